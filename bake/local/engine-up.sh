@@ -12,11 +12,12 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=bake/local/messages.sh
 . "$here/messages.sh"
+# shellcheck source=bake/local/machine.sh
+. "$here/machine.sh"
 # shellcheck source=bake/local/process.sh
 . "$here/process.sh"
 
 state=${LOCAL_STATE:-.local}
-os_release=${OS_RELEASE_FILE:-/etc/os-release}
 data_root=${ENGINE_DATA_ROOT:-/var/lib/docker}
 seconds_to_start=60
 buildx_needed=0.17  # the first whose "bake" has the linked targets, --allow and rawjson progress that bake uses
@@ -65,33 +66,13 @@ explain_who_may() {  # the engine may run already, but not for us
     fi
 }
 
-check_machine() {  # can an engine be installed and started here at all?
-    # shellcheck disable=SC1090
-    name=$([ -r "$os_release" ] && . "$os_release" && printf '%s\n' "${PRETTY_NAME:-${ID:-}}") || name="this system"
-    # shellcheck disable=SC1090
-    family=$([ -r "$os_release" ] && . "$os_release" && printf '%s %s\n' "${ID:-}" "${ID_LIKE:-}") || family=
-    by_hand="Install Docker Engine >= 28 with the buildx plugin (https://docs.docker.com/engine/install/), start it (systemctl start docker), see that 'docker info' answers, and try again."
-    case " $family " in
-        *" debian "* | *" ubuntu "*) ;;
-        *) fail "No Docker Engine answers, and on $name it is not installed automatically (only on Debian and Ubuntu)." "$by_hand" ;;
-    esac
-    if ! can_be_root; then
-        fail "No Docker Engine answers, and $(id -un) may not install or start one: neither root nor a sudo without password." \
-            "Run this as root, or: $by_hand"
-    fi
-    if ! command -v apt-get >/dev/null; then
-        fail "No Docker Engine answers, and $name has no apt-get to install it with." "$by_hand"
-    fi
-}
-
 installed() {
-    command -v dockerd >/dev/null && command -v docker-registry >/dev/null || return 1
+    command -v dockerd >/dev/null || return 1
     version=$(buildx_version)
     [ -n "$version" ] && buildx_is_new_enough "$version"
 }
 
 start_engine() {
-    mkdir -p "$state"
     state=$(cd "$state" && pwd)
     pid_file=$state/dockerd.pid
     log=$state/dockerd.log
@@ -119,11 +100,10 @@ if engine_answers; then
     exit 0
 fi
 explain_who_may
-check_machine
-if ! installed; then
-    mkdir -p "$state"
-    as_root "$here/engine-install.sh" "$state"
-fi
+check_can_install "No Docker Engine answers." "install Docker Engine >= 28 with the buildx plugin \
+(https://docs.docker.com/engine/install/), start it (systemctl start docker), see that 'docker info' answers, and try again."
+mkdir -p "$state"
+if ! installed; then as_root "$here/engine-install.sh" "$state"; fi
 start_engine
 check_buildx
 report_engine "started, pid $(cat "$state/dockerd.pid"); 'make down' stops it"

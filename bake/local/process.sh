@@ -1,11 +1,5 @@
 # shellcheck shell=sh
-# Sourced after messages.sh: a background process that has a pid file and a log of its own.
-
-as_root() {  # COMMAND...: as root, by sudo where we are not
-    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
-}
-
-can_be_root() { [ "$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null; }
+# Sourced after messages.sh and machine.sh: a background process that has a pid file and a log of its own.
 
 running() {  # PID-FILE NAME: true if the process of the pid file lives and bears that name (pids are used again)
     [ -s "$1" ] || return 1

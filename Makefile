@@ -1,0 +1,43 @@
+# "make" lists what there is. The logic is in bake/local/*.sh; each script says at its top what it does.
+
+export LOCAL_STATE   ?= .local
+export REGISTRY_PORT ?= 5000
+PYTEST_ARGS          ?=
+PY                   := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help venv engine registry demo-base demo test lint pytest down clean-local
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  variables: REGISTRY_PORT=$(REGISTRY_PORT) LOCAL_STATE=$(LOCAL_STATE) PYTEST_ARGS='-k NAME'"
+
+demo: venv engine registry  ## uplift the demo image, push it, pull it back, verify it
+	@bake/local/ca-bundle.sh bake/local/demo.sh
+
+test: venv engine registry lint pytest  ## every check and every test
+
+venv:  ## the virtual environment .venv with the package and its tools
+	@bake/local/venv.sh
+
+engine:  ## a Docker Engine with buildx: the one that answers, or one from the distribution
+	@bake/local/engine-up.sh
+
+registry: venv  ## a registry on this machine's loopback address
+	@bake/local/registry-up.sh
+
+demo-base: venv engine  ## the small stand-in for a frozen image that the demo uplifts
+	@bake/local/ca-bundle.sh $(PY) -m bake.local.demo_base
+
+lint: venv engine  ## ruff, mypy, shellcheck, hadolint and buildx on what is rendered
+	@bake/local/lint.sh
+
+pytest: venv engine registry  ## the tests alone
+	@bake/local/ca-bundle.sh $(PY) -m pytest $(PYTEST_ARGS)
+
+down:  ## stop the engine and the registry that were started from here
+	@bake/local/engine-down.sh
+
+clean-local: down  ## stop them and remove logs, the registry's images and .venv (not the engine's images)
+	rm -rf $(LOCAL_STATE) build .venv

@@ -1,0 +1,1 @@
+"""What a fresh machine needs: an engine, a registry, a virtual environment, and the demo."""

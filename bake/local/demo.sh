@@ -1,0 +1,57 @@
+#!/bin/sh
+# The demo, end to end: base image, bake and push, the image pulled back from the registry, verified.
+#
+# usage: demo.sh            in the repository's root, with .venv, an engine and the registry (make demo sees to them)
+#
+# Environment: REGISTRY_PORT (5000), LOCAL_STATE (.local). The figures go to LOCAL_STATE/demo.json as well.
+# Exit: the status of the phase that failed.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=bake/local/messages.sh
+. "$here/messages.sh"
+
+state=${LOCAL_STATE:-.local}
+registry=127.0.0.1:${REGISTRY_PORT:-5000}
+local_tag=deepprep-demo:uplifted
+image=$registry/$local_tag
+python=.venv/bin/python
+times=$state/demo.times
+
+if [ -n "${GENERATOR_CA_BUNDLE:-}" ]; then
+    say "builds get this machine's CA bundle as a secret: $GENERATOR_CA_BUNDLE"
+fi
+
+phase() {  # NAME COMMAND...: says what begins, and notes how long it took
+    phase_name=$1
+    shift
+    say ""
+    say "== $phase_name"
+    began=$(date +%s)
+    "$@" || {
+        status=$?
+        say ""
+        say "error: the demo ended in the phase '$phase_name' with status $status; see above. Mend it and run 'make demo' again: what is done is kept."
+        exit "$status"
+    }
+    printf '%s\t%s\n' "$phase_name" $(($(date +%s) - began)) >>"$times"
+}
+
+forget_local() {  # so that what is pulled and verified is what the registry holds
+    for tag in "$local_tag" "$image"; do
+        docker image rm "$tag" >/dev/null 2>&1 || true
+    done
+}
+
+pull() {
+    forget_local
+    docker pull --quiet "$image" >&2
+}
+
+mkdir -p "$state"
+: >"$times"
+phase "base image" "$python" -m bake.local.demo_base
+phase "bake and push" "$python" -m generator -r demo bake --push --registry "$registry"
+phase "pull" pull
+phase "verify" "$python" -m generator -r demo verify "$image"
+"$python" -m bake.local.demo_summary --image "$image" --times "$times" --json "$state/demo.json"

@@ -1,0 +1,55 @@
+#!/bin/sh
+# Every static check: Python, shell, and what the recipes render to. All run; one line tells how each went.
+#
+# usage: lint.sh [--without-engine]      in the repository's root, with .venv (make venv); the bake files need buildx
+#
+# Exit: 0 all clean; 1 at least one check found something.
+set -u
+
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=bake/local/messages.sh
+. "$here/messages.sh"
+
+PATH=$(pwd)/.venv/bin:$PATH
+export PATH
+out=.local/lint
+failed=
+
+check() {  # NAME COMMAND...
+    name=$1
+    shift
+    if "$@" >"$out/output" 2>&1 </dev/null; then
+        say "  ok    $name"
+    else
+        say "  FAIL  $name:"
+        sed 's/^/        /' "$out/output" >&2
+        failed="$failed $name"
+    fi
+}
+
+shell_files() { find . -name .venv -prune -o -name .local -prune -o -name build -prune -o \( -name '*.sh' -o -path ./.ci/run \) -type f -print; }
+
+rm -rf "$out"
+mkdir -p "$out"
+say "lint"
+check "ruff check" ruff check --quiet .
+check "ruff format" ruff format --check --quiet .
+check "mypy" mypy --no-error-summary
+# shellcheck disable=SC2046 # the tree has no file names with spaces
+check "shellcheck" shellcheck -x $(shell_files)
+for recipe in generator/recipes/*.toml; do
+    name=$(basename "$recipe" .toml)
+    folder=$out/$name
+    check "render $name" python -m generator -r "$name" render -o "$folder"
+    [ -f "$folder/docker-bake.hcl" ] || continue
+    # shellcheck disable=SC2046
+    check "hadolint $name" hadolint --config "$here/hadolint.yaml" $(find "$folder" -name Dockerfile)
+    if [ "${1:-}" != --without-engine ]; then
+        check "bake --print $name" docker buildx bake -f "$folder/docker-bake.hcl" --print
+    fi
+done
+
+if [ -n "$failed" ]; then
+    say "lint: failed:$failed"
+    exit 1
+fi
