@@ -1,0 +1,143 @@
+"""Compiles one source archive to a wheel, with ninja and the compiler cache, and leaves just the wheel.
+
+Runs inside a compile target: the new environment is mounted read-only over the old one, the toolkit stands at
+``CUDA_HOME``, build requirements beside both. Standard library only, apart from torch and setuptools.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+CUDA_HOME = Path("/usr/local/cuda")
+BUILD_REQUIRES = Path("/opt/build-requires")
+WORK = Path("/build")
+# A heavy nvcc or g++ on torch's headers takes up to this much; measured and reported by others as 3-5 GB.
+GIB_PER_JOB = 3.0
+
+
+def main() -> None:
+    """Unpack, compile, report the compiler cache."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--source", type=Path, required=True, help="folder that holds one source archive")
+    parser.add_argument("--needs", type=Path, required=True, help="folder of wheels that the build imports")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the wheel")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True)
+
+    source = unpack(options.source)
+    unpack_wheels(options.needs)
+    prepare_environment()
+    build_wheel(source, options.out.resolve())
+    subprocess.run(["ccache", "--show-stats"], check=False)
+
+
+def unpack(folder: Path) -> Path:
+    """Unpack the one archive of a folder to a fixed place, so that the compiler cache sees the same paths."""
+    archives = sorted(folder.iterdir())
+    if len(archives) != 1:
+        sys.exit(f"compile.py: expected one source archive, found {[path.name for path in archives]}")
+    WORK.mkdir()
+    with tarfile.open(archives[0]) as archive:
+        if hasattr(tarfile, "data_filter"):
+            archive.extractall(WORK, filter="data")
+        else:
+            archive.extractall(WORK)  # noqa: S202  Python before 3.10.12; the archive's digest was checked
+    (top,) = WORK.iterdir()
+    return top
+
+
+def unpack_wheels(folder: Path) -> None:
+    """Make the wheels that this build needs importable."""
+    for wheel in sorted(folder.glob("*/*.whl")):
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall("/needs-site")
+    if Path("/needs-site").exists():
+        sys.path.insert(0, "/needs-site")
+
+
+def prepare_environment() -> None:
+    """Set what torch's extension builder, nvcc and ccache read."""
+    sys.path.insert(0, str(BUILD_REQUIRES))
+    path = ["/usr/lib/ccache", str(BUILD_REQUIRES / "bin"), str(CUDA_HOME / "bin"), os.environ["PATH"]]
+    jobs = os.environ.get("MAX_JOBS") or str(job_count())
+    threads = os.environ.get("NVCC_THREADS") or str(thread_count(int(jobs)))
+    os.environ.update(
+        PATH=os.pathsep.join(path),
+        CUDA_HOME=str(CUDA_HOME),
+        CPATH=os.pathsep.join(str(folder) for folder in header_folders()),
+        MAX_JOBS=jobs,
+        NVCC_APPEND_FLAGS=f"--threads {threads}",
+        FORCE_CUDA="1",
+        SOURCE_DATE_EPOCH="315532800",  # the earliest time that a zip file can hold: equal input, equal wheel
+        PYTHONDONTWRITEBYTECODE="1",
+        # ccache can't cache an nvcc call that also writes dependencies; a build from scratch needs none.
+        PYTORCH_NVCC=f"ccache {CUDA_HOME / 'bin' / 'nvcc'}",
+        TORCH_EXTENSION_SKIP_NVCC_GEN_DEPENDENCIES="1",
+        CCACHE_DIR="/ccache",
+        CCACHE_COMPILERCHECK="content",
+        CCACHE_NOHASHDIR="1",
+        CCACHE_SLOPPINESS="include_file_ctime,include_file_mtime",
+        CCACHE_MAXSIZE="2G",
+    )
+    archs = os.environ.get("TORCH_CUDA_ARCH_LIST")
+    print(f"compile.py: {jobs} jobs, {threads} nvcc threads, archs {archs}", flush=True)
+
+
+def job_count() -> int:
+    """As many jobs as there are cores, if memory holds them."""
+    cores = len(os.sched_getaffinity(0))
+    match = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
+    gib = int(match[1]) / 2**20 if match else GIB_PER_JOB
+    return max(1, min(cores, int(gib / GIB_PER_JOB)))
+
+
+def thread_count(jobs: int) -> int:
+    """Let one nvcc compile several archs at a time: its file is otherwise the tail of the build."""
+    archs = len(re.split(r"[;,\s]+", os.environ.get("TORCH_CUDA_ARCH_LIST", "").strip(";, ")))
+    return max(1, min(archs, jobs))
+
+
+def header_folders() -> list[Path]:
+    """Headers of cuBLAS, cuSPARSE and others, which come with torch's wheels and not with the toolkit."""
+    folders = [Path(entry) / "nvidia" for entry in sys.path if entry.endswith("site-packages")]
+    return sorted(include for folder in folders for include in folder.glob("*/include"))
+
+
+def build_wheel(source: Path, out: Path) -> None:
+    """Run the archive's own build backend, with torch's ninja path turned on."""
+    os.chdir(source)
+    sys.path.insert(0, str(source))
+    use_ninja()
+    backend = importlib.import_module("setuptools.build_meta").__legacy__
+    # setuptools keeps sys.argv and prints a lot; the compile lines are what one wants to see.
+    name = backend.build_wheel(str(out))
+    shutil.rmtree(source / "build", ignore_errors=True)
+    print(f"compile.py: {name}, {(out / name).stat().st_size:,} bytes", flush=True)
+
+
+def use_ninja() -> None:
+    """Make torch compile with ninja even where a setup.py turns it off, as those of PyG do."""
+    from torch.utils import cpp_extension
+
+    original = cpp_extension.BuildExtension.__init__
+
+    def initialise(self: object, *arguments: object, **keywords: object) -> None:
+        keywords["use_ninja"] = True
+        original(self, *arguments, **keywords)
+
+    cpp_extension.BuildExtension.__init__ = initialise
+    if not cpp_extension.is_ninja_available():
+        sys.exit("compile.py: ninja is not on PATH; the toolchain target installs it")
+
+
+if __name__ == "__main__":
+    main()

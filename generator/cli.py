@@ -1,0 +1,226 @@
+"""The command line. Parses, calls the pipeline's steps in order, and turns failures into exit statuses."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from generator import __version__
+from generator.errors import Interrupted, UpliftError, UsageError
+from generator.reporter import Reporter
+
+app = typer.Typer(
+    name="generator",
+    help="Uplifts a frozen CUDA image to new GPUs: from a TOML recipe to a BuildKit graph, a checked image, a push.",
+    epilog="Exit status: 0 done, 1 build failed, 2 usage or recipe, 3 surroundings unfit, 4 verification failed, "
+    "130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class PlanFormat(str, Enum):
+    """How ``plan`` writes the graph."""
+
+    TABLE = "table"
+    JSON = "json"
+    MERMAID = "mermaid"
+    SVG = "svg"
+
+
+class ProgressFormat(str, Enum):
+    """How ``bake`` shows progress."""
+
+    AUTO = "auto"
+    RICH = "rich"
+    PLAIN = "plain"
+    JSON = "json"
+
+
+class ReportFormat(str, Enum):
+    """How checks are written."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+Folder = Annotated[
+    Path, typer.Option("-o", "--output-dir", envvar="GENERATOR_OUTPUT_DIR", help="The build folder.")
+]
+ArchList = Annotated[
+    str | None,
+    typer.Option("--arch", envvar="GENERATOR_ARCH", help='Compute capabilities, such as "9.0;12.0".'),
+]
+BaseImage = Annotated[
+    str | None, typer.Option("--base", envvar="GENERATOR_BASE", help="Another frozen image of the same kind.")
+]
+Registry = Annotated[
+    str | None,
+    typer.Option("--registry", envvar="GENERATOR_REGISTRY", help="Registry (and path) for the image."),
+]
+Tag = Annotated[str | None, typer.Option("--tag", envvar="GENERATOR_TAG", help="Name and tag of the image.")]
+Builder = Annotated[
+    str | None, typer.Option("--builder", envvar="GENERATOR_BUILDER", help="The buildx builder to use.")
+]
+CaBundle = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca-bundle",
+        envvar="GENERATOR_CA_BUNDLE",
+        help="PEM file of a private CA; steps that download get it as a BuildKit secret.",
+    ),
+]
+ProgressOption = Annotated[
+    ProgressFormat,
+    typer.Option("--progress", envvar="GENERATOR_PROGRESS", help="auto: rich on a terminal, else plain."),
+]
+Format = Annotated[
+    ReportFormat, typer.Option("--format", envvar="GENERATOR_FORMAT", help="How the result is written.")
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"image-uplift {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    context: typer.Context,
+    recipe: Annotated[
+        str,
+        typer.Option("-r", "--recipe", envvar="GENERATOR_RECIPE", help="A shipped recipe, or the path of one."),
+    ] = "demo",
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    context.obj = recipe
+
+
+@app.command()
+def render(context: typer.Context, output: Folder = Path("build"), arch: ArchList = None) -> None:
+    """Write the bake file and the build contexts; plain buildx can bake them."""
+    from generator import pipeline
+
+    pipeline.render(Reporter(), recipe=context.obj, output=output, archs=arch)
+
+
+@app.command()
+def plan(
+    context: typer.Context,
+    format_: Annotated[
+        PlanFormat, typer.Option("--format", envvar="GENERATOR_PLAN_FORMAT", help="How the graph is written.")
+    ] = PlanFormat.TABLE,
+    arch: ArchList = None,
+) -> None:
+    """Show the graph of targets: what waits for what, and what builds side by side."""
+    from generator import pipeline
+
+    pipeline.show_plan(Reporter(), recipe=context.obj, form=format_.value, archs=arch)
+
+
+@app.command()
+def bake(
+    context: typer.Context,
+    targets: Annotated[
+        list[str] | None, typer.Argument(metavar="[TARGET]...", help="Targets to bake; none: the verified image.")
+    ] = None,
+    push: Annotated[bool, typer.Option("--push", help="Push the image when verification passed.")] = False,
+    registry: Registry = None,
+    tag: Tag = None,
+    base: BaseImage = None,
+    builder: Builder = None,
+    arch: ArchList = None,
+    ca_bundle: CaBundle = None,
+    progress: ProgressOption = ProgressFormat.AUTO,
+    output: Folder = Path("build"),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Render and show what would be baked; build nothing.")
+    ] = False,
+) -> None:
+    """Build the image, verify it, and push it if asked."""
+    from generator import pipeline
+
+    choices = pipeline.Choices(
+        recipe=context.obj,
+        output=output,
+        archs=arch,
+        registry=registry,
+        tag=tag,
+        base=base,
+        builder=builder,
+        ca_bundle=ca_bundle,
+        progress=progress.value,
+    )
+    pipeline.bake(Reporter(), choices, targets=tuple(targets or ()), push=push, dry_run=dry_run)
+
+
+@app.command()
+def verify(
+    context: typer.Context,
+    image: Annotated[
+        str | None, typer.Argument(help="The image to check; none: the recipe's, as it was last baked.")
+    ] = None,
+    base: BaseImage = None,
+    builder: Builder = None,
+    arch: ArchList = None,
+    ca_bundle: CaBundle = None,
+    progress: ProgressOption = ProgressFormat.AUTO,
+    output: Folder = Path("build"),
+    format_: Format = ReportFormat.TABLE,
+) -> None:
+    """Check an image against the recipe: versions, device code, models, conflicts."""
+    from generator import pipeline
+
+    choices = pipeline.Choices(
+        recipe=context.obj,
+        output=output,
+        archs=arch,
+        base=base,
+        builder=builder,
+        ca_bundle=ca_bundle,
+        progress=progress.value,
+    )
+    pipeline.verify(Reporter(), choices, image=image, form=format_.value)
+
+
+@app.command()
+def doctor(
+    context: typer.Context,
+    registry: Registry = None,
+    base: BaseImage = None,
+    builder: Builder = None,
+    ca_bundle: CaBundle = None,
+    format_: Format = ReportFormat.TABLE,
+) -> None:
+    """Check engine, buildx, disk, base image and registry, and say how to mend what is not fit."""
+    from generator import pipeline
+
+    choices = pipeline.Choices(
+        recipe=context.obj, registry=registry, base=base, builder=builder, ca_bundle=ca_bundle
+    )
+    pipeline.doctor(Reporter(), choices, form=format_.value)
+
+
+def main() -> NoReturn:
+    """Run the command line; every failure that a user can cause ends in a message and its exit status."""
+    try:
+        app(standalone_mode=True)
+    except UpliftError as error:
+        Reporter().failure(error)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        Reporter().note("interrupted")
+        sys.exit(Interrupted.exit_status)
+    except BrokenPipeError:
+        sys.exit(UsageError.exit_status)
+    sys.exit(0)

@@ -1,0 +1,237 @@
+"""Recipe in, graph of targets out. Pure: the only facts used are those given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from generator.plan import specs
+from generator.plan.graph import ContextFile, Graph, Kind, Output, Target, Variable
+from generator.recipe.model import Recipe
+
+CA_BUNDLE_SECRET = "ca-bundle"  # noqa: S105  the name of a secret, not a secret
+_INVENTORY = ("__init__", "failures", "inventory")
+
+
+def build_graph(recipe: Recipe, *, origin: str = "", build_dir: str = "build") -> Graph:
+    """Plan the uplift of a recipe.
+
+    Args:
+        origin: the recipe's file, for the header of the bake file.
+        build_dir: where the rendered folder will stand, as seen from where buildx is started.
+
+    Raises:
+        UsageError: the recipe asks for a target that does not exist, or for a cycle.
+    """
+    targets = [_tools(recipe), _inventory(recipe), _torch(recipe)]
+    if recipe.extensions:
+        targets += [_toolchain(recipe), *(_wheel(recipe, name) for name in recipe.extensions)]
+    if recipe.patch:
+        targets.append(_patch(recipe))
+    if recipe.models:
+        targets += [_extract(recipe), _rebuild(recipe)]
+    targets += [_image(recipe), _verify(recipe)]
+    return Graph(
+        recipe=recipe.name,
+        origin=origin,
+        targets=tuple(targets),
+        variables=tuple(_variables(recipe, build_dir)),
+    )
+
+
+def _variables(recipe: Recipe, build_dir: str) -> Iterator[Variable]:
+    archs = ";".join(recipe.stack.archs)
+    rows = (
+        ("REGISTRY", "", "Registry (and path) that the image is named in; empty: a local name"),
+        ("TAG", recipe.image.tag, "Name and tag of the image"),
+        ("BASE_IMAGE", recipe.base.image, "The frozen image"),
+        ("TORCH_CUDA_ARCH_LIST", archs, "Compute capabilities that extensions are compiled for"),
+        ("MAX_JOBS", "", "Compile jobs of one target; empty: from cores and memory"),
+        ("NVCC_THREADS", "", "Archs that one nvcc compiles at a time; empty: from cores and jobs"),
+        ("CACHE_REF", "", "Repository of the registry cache, one tag per target; empty: none"),
+        ("CA_BUNDLE", "", "PEM file of a private CA, handed to the steps that download as a secret"),
+        ("BUILD_DIR", build_dir, "This folder, seen from where buildx is started"),
+    )
+    for name, default, description in rows:
+        yield Variable(name=name, default=default, description=description)
+
+
+def wheel_target(extension: str) -> str:
+    """Name the target that compiles an extension."""
+    return f"wheel-{extension}"
+
+
+def _modules(*names: str) -> tuple[ContextFile, ...]:
+    return tuple(
+        ContextFile(path=f"conversion/{name}.py", package="conversion", resource=f"{name}.py") for name in names
+    )
+
+
+def _env(recipe: Recipe) -> dict[str, object]:
+    return {"prefix": recipe.base.prefix, "python": f"{recipe.base.prefix}/bin/python"}
+
+
+def _tools(recipe: Recipe) -> Target:
+    return Target(
+        name="tools",
+        kind=Kind.TOOLS,
+        description="uv, cuobjdump and the CA wrapper; mounted by other targets, never copied",
+        from_base=True,
+        values=_env(recipe),
+        files=(
+            ContextFile(path="with-ca", package="contexts", resource="tools/with-ca"),
+            ContextFile(path="apt-ca.conf", package="contexts", resource="tools/apt-ca.conf"),
+        ),
+    )
+
+
+def _inventory(recipe: Recipe) -> Target:
+    return Target(
+        name="inventory",
+        kind=Kind.INVENTORY,
+        description="packages and conflicts of the frozen environment",
+        inputs={"tools": "tools"},
+        from_base=True,
+        values=_env(recipe),
+        files=_modules(*_INVENTORY),
+    )
+
+
+def _torch(recipe: Recipe) -> Target:
+    return Target(
+        name="torch",
+        kind=Kind.TORCH,
+        description=f"the new stack in the environment: {', '.join(recipe.stack.install)}",
+        inputs={"tools": "tools"},
+        from_base=True,
+        values={
+            **_env(recipe),
+            "install": recipe.stack.install,
+            "index": recipe.stack.index,
+            "remove": specs.removed(recipe),
+            "release": specs.released(recipe),
+        },
+        files=_modules(*_INVENTORY, "constraints"),
+    )
+
+
+def _toolchain(recipe: Recipe) -> Target:
+    toolkit = recipe.toolkit
+    if toolkit is None:  # the recipe check refuses extensions without a toolkit
+        raise AssertionError("extensions without a toolkit")
+    return Target(
+        name="toolchain",
+        kind=Kind.TOOLCHAIN,
+        description=f"compiler and CUDA {recipe.stack.cuda} toolkit; never part of the image",
+        inputs={"tools": "tools"},
+        from_base=True,
+        values={
+            **_env(recipe),
+            "install": toolkit.install,
+            "apt": toolkit.apt,
+            "build_requires": toolkit.build_requires,
+        },
+        files=(ContextFile(path="link-toolkit", package="contexts", resource="toolchain/link-toolkit"),),
+    )
+
+
+def _wheel(recipe: Recipe, name: str) -> Target:
+    extension = recipe.extensions[name]
+    needs = {wheel_target(needed): wheel_target(needed) for needed in extension.needs}
+    return Target(
+        name=wheel_target(name),
+        kind=Kind.WHEEL,
+        description=f"{name} {extension.version} compiled for the new stack",
+        inputs={"tools": "tools", "toolchain": "toolchain", "torch": "torch", **needs},
+        from_base=True,
+        values={
+            **_env(recipe),
+            "package": name,
+            "version": extension.version,
+            "sha256": extension.sha256,
+            "env": dict(sorted(extension.env.items())),
+            "needs": tuple(needs),
+            "index": recipe.stack.index,
+        },
+        files=(
+            ContextFile(path="compile.py", package="contexts", resource="wheel/compile.py"),
+        ),
+        args={"TORCH_CUDA_ARCH_LIST": "TORCH_CUDA_ARCH_LIST"},
+    )
+
+
+def _patch(recipe: Recipe) -> Target:
+    patch = recipe.patch
+    roots = patch.roots if patch else ()
+    return Target(
+        name="patch",
+        kind=Kind.PATCH,
+        description="torch.load calls that the new torch would refuse, mended on the syntax tree",
+        from_base=True,
+        values={**_env(recipe), "roots": roots},
+        files=_modules(*specs.PATCH_MODULES),
+    )
+
+
+def _extract(recipe: Recipe) -> Target:
+    return Target(
+        name="extract",
+        kind=Kind.EXTRACT,
+        description="what the pickled models hold, read in the old environment",
+        from_base=True,
+        values=_env(recipe),
+        files=(*_modules(*specs.EXTRACT_MODULES), ContextFile(path="models.json", text=specs.models_json(recipe))),
+    )
+
+
+def _rebuild(recipe: Recipe) -> Target:
+    wheels = [wheel_target(name) for name in specs.needed_by_models(recipe)]
+    return Target(
+        name="rebuild",
+        kind=Kind.REBUILD,
+        description="the models made anew in the new environment, each proven equal to the old one",
+        inputs={"tools": "tools", "torch": "torch", "extract": "extract", **{name: name for name in wheels}},
+        values={**_env(recipe), "wheels": tuple(wheels)},
+        files=(*_modules(*specs.REBUILD_MODULES), ContextFile(path="models.json", text=specs.models_json(recipe))),
+    )
+
+
+def _image(recipe: Recipe) -> Target:
+    wheels = tuple(wheel_target(name) for name in recipe.extensions)
+    inputs = {"tools": "tools", "torch": "torch", **{name: name for name in wheels}}
+    if recipe.patch:
+        inputs["patch"] = "patch"
+    if recipe.models:
+        inputs["rebuild"] = "rebuild"
+    return Target(
+        name="image",
+        kind=Kind.IMAGE,
+        description="the uplifted image: new stack, compiled wheels, patched source, migrated models",
+        inputs=inputs,
+        values={
+            **_env(recipe),
+            "recipe": recipe.name,
+            "wheels": wheels,
+            "patch": recipe.patch is not None,
+            "models": bool(recipe.models),
+        },
+        args={"BASE_IMAGE": "BASE_IMAGE"},
+        output=Output.IMAGE,
+    )
+
+
+def _verify(recipe: Recipe) -> Target:
+    inputs = {"tools": "tools", "inventory": "inventory", "image": "image"}
+    if recipe.patch:
+        inputs["patch"] = "patch"
+    if recipe.models:
+        inputs["extract"] = "extract"
+    return Target(
+        name="verify",
+        kind=Kind.VERIFY,
+        description="checks run on the image; exports only their report",
+        inputs=inputs,
+        values={**_env(recipe), "patch": recipe.patch is not None, "models": bool(recipe.models)},
+        files=(*_modules(*specs.VERIFY_MODULES), ContextFile(path="verify.json", text=specs.verify_json(recipe))),
+        args={"TORCH_CUDA_ARCH_LIST": "TORCH_CUDA_ARCH_LIST"},
+        output=Output.FILES,
+    )

@@ -1,0 +1,112 @@
+"""The JSON specifications that the conversion scripts read, made from a recipe, and the modules each needs."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from generator.recipe.model import ModelSet, Recipe
+
+PATCH_MODULES = ("__init__", "patch")
+EXTRACT_MODULES = ("__init__", "extract")
+REBUILD_MODULES = ("__init__", "rebuild")
+VERIFY_MODULES = ("__init__", "verify")
+
+
+def normalised(name: str) -> str:
+    """Give a package name in its normal form (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def requirement_name(requirement: str) -> str:
+    """Give the normal name of the package in a pinned requirement, without extras."""
+    return normalised(re.split(r"[\[=\s]", requirement, maxsplit=1)[0])
+
+
+def removed(recipe: Recipe) -> tuple[str, ...]:
+    """Name the packages taken out of the environment before the new stack comes in.
+
+    Those that the recipe removes, and the old builds of what is compiled anew: bound to the old torch's ABI,
+    they could not be imported.
+    """
+    return tuple(dict.fromkeys(normalised(name) for name in (*recipe.stack.remove, *recipe.extensions)))
+
+
+def released(recipe: Recipe) -> tuple[str, ...]:
+    """Name the packages (globs) that need not stay at the base's version: all that the recipe names."""
+    installed = (requirement_name(requirement) for requirement in recipe.stack.install)
+    return tuple(dict.fromkeys((*installed, *removed(recipe), *recipe.stack.may_change)))
+
+
+def needed_by_models(recipe: Recipe) -> tuple[str, ...]:
+    """Name the extensions that migration truly uses, with those that they need in turn."""
+    found: dict[str, None] = {}
+    waiting = [name for models in recipe.models.values() for name in models.needs]
+    while waiting:
+        name = waiting.pop(0)
+        if name not in found:
+            found[name] = None
+            waiting.extend(recipe.extensions[name].needs)
+    return tuple(found)
+
+
+def models_json(recipe: Recipe) -> str:
+    """Write the specification of all model sets, as ``conversion.models`` reads it."""
+    return _dump({"sets": [_model_set(name, models) for name, models in recipe.models.items()]})
+
+
+def verify_json(recipe: Recipe) -> str:
+    """Write what ``conversion.verify`` holds an image against."""
+    stack = recipe.stack
+    versions = {requirement_name(entry): entry.split("==", 1)[1].strip() for entry in stack.install}
+    versions |= {name: extension.version for name, extension in recipe.extensions.items()}
+    versions |= {normalised(name): version for name, version in stack.expect.items()}
+    return _dump(
+        {
+            "recipe": recipe.name,
+            "prefix": recipe.base.prefix,
+            "versions": versions,
+            "absent": [name for name in removed(recipe) if name not in versions],
+            "cuda": stack.cuda,
+            "archs": list(stack.archs),
+            "extensions": list(recipe.extensions),
+            "release": list(released(recipe)),
+            "patch_roots": list(recipe.patch.roots) if recipe.patch else [],
+            "models": {"sets": [_model_set(name, models) for name, models in recipe.models.items()]},
+        }
+    )
+
+
+def _model_set(name: str, models: ModelSet) -> dict[str, object]:
+    probe = models.probe
+    return {
+        "name": name,
+        "files": list(models.files),
+        "path": list(models.path),
+        "class": models.class_,
+        "key": models.key,
+        "constructor": {
+            argument: origin.model_dump(exclude_unset=True) for argument, origin in models.constructor.items()
+        },
+        "stubs": list(models.stubs),
+        "cpu_defaults": list(models.cpu_defaults),
+        "needs": list(models.needs),
+        "probe": {
+            "seed": probe.seed,
+            "sizes": {size: origin.model_dump() for size, origin in probe.sizes.items()},
+            "inputs": [
+                {
+                    "name": entry.name,
+                    "shape": list(entry.shape),
+                    "distribution": entry.distribution,
+                    "scale": entry.scale,
+                }
+                for entry in probe.inputs
+            ],
+        },
+        "tolerance": models.tolerance.model_dump() if models.tolerance else None,
+    }
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

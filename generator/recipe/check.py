@@ -1,0 +1,71 @@
+"""What one section of a recipe asks of another: names that must exist, archs that the toolkit must know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from generator.arch import parse_arch, unsupported
+from generator.recipe.model import Recipe
+from bake.reference import parse_reference
+from generator.errors import UsageError
+
+Mistake = tuple[tuple[str | int, ...], str]
+
+
+def cross_check(recipe: Recipe) -> list[Mistake]:
+    """List what is wrong between sections: the path of the key, and the message."""
+    return [
+        *_references(recipe),
+        *_archs(recipe),
+        *_extensions(recipe),
+        *_models(recipe),
+    ]
+
+
+def _references(recipe: Recipe) -> Iterator[Mistake]:
+    for path, text in ((("image", "tag"), recipe.image.tag), (("base", "image"), recipe.base.image)):
+        try:
+            parse_reference(text)
+        except UsageError as error:
+            yield path, f"{'.'.join(path)}: {error.message}"
+
+
+def _archs(recipe: Recipe) -> Iterator[Mistake]:
+    for index, arch in enumerate(recipe.stack.archs):
+        reason = unsupported(parse_arch(arch), recipe.stack.cuda)
+        if reason:
+            yield ("stack", "archs", index), f"stack.archs.{index}: {reason}"
+
+
+def _extensions(recipe: Recipe) -> Iterator[Mistake]:
+    if recipe.extensions and recipe.toolkit is None:
+        yield ("extensions",), "extensions: they are compiled, and no [toolkit] says with what"
+    for name, extension in recipe.extensions.items():
+        for needed in extension.needs:
+            if needed not in recipe.extensions:
+                yield (
+                    ("extensions", name, "needs"),
+                    f"extensions.{name}.needs: there is no [extensions.{needed}]",
+                )
+
+
+def _models(recipe: Recipe) -> Iterator[Mistake]:
+    for name, models in recipe.models.items():
+        where = f"models.{name}"
+        for needed in models.needs:
+            if needed not in recipe.extensions:
+                yield ("models", name, "needs"), f"{where}.needs: there is no [extensions.{needed}]"
+        for argument, origin in models.constructor.items():
+            given = origin.model_fields_set
+            if len(given) != 1:
+                yield (
+                    ("models", name, "constructor", argument),
+                    f'{where}.constructor.{argument}: give one of "attribute" and "value"',
+                )
+        for probe_input in models.probe.inputs:
+            for size in probe_input.shape:
+                if isinstance(size, str) and size not in models.probe.sizes:
+                    yield (
+                        ("models", name, "probe", "inputs"),
+                        f"{where}.probe.inputs.{probe_input.name}: the size {size!r} is not in {where}.probe.sizes",
+                    )

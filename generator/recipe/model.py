@@ -1,0 +1,191 @@
+"""The recipe as written: what belongs to an image, and nothing of the place where it is built.
+
+Every class is frozen and refuses unknown keys. Keys are kebab-case in TOML and snake_case here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from generator.arch import parse_arch
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._,\s-]+\])?\s*==\s*[A-Za-z0-9.!+*_-]+")
+_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_CUDA = re.compile(r"\d{1,2}\.\d{1,2}")
+
+
+def _pinned(text: str) -> str:
+    if not _PINNED.fullmatch(text.strip()):
+        raise ValueError(f'{text!r} is not pinned; write "name==version", so that every bake installs the same')
+    return text.strip()
+
+
+def _absolute(text: str) -> str:
+    if not text.startswith("/") or "/../" in f"{text}/" or "\n" in text:
+        raise ValueError(f"{text!r} is not an absolute path inside the image")
+    return text.rstrip("/") or "/"
+
+
+def _matches(pattern: re.Pattern[str], what: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ValueError(f"{text!r} is not {what}")
+        return text
+
+    return AfterValidator(check)
+
+
+def _arch(text: str) -> str:
+    return str(parse_arch(text))
+
+
+Arch = Annotated[str, AfterValidator(_arch)]
+AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+Pinned = Annotated[str, AfterValidator(_pinned)]
+Name = Annotated[str, _matches(_NAME, "a name: lower-case letters, digits and single hyphens")]
+Dotted = Annotated[str, _matches(_DOTTED, "a dotted Python name")]
+Sha256 = Annotated[str, _matches(_SHA256, "a SHA-256 digest: 64 lower-case hexadecimal digits")]
+CudaRelease = Annotated[str, _matches(_CUDA, 'a CUDA release such as "13.0"')]
+NonEmpty = Annotated[str, Field(min_length=1)]
+
+
+def _kebab(name: str) -> str:
+    return name.rstrip("_").replace("_", "-")
+
+
+class Section(BaseModel):
+    """What all sections of a recipe share: frozen, strict, no unknown keys, kebab-case."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, alias_generator=_kebab, populate_by_name=False
+    )
+
+
+class Image(Section):
+    """The image that the bake yields."""
+
+    tag: NonEmpty
+
+
+class Base(Section):
+    """The frozen image, and the Python environment in it that is uplifted."""
+
+    image: NonEmpty
+    prefix: AbsolutePath
+    remedy: str | None = None
+
+
+class Stack(Section):
+    """The new packages of the environment."""
+
+    cuda: CudaRelease
+    archs: Annotated[tuple[Arch, ...], Field(min_length=1, strict=False)]
+    install: Annotated[tuple[Pinned, ...], Field(min_length=1, strict=False)]
+    index: str | None = None
+    expect: dict[str, NonEmpty] = Field(default_factory=dict)
+    may_change: Annotated[tuple[NonEmpty, ...], Field(strict=False)] = ()
+    remove: Annotated[tuple[NonEmpty, ...], Field(strict=False)] = ()
+
+
+class Toolkit(Section):
+    """Where compiler and CUDA toolkit come from; neither is ever part of the image."""
+
+    source: Literal["wheels"]
+    install: Annotated[tuple[Pinned, ...], Field(min_length=1, strict=False)]
+    apt: Annotated[tuple[NonEmpty, ...], Field(min_length=1, strict=False)] = ("g++", "ccache")
+    build_requires: Annotated[tuple[Pinned, ...], Field(strict=False)] = (
+        "ninja==1.13.0",
+        "pip==25.3",
+        "setuptools==80.9.0",
+        "wheel==0.45.1",
+    )
+
+
+class Extension(Section):
+    """A package with CUDA code that is compiled for the new stack."""
+
+    source: Literal["sdist"]
+    version: NonEmpty
+    sha256: Sha256
+    needs: Annotated[tuple[Name, ...], Field(strict=False)] = ()
+    env: dict[str, str] = Field(default_factory=dict)
+
+
+class Patch(Section):
+    """Source in the image that the new stack breaks."""
+
+    roots: Annotated[tuple[AbsolutePath, ...], Field(min_length=1, strict=False)]
+    codemods: Annotated[tuple[Literal["torch-load"], ...], Field(min_length=1, strict=False)] = ("torch-load",)
+
+
+class Argument(Section):
+    """Where a constructor argument comes from: an attribute of the old module, or a value given here."""
+
+    attribute: Dotted | None = None
+    value: str | int | float | bool | None = None
+
+
+class ProbeSize(Section):
+    """A symbolic size of the probe, read from an attribute of the model."""
+
+    attribute: Dotted
+    values: Annotated[dict[str, int], Field(min_length=1)]
+
+
+class ProbeInput(Section):
+    """One input of the forward pass that old and new environment both run."""
+
+    name: NonEmpty
+    shape: Annotated[tuple[str | int, ...], Field(min_length=1, strict=False)]
+    distribution: Literal["normal", "uniform", "sphere", "zeros"]
+    scale: Annotated[float, Field(strict=False)] = 1.0
+
+
+class Probe(Section):
+    """The recorded forward pass that proves a migrated model equal to the old one."""
+
+    seed: int
+    sizes: dict[str, ProbeSize] = Field(default_factory=dict)
+    inputs: Annotated[tuple[ProbeInput, ...], Field(min_length=1, strict=False)]
+
+
+class Tolerance(Section):
+    """How far outputs may differ; the reason stands in every report."""
+
+    absolute: Annotated[float, Field(gt=0, strict=False)]
+    reason: NonEmpty
+
+
+class ModelSet(Section):
+    """Pickled models of one class, migrated together."""
+
+    files: Annotated[tuple[AbsolutePath, ...], Field(min_length=1, strict=False)]
+    path: Annotated[tuple[AbsolutePath, ...], Field(strict=False)] = ()
+    class_: Dotted = Field(alias="class")
+    key: str | None = None
+    constructor: dict[str, Argument] = Field(default_factory=dict)
+    needs: Annotated[tuple[Name, ...], Field(strict=False)] = ()
+    stubs: Annotated[tuple[Dotted, ...], Field(strict=False)] = ()
+    cpu_defaults: Annotated[tuple[Dotted, ...], Field(strict=False)] = ()
+    probe: Probe
+    tolerance: Tolerance | None = None
+
+
+class Recipe(Section):
+    """One recipe, as parsed; see ``generator/recipes`` for those that ship."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    name: Name
+    summary: NonEmpty
+    image: Image
+    base: Base
+    stack: Stack
+    toolkit: Toolkit | None = None
+    extensions: dict[Name, Extension] = Field(default_factory=dict)
+    patch: Patch | None = None
+    models: dict[Name, ModelSet] = Field(default_factory=dict)
