@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 SEED = 904
+WARM_UP = 5
 COMMON = {"in_channels": 2, "out_channels": 3, "use_residual": True, "input_dropout": 0.0}
 KINDS = {
     "NoRigid_904_fsaverage3": {
@@ -30,6 +31,7 @@ INDEX_MAKERS = ("get_network_index", "get_pooling_index", "get_unpooling_index")
 
 def main(source, out):
     """Writes one checkpoint for each kind and hemisphere under OUT/<level>/."""
+    torch.set_num_threads(1)  # sums in one order: the same weights on every run
     sys.path.insert(0, source)
     import gatunet_model
 
@@ -39,12 +41,24 @@ def main(source, out):
     for number, (kind, arguments) in enumerate(KINDS.items()):
         for offset, hemisphere in enumerate(("lh", "rh")):
             torch.manual_seed(SEED + 2 * number + offset)
-            model = gatunet_model.GatUNet(**{**COMMON, **arguments}).eval()
+            model = settled(gatunet_model.GatUNet(**{**COMMON, **arguments}))
             path = Path(out) / arguments["ico_level"] / f"{hemisphere}_{kind}.model"
             path.parent.mkdir(parents=True, exist_ok=True)
             history = [round(1.0 / (epoch + 1), 6) for epoch in range(5)]
             torch.save({"epoch": 904, "history": history, "model": model}, path)
             print(f"{path}: {sum(p.numel() for p in model.parameters())} parameters, {path.stat().st_size} bytes")
+
+
+def settled(model):
+    """``model`` in evaluation mode, after a few passes in training mode that give batch norm its running statistics."""
+    from utils.icosphere import icosphere, level_number
+
+    vertices, _, _ = icosphere(level_number(model.ico_level))
+    xyz = torch.from_numpy(100 * vertices).float()
+    with torch.no_grad():
+        for _ in range(WARM_UP):
+            model(torch.randn(len(xyz), model.in_channels), xyz)
+    return model.eval()
 
 
 if __name__ == "__main__":

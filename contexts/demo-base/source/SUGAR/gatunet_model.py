@@ -26,7 +26,7 @@ class GatBlock(nn.Module):
             edge_dim=ENCODED,
             share_weights=True,
         )
-        self.norm = nn.LayerNorm(out_channels)
+        self.norm = nn.BatchNorm1d(out_channels)
         self.residual = nn.Linear(in_channels, out_channels) if use_residual else None
 
     def forward(self, x, edge_index, edge_attr):
