@@ -102,6 +102,14 @@ class BakeStarted(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StepAnnounced(Event):
+    """A step became known, or turned out to belong to another target than it seemed."""
+
+    kind: ClassVar[str] = "step-announced"
+    step: Step
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepStarted(Event):
     """A step runs."""
 

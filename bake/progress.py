@@ -8,7 +8,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bake import rawjson
-from bake.events import Event, State, Step, StepBytes, StepEnded, StepKind, StepLog, StepStarted, Text, Warned
+from bake.events import (
+    Event,
+    State,
+    Step,
+    StepAnnounced,
+    StepBytes,
+    StepEnded,
+    StepKind,
+    StepLog,
+    StepStarted,
+    Text,
+    Warned,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -128,32 +140,47 @@ class Progress:
 
     def _vertex(self, vertex: rawjson.Vertex, now: float) -> list[Event]:
         key = (vertex.digest, vertex.name)
-        old = self._steps.get(key)
-        if old is None:
-            old = self._new_step(vertex.digest, vertex.name)
-            self._by_digest.setdefault(vertex.digest, []).append(key)
-            old = self._settle_owner(key, old)
-        started = old.started if old.started is not None else vertex.started
+        events: list[Event] = []
+        if key not in self._steps:
+            events += [StepAnnounced(at=now, step=step) for step in self._announce(key)]
+        old = self._steps[key]
+        completed = vertex.completed
+        if completed is None and vertex.started is None:
+            completed = old.completed
         step = replace(
             old,
-            started=started,
-            completed=vertex.completed
-            if vertex.completed is not None
-            else None
-            if vertex.started
-            else old.completed,
+            started=old.started if old.started is not None else vertex.started,
+            completed=completed,
             error=vertex.error or old.error,
             state=_state(vertex, old),
         )
         self._steps[key] = step
         if step.state is old.state:
-            return []
+            return events
+        if step.state is State.RUNNING or (
+            step.state.ended and old.state is State.WAITING and not step.cached
+        ):
+            events.append(StepStarted(at=now, step=step))
         if step.state.ended:
-            begun: list[Event] = []
-            if old.state is State.WAITING and not step.cached:
-                begun = [StepStarted(at=now, step=step)]
-            return [*begun, *self._rest_of_log(step, now), StepEnded(at=now, step=step)]
-        return [StepStarted(at=now, step=step)] if step.state is State.RUNNING else []
+            events += [*self._rest_of_log(step, now), StepEnded(at=now, step=step)]
+        return events
+
+    def _announce(self, key: tuple[str, str]) -> list[Step]:
+        """Take a new step in; gives it, and those that change hands because of it.
+
+        A shared step belongs to the one of its targets that the others need, to the first when none is so.
+        """
+        digest, name = key
+        self._steps[key] = self._new_step(digest, name)
+        keys = self._by_digest.setdefault(digest, [])
+        keys.append(key)
+        targets = [self._steps[other].target for other in keys]
+        free = [target for target in targets if not self._needs.get(target, frozenset()) & set(targets)]
+        owner = (free or targets)[0]
+        changed = [other for other in keys if self._steps[other].owner != owner]
+        for other in changed:
+            self._steps[other] = replace(self._steps[other], owner=owner)
+        return [self._steps[other] for other in dict.fromkeys((*changed, key))]
 
     def _new_step(self, digest: str, name: str) -> Step:
         """Take the name apart: ``[target stage n/m] label``, ``[target] label``, or without target when it is alone."""
@@ -183,18 +210,6 @@ class Progress:
             label=label,
             kind=_kind(words, position, label),
         )
-
-    def _settle_owner(self, key: tuple[str, str], new: Step) -> Step:
-        """Give a shared step to the one of its targets that the others need (the first, when none is so)."""
-        self._steps[key] = new
-        keys = self._by_digest[new.digest]
-        targets = [self._steps[other].target for other in keys]
-        free = [name for name in targets if not self._needs.get(name, frozenset()) & set(targets)]
-        owner = (free or targets)[0]
-        for other in keys:
-            if self._steps[other].owner != owner:
-                self._steps[other] = replace(self._steps[other], owner=owner)
-        return self._steps[key]
 
     def _status(self, status: rawjson.Status, now: float) -> list[Event]:
         parts = self._bytes.setdefault(status.vertex, {})

@@ -1,0 +1,70 @@
+"""Checks of the surroundings, one per module; all of them run, whatever the first ones find."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bake.doctor import base, buildx, disk, engine, registry
+from bake.doctor.finding import Engine, Finding, Severity, Subject, from_failure
+from generator.errors import EnvironmentUnfit, UpliftError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["CHECKS", "Finding", "Severity", "Subject", "require_fit", "run_checks"]
+
+CHECKS: tuple[tuple[str, Callable[[Subject, Engine], Iterator[Finding]]], ...] = (
+    (engine.NAME, engine.check),
+    (buildx.NAME, buildx.check),
+    (disk.NAME, disk.check),
+    (base.NAME, base.check),
+    (registry.NAME, registry.check),
+)
+
+
+def run_checks(subject: Subject, *, only: frozenset[str] | None = None) -> list[Finding]:
+    """Run the checks and collect what they find; never raises for what a user can mend.
+
+    Args:
+        subject: what to check. only: names of the checks to run, None for all.
+
+    """
+    connection = Engine()
+    findings: list[Finding] = []
+    for name, check in CHECKS:
+        if only is not None and name not in only:
+            continue
+        try:
+            findings += check(subject, connection)
+        except UpliftError as failure:
+            findings.append(from_failure(name, failure))
+    return _without_repeats(findings)
+
+
+def require_fit(subject: Subject, *, only: frozenset[str] | None = None) -> list[Finding]:
+    """Run the checks before a bake starts; returns the warnings.
+
+    Raises:
+        EnvironmentUnfit: at least one check found an error; all of them are in the message.
+
+    """
+    findings = run_checks(subject, only=only)
+    wrong = [finding for finding in findings if finding.severity is Severity.ERROR]
+    if not wrong:
+        return [finding for finding in findings if finding.severity is Severity.WARNING]
+    first, *others = wrong
+    lines = [first.message]
+    for finding in others:
+        lines += [f"  {finding.check}: {finding.message}", f"    what to do: {finding.remediation}"]
+    raise EnvironmentUnfit("\n".join(lines), where=first.check, remedy=first.remediation or None)
+
+
+def _without_repeats(findings: list[Finding]) -> list[Finding]:
+    """Keep one of several errors with the same message: no engine fails every check that asks it."""
+    seen: set[str] = set()
+    kept: list[Finding] = []
+    for finding in findings:
+        if finding.severity is not Severity.ERROR or finding.message not in seen:
+            kept.append(finding)
+        seen.add(finding.message)
+    return kept

@@ -1,0 +1,18 @@
+"""Does the docker command line have a buildx that is new enough?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bake.doctor.finding import Engine, Finding, Subject, ok
+from bake.engine import require_buildx
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NAME = "buildx"
+
+
+def check(_subject: Subject, _engine: Engine) -> Iterator[Finding]:
+    """Check presence and version."""
+    yield ok(NAME, f"buildx {require_buildx()}")

@@ -1,0 +1,104 @@
+"""What a check found, and what the checks are asked about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from bake.engine import connect, engine_facts
+from generator.errors import EnvironmentUnfit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import docker
+
+    from bake.engine import EngineFacts
+    from generator.errors import UpliftError
+
+
+class Severity(str, Enum):
+    """How bad a finding is: an error stops a bake, a warning may spoil it."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One finding of one check; ``remediation`` says how to mend it, "" when nothing is wrong."""
+
+    severity: Severity
+    check: str
+    message: str
+    remediation: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What the checks are asked about.
+
+    Args:
+        base: the frozen image. base_remedy: how to get it when it is absent (the recipe knows). registry: where
+            the result is pushed, ``host[:port][/path]``. disk: bytes that a bake needs. ca_bundle: PEM file of the place's
+            own CAs.
+
+    """
+
+    base: str | None = None
+    base_remedy: str = ""
+    registry: str | None = None
+    disk: int = 0
+    ca_bundle: Path | None = None
+
+
+class Engine:
+    """The engine, connected to once; a check that needs it fails on its own when it is not there."""
+
+    @cached_property
+    def _connected(self) -> docker.DockerClient | EnvironmentUnfit:
+        try:
+            return connect()
+        except EnvironmentUnfit as error:
+            return error
+
+    @property
+    def client(self) -> docker.DockerClient:
+        """The connection.
+
+        Raises:
+            EnvironmentUnfit: there is none.
+
+        """
+        if isinstance(self._connected, EnvironmentUnfit):
+            raise self._connected
+        return self._connected
+
+    @cached_property
+    def facts(self) -> EngineFacts:
+        """Facts about the engine; raises as ``client`` does."""
+        return engine_facts(self.client)
+
+
+def ok(check: str, message: str) -> Finding:
+    """Nothing is wrong."""
+    return Finding(severity=Severity.OK, check=check, message=message)
+
+
+def warning(check: str, message: str, remediation: str) -> Finding:
+    """Something may go wrong."""
+    return Finding(severity=Severity.WARNING, check=check, message=message, remediation=remediation)
+
+
+def error(check: str, message: str, remediation: str) -> Finding:
+    """A bake would fail."""
+    return Finding(severity=Severity.ERROR, check=check, message=message, remediation=remediation)
+
+
+def from_failure(check: str, failure: UpliftError) -> Finding:
+    """Turn a failure into a finding."""
+    place = f"{failure.where}: " if failure.where else ""
+    return error(check, f"{place}{failure.message}", failure.remedy or "")

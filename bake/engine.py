@@ -1,0 +1,229 @@
+"""Facts about the Docker Engine that will do the build: asked once, told as plain values.
+
+``docker`` and ``python_on_whales`` are imported inside the functions: they cost 0.2 to 0.4 s each.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bake.units import size
+from generator.errors import EnvironmentUnfit
+
+if TYPE_CHECKING:
+    import docker
+
+# 27.3 is the first engine whose built-in Dockerfile frontend (BuildKit 0.16, syntax 1.10) knows secrets as
+# environment variables, COPY --exclude, ADD --checksum and heredocs without a `# syntax=` line, which needs the network.
+MINIMAL_ENGINE = (27, 3)
+# 0.20 is the first buildx that enforces bake's file system entitlements (--allow=fs.read=…), which the driver passes;
+# rawjson progress came with 0.13.
+MINIMAL_BUILDX = (0, 20)
+_VERSION = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
+_TIMEOUT = 10  # seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineFacts:
+    """The engine: versions as it prints them; memory and free disk in bytes, None when it runs elsewhere."""
+
+    host: str
+    version: str
+    containerd_store: bool
+    storage_driver: str
+    data_root: str
+    free_disk: int | None
+    cpus: int
+    memory: int
+    architecture: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFacts:
+    """An image on the engine: ``digest`` is the manifest's, None when it never came from a registry or store."""
+
+    reference: str
+    id: str
+    digest: str | None
+    size: int
+    layers: tuple[str, ...]
+    architecture: str
+
+
+def connect() -> docker.DockerClient:
+    """Connect to the engine that the docker command line would use: DOCKER_HOST, or the current context.
+
+    Raises:
+        EnvironmentUnfit: nothing answers, or this user may not ask.
+
+    """
+    import docker
+    from docker.errors import DockerException
+
+    host = engine_host()
+    try:
+        client = docker.DockerClient(base_url=host, timeout=_TIMEOUT, **_tls(host))
+        client.ping()
+    except (DockerException, OSError, ValueError) as error:
+        raise _unreachable(host, error) from None
+    return client
+
+
+def engine_host() -> str:
+    """Address of the engine, as DOCKER_HOST or the current docker context gives it."""
+    if os.environ.get("DOCKER_HOST"):
+        return os.environ["DOCKER_HOST"]
+    from docker.context import ContextAPI
+
+    context = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT") or None)
+    host = getattr(context, "Host", None) if context is not None else None
+    return str(host).replace("http+unix://", "unix://") if host else "unix:///var/run/docker.sock"
+
+
+def engine_facts(client: docker.DockerClient) -> EngineFacts:
+    """Ask the engine about itself."""
+    info: dict[str, Any] = client.info()
+    host = engine_host()
+    root = str(info.get("DockerRootDir", ""))
+    status = [" ".join(map(str, pair)) for pair in info.get("DriverStatus") or ()]
+    return EngineFacts(
+        host=host,
+        version=str(info.get("ServerVersion", "")),
+        containerd_store=any("io.containerd.snapshotter" in line for line in status),
+        storage_driver=str(info.get("Driver", "")),
+        data_root=root,
+        free_disk=_free(root) if host.startswith("unix://") else None,
+        cpus=int(info.get("NCPU", 0)),
+        memory=int(info.get("MemTotal", 0)),
+        architecture=str(info.get("Architecture", "")),
+    )
+
+
+def require_engine(client: docker.DockerClient) -> EngineFacts:
+    """Make sure that the engine is new enough.
+
+    Raises:
+        EnvironmentUnfit: it is too old; the message says what is needed and what was found.
+
+    """
+    facts = engine_facts(client)
+    if version_of(facts.version) < MINIMAL_ENGINE:
+        raise EnvironmentUnfit(
+            f"Docker Engine {_text(MINIMAL_ENGINE)} or later is needed, found {facts.version}",
+            where=facts.host,
+            remedy="update Docker Engine, or run `make engine` (Debian and Ubuntu)",
+        )
+    return facts
+
+
+def require_buildx() -> str:
+    """Make sure that the docker command line has a buildx that is new enough; returns its version.
+
+    Raises:
+        EnvironmentUnfit: there is none, or it is too old.
+
+    """
+    needed = f"buildx {_text(MINIMAL_BUILDX)} or later is needed"
+    remedy = "install docker-buildx-plugin from Docker's packages, or run `make engine` (Debian and Ubuntu)"
+    if shutil.which("docker") is None:
+        raise EnvironmentUnfit(f"{needed}, and there is no docker command on PATH", remedy=remedy)
+    from python_on_whales import DockerClient, DockerException
+
+    try:
+        printed = DockerClient().buildx.version()
+    except (DockerException, IndexError):
+        raise EnvironmentUnfit(f"{needed}, and docker has no buildx", remedy=remedy) from None
+    found = next((word for word in printed.split() if _VERSION.match(word)), "")
+    if version_of(found) < MINIMAL_BUILDX:
+        raise EnvironmentUnfit(f"{needed}, found {found or 'one without a version'}", remedy=remedy)
+    return found
+
+
+def image_facts(client: docker.DockerClient, reference: str) -> ImageFacts | None:
+    """Look at an image on the engine; None when it is not there.
+
+    Raises:
+        EnvironmentUnfit: the engine stopped answering.
+
+    """
+    from docker.errors import APIError, ImageNotFound
+
+    try:
+        image = client.images.get(reference)
+    except ImageNotFound:
+        return None
+    except APIError as error:
+        raise EnvironmentUnfit(f"the engine could not look at the image: {error}", where=reference) from None
+    attributes: dict[str, Any] = image.attrs or {}
+    digests = [str(item).rpartition("@")[2] for item in attributes.get("RepoDigests") or ()]
+    return ImageFacts(
+        reference=reference,
+        id=str(image.id),
+        digest=digests[0] if digests else None,
+        size=int(attributes.get("Size", 0)),
+        layers=tuple((attributes.get("RootFS") or {}).get("Layers") or ()),
+        architecture=str(attributes.get("Architecture", "")),
+    )
+
+
+def require_disk(facts: EngineFacts, needed: int) -> None:
+    """Make sure, before anything starts, that the disk has room.
+
+    Args:
+        facts: of the engine. needed: bytes.
+
+    Raises:
+        EnvironmentUnfit: less is free; nothing is said of an engine whose disk cannot be seen.
+
+    """
+    if facts.free_disk is not None and facts.free_disk < needed:
+        raise EnvironmentUnfit(
+            f"the bake needs {size(needed)} of disk, and {size(facts.free_disk)} are free",
+            where=facts.data_root,
+            remedy="free space (`docker system df`, `docker buildx prune`), or move the engine's data-root",
+        )
+
+
+def version_of(text: str) -> tuple[int, ...]:
+    """Numbers of a version: ``v0.29.1+ds1`` gives (0, 29, 1); (0,) when there are none."""
+    match = _VERSION.search(text)
+    return tuple(int(part) for part in match.groups() if part is not None) if match else (0,)
+
+
+def _text(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
+
+
+def _free(root: str) -> int | None:
+    """Bytes free where the engine keeps images and cache; None when that folder cannot be seen."""
+    for folder in (Path(root), Path(root).parent):
+        try:
+            return shutil.disk_usage(folder).free
+        except OSError:
+            continue
+    return None
+
+
+def _tls(host: str) -> dict[str, Any]:
+    """TLS settings of the environment (DOCKER_TLS_VERIFY, DOCKER_CERT_PATH), as docker.from_env reads them."""
+    from docker.utils import kwargs_from_env
+
+    settings: dict[str, Any] = kwargs_from_env(environment={**os.environ, "DOCKER_HOST": host})
+    return {"tls": settings["tls"]} if settings.get("tls") else {}
+
+
+def _unreachable(host: str, error: BaseException) -> EnvironmentUnfit:
+    if "Permission denied" in str(error) or "PermissionError" in str(error):
+        return EnvironmentUnfit(
+            f"this user may not use the Docker Engine at {host}",
+            remedy="add the user to the group `docker` and log in again, or run as root",
+        )
+    return EnvironmentUnfit(
+        f"no Docker Engine answers at {host}",
+        remedy="start it (`make engine`, or systemctl start docker), or point DOCKER_HOST at one",
+    )

@@ -1,0 +1,28 @@
+"""Durations and sizes for people."""
+
+from __future__ import annotations
+
+_MINUTE = 60
+_HOUR = 3600
+_STEP = 1000.0
+
+
+def duration(seconds: float) -> str:
+    """``0.4 s``, ``12 s``, ``3 min 05 s``, ``1 h 02 min``."""
+    if seconds < 9.95:  # noqa: PLR2004 - below ten seconds, tenths matter
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < _MINUTE:
+        return f"{whole} s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min {whole % _MINUTE:02d} s"
+    return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE:02d} min"
+
+
+def size(count: float) -> str:
+    """``512 B``, ``1.4 MB``, ``5.4 GB``: powers of 1000, as registries count."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < _STEP:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= _STEP
+    return f"{count:.1f} TB"
