@@ -5,6 +5,7 @@ No build argument, variable, secret or environment value goes into it: only name
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from dataclasses import dataclass
@@ -114,6 +115,17 @@ def record(
     temporary.write_text(text + "\n", encoding="utf-8")
     temporary.replace(path)
     return path
+
+
+def joined(first: BakeOutcome, second: BakeOutcome) -> BakeOutcome:
+    """Join two bakes of one job, a build and the export that followed it, to one outcome.
+
+    Steps that the second only found in the cache keep the times of the first; state, failure, metadata and what
+    was requested are those of the second.
+    """
+    known = {(step.target, step.digest, step.name) for step in first.steps}
+    fresh = tuple(step for step in second.steps if (step.target, step.digest, step.name) not in known)
+    return dataclasses.replace(second, started=first.started, steps=first.steps + fresh)
 
 
 def load(folder: Path) -> Results:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Tuple
 
@@ -36,7 +37,7 @@ def checks(spec: Dict[str, Any], options: argparse.Namespace) -> List[Check]:
 
     expected: Dict[str, str] = spec.get("versions", {})
     absent: List[str] = spec.get("absent", [])
-    archs: List[str] = spec.get("archs", [])
+    archs: List[str] = re.split(r"[;,\s]+", options.archs.strip("; ,")) if options.archs else spec.get("archs", [])
     named = [*expected, *absent, *spec.get("release", [])]
     work: List[Check] = [
         ("version", "environment", lambda: versions.version_rows(expected, found())),
@@ -78,7 +79,9 @@ def verify(spec: Dict[str, Any], options: argparse.Namespace) -> Dict[str, Any]:
         failed = [row for row in done if row.status == FAIL]
         print(f"{check} {subject}: {len(done)} rows, {len(failed)} failed", flush=True)
         for row in failed:
-            print(f"  FAIL {row.check} {row.subject}: expected {row.expected}, found {row.found}; {row.detail}")
+            print(
+                f"  FAIL {row.check} {row.subject}: expected {row.expected}, found {row.found}; {row.detail}"
+            )
     return report(str(spec.get("recipe", "")), rows)
 
 
@@ -86,6 +89,7 @@ def main() -> int:
     """Write the report to ``--out``."""
     parser = argparse.ArgumentParser(prog="python -m conversion.verify", description=__doc__)
     parser.add_argument("--spec", required=True, type=Path)
+    parser.add_argument("--archs", default="", help="in place of the specification's: \"9.0;12.0\"")
     parser.add_argument("--base-inventory", required=True, type=Path)
     parser.add_argument("--extracted", type=Path)
     parser.add_argument("--patch-report", type=Path)

@@ -88,7 +88,7 @@ def unsupported(arch: Arch, cuda: str) -> str | None:
     """Say why this CUDA release can't compile for an arch; None where it can.
 
     Args:
-        cuda: the release as ``major.minor``, such as ``13.0``.
+        arch: the capability. cuda: the release as ``major.minor``, such as ``13.0``.
     """
     major, minor = (int(part) for part in cuda.split(".")[:2])
     first, last = _SUPPORT[arch.capability]

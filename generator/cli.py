@@ -51,9 +51,7 @@ class ReportFormat(str, Enum):
     JSON = "json"
 
 
-Folder = Annotated[
-    Path, typer.Option("-o", "--output-dir", envvar="GENERATOR_OUTPUT_DIR", help="The build folder.")
-]
+Folder = Annotated[Path, typer.Option("-o", "--output-dir", envvar="GENERATOR_OUTPUT_DIR", help="The build folder.")]
 ArchList = Annotated[
     str | None,
     typer.Option("--arch", envvar="GENERATOR_ARCH", help='Compute capabilities, such as "9.0;12.0".'),
@@ -81,9 +79,7 @@ ProgressOption = Annotated[
     ProgressFormat,
     typer.Option("--progress", envvar="GENERATOR_PROGRESS", help="auto: rich on a terminal, else plain."),
 ]
-Format = Annotated[
-    ReportFormat, typer.Option("--format", envvar="GENERATOR_FORMAT", help="How the result is written.")
-]
+Format = Annotated[ReportFormat, typer.Option("--format", envvar="GENERATOR_FORMAT", help="How the result is written.")]
 
 
 def _version(wanted: bool) -> None:
@@ -99,7 +95,7 @@ def _root(
         str,
         typer.Option("-r", "--recipe", envvar="GENERATOR_RECIPE", help="A shipped recipe, or the path of one."),
     ] = "demo",
-    version: Annotated[
+    _version_wanted: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
@@ -110,8 +106,9 @@ def _root(
 def render(context: typer.Context, output: Folder = Path("build"), arch: ArchList = None) -> None:
     """Write the bake file and the build contexts; plain buildx can bake them."""
     from generator import pipeline
+    from generator.resolve import Choices
 
-    pipeline.render(Reporter(), recipe=context.obj, output=output, archs=arch)
+    pipeline.render(Reporter(), Choices(recipe=context.obj, output=output, archs=arch))
 
 
 @app.command()
@@ -124,15 +121,17 @@ def plan(
 ) -> None:
     """Show the graph of targets: what waits for what, and what builds side by side."""
     from generator import pipeline
+    from generator.resolve import Choices
 
-    pipeline.show_plan(Reporter(), recipe=context.obj, form=format_.value, archs=arch)
+    pipeline.show_plan(Reporter(), Choices(recipe=context.obj, archs=arch), form=format_.value)
 
 
 @app.command()
 def bake(
     context: typer.Context,
     targets: Annotated[
-        list[str] | None, typer.Argument(metavar="[TARGET]...", help="Targets to bake; none: the verified image.")
+        list[str] | None,
+        typer.Argument(metavar="[TARGET]...", help="Targets to bake; none: the verified image."),
     ] = None,
     push: Annotated[bool, typer.Option("--push", help="Push the image when verification passed.")] = False,
     registry: Registry = None,
@@ -149,8 +148,9 @@ def bake(
 ) -> None:
     """Build the image, verify it, and push it if asked."""
     from generator import pipeline
+    from generator.resolve import Choices
 
-    choices = pipeline.Choices(
+    choices = Choices(
         recipe=context.obj,
         output=output,
         archs=arch,
@@ -180,8 +180,9 @@ def verify(
 ) -> None:
     """Check an image against the recipe: versions, device code, models, conflicts."""
     from generator import pipeline
+    from generator.resolve import Choices
 
-    choices = pipeline.Choices(
+    choices = Choices(
         recipe=context.obj,
         output=output,
         archs=arch,
@@ -204,10 +205,9 @@ def doctor(
 ) -> None:
     """Check engine, buildx, disk, base image and registry, and say how to mend what is not fit."""
     from generator import pipeline
+    from generator.resolve import Choices
 
-    choices = pipeline.Choices(
-        recipe=context.obj, registry=registry, base=base, builder=builder, ca_bundle=ca_bundle
-    )
+    choices = Choices(recipe=context.obj, registry=registry, base=base, builder=builder, ca_bundle=ca_bundle)
     pipeline.doctor(Reporter(), choices, form=format_.value)
 
 

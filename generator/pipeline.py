@@ -5,31 +5,16 @@ Each command of the command line is one function here; each step is one call.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from generator.resolve import with_archs
+from generator.resolve import Choices, resolve, with_archs
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from generator.plan import Graph
     from generator.recipe import LoadedRecipe
     from generator.reporter import Reporter
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choices:
-    """What the command line and its environment variables chose; None: not chosen, the recipe decides."""
-
-    recipe: str
-    output: Path = Path("build")
-    archs: str | None = None
-    registry: str | None = None
-    tag: str | None = None
-    base: str | None = None
-    builder: str | None = None
-    ca_bundle: Path | None = None
-    progress: str = "auto"
 
 
 def _load(name: str, archs: str | None) -> LoadedRecipe:
@@ -52,20 +37,20 @@ def _write(graph: Graph, output: Path) -> Path:
     return output / BAKE_FILE
 
 
-def render(reporter: Reporter, *, recipe: str, output: Path, archs: str | None = None) -> None:
-    """Write the rendered folder; its path goes to stdout."""
-    loaded = _load(recipe, archs)
-    graph = _plan(loaded, output)
-    file = _write(graph, output)
+def render(reporter: Reporter, choices: Choices) -> None:
+    """Write the rendered folder; the path of its bake file goes to stdout."""
+    loaded = _load(choices.recipe, choices.archs)
+    graph = _plan(loaded, choices.output)
+    file = _write(graph, choices.output)
     reporter.data(str(file))
     reporter.note(f"{len(graph.targets)} targets; bake them with: docker buildx bake -f {file}")
 
 
-def show_plan(reporter: Reporter, *, recipe: str, form: str, archs: str | None = None) -> None:
+def show_plan(reporter: Reporter, choices: Choices, *, form: str) -> None:
     """Show the graph as a table, JSON, Mermaid or SVG."""
     from generator.plan import svg, views
 
-    graph = _plan(_load(recipe, archs), Path("build"))
+    graph = _plan(_load(choices.recipe, choices.archs), choices.output)
     if form == "json":
         reporter.data(views.as_json(graph))
     elif form == "mermaid":
@@ -73,18 +58,71 @@ def show_plan(reporter: Reporter, *, recipe: str, form: str, archs: str | None =
     elif form == "svg":
         reporter.data(svg.as_svg(graph))
     else:
-        _plan_table(reporter, graph)
+        views.show_table(reporter.data_console, graph)
 
 
-def _plan_table(reporter: Reporter, graph: Graph) -> None:
-    from rich.table import Table
+def bake(
+    reporter: Reporter,
+    choices: Choices,
+    *,
+    targets: tuple[str, ...] = (),
+    push: bool = False,
+    dry_run: bool = False,
+) -> None:
+    """Build, verify, and only then tag and push the image.
 
-    table = Table(title=f"{graph.recipe}: {len(graph.targets)} targets", title_justify="left")
-    for column in ("round", "target", "waits for", "what it makes"):
-        table.add_column(column, overflow="fold")
-    for number, names in enumerate(graph.stages(), start=1):
-        for name in names:
-            target = graph[name]
-            waits = sorted(set(target.inputs.values()))
-            table.add_row(str(number), name, ", ".join(waits) or "-", target.description)
-    reporter.data_console.print(table)
+    Raises:
+        UsageError, EnvironmentUnfit, BuildFailed, VerificationFailed, Interrupted: as their names say.
+    """
+    from generator import baking
+
+    loaded = _load(choices.recipe, choices.archs)
+    facts = resolve(loaded.recipe, choices)
+    graph = _plan(loaded, choices.output)
+    for name in targets:
+        graph[name]  # an unknown target is refused before anything is written
+    file = _write(graph, choices.output)
+    job = baking.Job(reporter=reporter, recipe=loaded.recipe, facts=facts, choices=choices, file=file)
+    if dry_run:
+        baking.show_dry_run(job, graph, targets, push=push)
+        return
+    job = baking.settle(job, push=push)
+    if targets:
+        baking.bake_targets(job, targets)
+        return
+    baking.bake_verified(job, push=push)
+
+
+def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str) -> None:
+    """Check an image by name, or the recipe's image, and show the rows.
+
+    Raises:
+        VerificationFailed: a row failed; the others as for ``bake``.
+    """
+    from generator import baking
+    from generator.verification import as_json, require_passed, show_table
+
+    loaded = _load(choices.recipe, choices.archs)
+    facts = resolve(loaded.recipe, choices)
+    graph = _plan(loaded, choices.output)
+    file = _write(graph, choices.output)
+    job = baking.Job(reporter=reporter, recipe=loaded.recipe, facts=facts, choices=choices, file=file)
+    job = baking.settle(job, push=False)
+    report = baking.check(job, image=image)
+    if form == "json":
+        reporter.data(as_json(report))
+    else:
+        show_table(reporter, report)
+    require_passed(report)
+
+
+def doctor(reporter: Reporter, choices: Choices, *, form: str) -> None:
+    """Check the surroundings and say how to mend them.
+
+    Raises:
+        EnvironmentUnfit: a check found an error.
+    """
+    from generator import surroundings
+
+    loaded = _load(choices.recipe, choices.archs)
+    surroundings.examine(reporter, loaded.recipe, resolve(loaded.recipe, choices), form=form)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from generator.errors import UpliftError
 
+LOG_WIDTH = 160  # columns of a table that goes to a file or a pipe
+
 
 class Reporter:
     """Writes data, notes, warnings and failures to the right stream.
@@ -42,7 +44,9 @@ class Reporter:
         if self._data is None:
             from rich.console import Console
 
-            self._data = Console(file=self._stdout or sys.stdout, highlight=False)
+            stream = self._stdout or sys.stdout
+            # Without a terminal rich would fold tables at 80 columns; a log has room for more.
+            self._data = Console(file=stream, highlight=False, width=None if stream.isatty() else LOG_WIDTH)
         return self._data
 
     def data(self, text: str) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from generator.arch import parse_arch_list, unsupported
 from generator.errors import EnvironmentUnfit, UsageError
-from generator.recipe import Recipe
+
+if TYPE_CHECKING:
+    from generator.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)

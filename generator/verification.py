@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from generator.errors import BuildFailed, VerificationFailed
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from generator.reporter import Reporter
 
 SCHEMA = 1

@@ -76,6 +76,7 @@ def prepare_environment() -> None:
         CPATH=os.pathsep.join(str(folder) for folder in header_folders()),
         MAX_JOBS=jobs,
         NVCC_APPEND_FLAGS=f"--threads {threads}",
+        CFLAGS="-g0",  # debug sections cost time and are stripped in the end
         FORCE_CUDA="1",
         SOURCE_DATE_EPOCH="315532800",  # the earliest time that a zip file can hold: equal input, equal wheel
         PYTHONDONTWRITEBYTECODE="1",

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from generator.plan import specs
 from generator.plan.graph import ContextFile, Graph, Kind, Output, Target, Variable
-from generator.recipe.model import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from generator.recipe.model import Recipe
 
 CA_BUNDLE_SECRET = "ca-bundle"  # noqa: S105  the name of a secret, not a secret
-_INVENTORY = ("__init__", "failures", "inventory")
 
 
 def build_graph(recipe: Recipe, *, origin: str = "", build_dir: str = "build") -> Graph:
     """Plan the uplift of a recipe.
 
     Args:
-        origin: the recipe's file, for the header of the bake file.
+        recipe: what to plan. origin: the recipe's file, for the header of the bake file.
         build_dir: where the rendered folder will stand, as seen from where buildx is started.
 
     Raises:
@@ -92,7 +95,7 @@ def _inventory(recipe: Recipe) -> Target:
         inputs={"tools": "tools"},
         from_base=True,
         values=_env(recipe),
-        files=_modules(*_INVENTORY),
+        files=_modules(*specs.INVENTORY_MODULES),
     )
 
 
@@ -110,7 +113,7 @@ def _torch(recipe: Recipe) -> Target:
             "remove": specs.removed(recipe),
             "release": specs.released(recipe),
         },
-        files=_modules(*_INVENTORY, "constraints"),
+        files=_modules(*specs.CONSTRAINTS_MODULES),
     )
 
 
@@ -152,9 +155,7 @@ def _wheel(recipe: Recipe, name: str) -> Target:
             "needs": tuple(needs),
             "index": recipe.stack.index,
         },
-        files=(
-            ContextFile(path="compile.py", package="contexts", resource="wheel/compile.py"),
-        ),
+        files=(ContextFile(path="compile.py", package="contexts", resource="wheel/compile.py"),),
         args={"TORCH_CUDA_ARCH_LIST": "TORCH_CUDA_ARCH_LIST"},
     )
 
@@ -179,7 +180,10 @@ def _extract(recipe: Recipe) -> Target:
         description="what the pickled models hold, read in the old environment",
         from_base=True,
         values=_env(recipe),
-        files=(*_modules(*specs.EXTRACT_MODULES), ContextFile(path="models.json", text=specs.models_json(recipe))),
+        files=(
+            *_modules(*specs.EXTRACT_MODULES),
+            ContextFile(path="models.json", text=specs.models_json(recipe)),
+        ),
     )
 
 
@@ -191,7 +195,10 @@ def _rebuild(recipe: Recipe) -> Target:
         description="the models made anew in the new environment, each proven equal to the old one",
         inputs={"tools": "tools", "torch": "torch", "extract": "extract", **{name: name for name in wheels}},
         values={**_env(recipe), "wheels": tuple(wheels)},
-        files=(*_modules(*specs.REBUILD_MODULES), ContextFile(path="models.json", text=specs.models_json(recipe))),
+        files=(
+            *_modules(*specs.REBUILD_MODULES),
+            ContextFile(path="models.json", text=specs.models_json(recipe)),
+        ),
     )
 
 
@@ -231,7 +238,10 @@ def _verify(recipe: Recipe) -> Target:
         description="checks run on the image; exports only their report",
         inputs=inputs,
         values={**_env(recipe), "patch": recipe.patch is not None, "models": bool(recipe.models)},
-        files=(*_modules(*specs.VERIFY_MODULES), ContextFile(path="verify.json", text=specs.verify_json(recipe))),
+        files=(
+            *_modules(*specs.VERIFY_MODULES),
+            ContextFile(path="verify.json", text=specs.verify_json(recipe)),
+        ),
         args={"TORCH_CUDA_ARCH_LIST": "TORCH_CUDA_ARCH_LIST"},
         output=Output.FILES,
     )

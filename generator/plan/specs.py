@@ -4,13 +4,47 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING
 
-from generator.recipe.model import ModelSet, Recipe
+if TYPE_CHECKING:
+    from generator.recipe.model import ModelSet, Recipe
 
-PATCH_MODULES = ("__init__", "patch")
-EXTRACT_MODULES = ("__init__", "extract")
-REBUILD_MODULES = ("__init__", "rebuild")
-VERIFY_MODULES = ("__init__", "verify")
+# The modules of `conversion` that each kind of target runs, and no more: a change of one runs again only the targets
+# that use it. A test holds these against the imports.
+INVENTORY_MODULES = ("__init__", "failures", "inventory")
+CONSTRAINTS_MODULES = (*INVENTORY_MODULES, "constraints")
+PATCH_MODULES = ("__init__", "failures", "patch", "placing", "scopes", "source_text", "torch_load_codemod")
+EXTRACT_MODULES = (
+    "__init__",
+    "attributes",
+    "cpu_defaults",
+    "differences",
+    "extract",
+    "failures",
+    "loading",
+    "models",
+    "parity",
+    "probe",
+    "record",
+    "stubs",
+)
+REBUILD_MODULES = (*EXTRACT_MODULES, "agreement", "placing", "rebuild")
+VERIFY_MODULES = (
+    *REBUILD_MODULES,
+    "constraints",
+    "inventory",
+    "model_rows",
+    "packages",
+    "patch",
+    "patch_rows",
+    "rows",
+    "sass",
+    "scopes",
+    "source_text",
+    "torch_load_codemod",
+    "verify",
+    "versions",
+)
 
 
 def normalised(name: str) -> str:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from html import escape
+from typing import TYPE_CHECKING
 
-from generator.plan.graph import Graph
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from generator.plan.graph import Graph
 
 # Sizes in pixels of the SVG's own coordinates.
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 170, 36, 70, 18, 20
+
+_ARROW = (
+    '<defs><marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+    '<path d="M0 0L8 4L0 8z" fill="#667"/></marker></defs>'
+)
 
 
 def as_svg(graph: Graph) -> str:
@@ -19,11 +27,12 @@ def as_svg(graph: Graph) -> str:
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {right} {bottom}" width="{right}" height="{bottom}">',
         f"<title>Targets of the recipe {escape(graph.recipe)}</title>",
-        '<defs><marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" '
-        'orient="auto"><path d="M0 0L8 4L0 8z" fill="#667"/></marker></defs>',
+        _ARROW,
         '<rect width="100%" height="100%" fill="white"/>',
     ]
-    lines += [_edge(places[used], places[target.name]) for target in graph.targets for used in _waits(graph, target.name)]
+    lines += [
+        _edge(places[used], places[target.name]) for target in graph.targets for used in _waits(graph, target.name)
+    ]
     lines += [_box(places[target.name], target.name, target.description) for target in graph.targets]
     return "\n".join([*lines, "</svg>"])
 

@@ -1,10 +1,14 @@
-"""The plan for people and programs: JSON and Mermaid text, as plain functions of the graph."""
+"""The plan for people and programs: a table, JSON and Mermaid text, as plain functions of the graph."""
 
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
-from generator.plan.graph import Graph
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from generator.plan.graph import Graph
 
 
 def as_json(graph: Graph) -> str:
@@ -48,3 +52,18 @@ def _direct(graph: Graph, name: str) -> list[str]:
         return ["tools"]
     implied = {older for used in inputs for older in graph.ancestors(used)}
     return sorted(inputs - implied)
+
+
+def show_table(console: Console, graph: Graph) -> None:
+    """Print the graph as a table, one row per target, grouped by the round in which it can start."""
+    from rich.table import Table
+
+    table = Table(title=f"{graph.recipe}: {len(graph.targets)} targets", title_justify="left")
+    for column in ("round", "target", "waits for", "what it makes"):
+        table.add_column(column, overflow="fold")
+    for number, names in enumerate(graph.stages(), start=1):
+        for name in names:
+            target = graph[name]
+            waits = ", ".join(sorted(set(target.inputs.values())))
+            table.add_row(str(number), name, waits or "-", target.description)
+    console.print(table)

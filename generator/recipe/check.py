@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from generator.arch import parse_arch, unsupported
-from generator.recipe.model import Recipe
 from bake.reference import parse_reference
+from generator.arch import parse_arch, unsupported
 from generator.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from generator.recipe.model import Recipe
 
 Mistake = tuple[tuple[str | int, ...], str]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import types
 import typing
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -18,6 +17,9 @@ from generator.errors import UsageError
 from generator.recipe.check import cross_check
 from generator.recipe.model import Recipe
 from generator.recipe.places import key_lines, line_of
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +52,7 @@ def load_recipe(name_or_path: str) -> LoadedRecipe:
     try:
         recipe = Recipe.model_validate(raw)
     except ValidationError as error:
-        mistakes = [(_place(lines, detail["loc"]), _explain(detail)) for detail in error.errors()]
+        mistakes = [(_place(lines, detail["loc"]), _explain(detail)) for detail in _causes(error)]
     else:
         mistakes = [(line_of(lines, path), message) for path, message in cross_check(recipe)]
         if not mistakes:
@@ -78,7 +80,9 @@ def _read(name_or_path: str) -> tuple[str, str]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise UsageError(
-            f"the recipe can't be read: {reason}", where=str(path), remedy="give the path of a readable .toml file"
+            f"the recipe can't be read: {reason}",
+            where=str(path),
+            remedy="give the path of a readable .toml file",
         ) from error
 
 
@@ -91,6 +95,18 @@ def _rejected(origin: str, mistakes: Iterable[tuple[int | None, str]]) -> UsageE
 
 def _place(lines: dict[tuple[str, ...], int], location: tuple[str | int, ...]) -> int | None:
     return line_of(lines, [part for part in location if part != "[key]"])
+
+
+def _causes(error: ValidationError) -> list[Any]:
+    """Leave out what only follows: a list counts as too short when its entries were refused."""
+    details = error.errors()
+    places = [detail["loc"] for detail in details]
+
+    def follows(detail: Any) -> bool:
+        inner = any(place[: len(detail["loc"])] == detail["loc"] and place != detail["loc"] for place in places)
+        return detail["type"] == "too_short" and inner
+
+    return [detail for detail in details if not follows(detail)]
 
 
 def _explain(detail: Any) -> str:

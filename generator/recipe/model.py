@@ -61,15 +61,14 @@ def _kebab(name: str) -> str:
 class Section(BaseModel):
     """What all sections of a recipe share: frozen, strict, no unknown keys, kebab-case."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, alias_generator=_kebab, populate_by_name=False
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, alias_generator=_kebab, populate_by_name=False)
 
 
 class Image(Section):
-    """The image that the bake yields."""
+    """The image that the bake yields; ``disk_gib`` is the room that a first bake takes, in GiB."""
 
     tag: NonEmpty
+    disk_gib: Annotated[float, Field(ge=0, strict=False)] = 0.0
 
 
 class Base(Section):

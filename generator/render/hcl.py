@@ -37,4 +37,4 @@ def hcl_line(value: object) -> str:
 
 
 def _escape_control(char: str) -> str:
-    return char if ord(char) >= 0x20 and char != "\x7f" else f"\\u{ord(char):04x}"
+    return char if char >= " " and char != "\x7f" else f"\\u{ord(char):04x}"

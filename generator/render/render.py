@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
 from importlib import resources
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -12,12 +10,14 @@ from jinja2 import Environment, StrictUndefined
 
 from generator import __version__
 from generator.errors import UsageError
-from generator.plan import ContextFile, Graph, Target
 from generator.render.hcl import hcl_line, hcl_list, hcl_string
 from generator.render.shell import sh, sh_words
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from importlib.resources.abc import Traversable
+
+    from generator.plan import ContextFile, Graph, Target
 
 BAKE_FILE = "docker-bake.hcl"
 
@@ -73,7 +73,6 @@ def _content(file: ContextFile) -> bytes:
     return resources.files(file.package).joinpath(*file.resource.split("/")).read_bytes()
 
 
-@cache
 def _text(resource: Traversable) -> str:
     return resource.read_text(encoding="utf-8")
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from generator.errors import EnvironmentUnfit, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MARKER = ".image-uplift"
 _OWNED = ("docker-bake.hcl", "contexts")

@@ -1,0 +1,135 @@
+"""Bake, verify, publish: the part of the pipeline that uses the engine."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from generator.verification import VerificationReport, read_report, require_passed
+
+if TYPE_CHECKING:
+    from bake.driver import BakeOutcome
+    from generator.plan import Graph
+    from generator.recipe import Recipe
+    from generator.reporter import Reporter
+    from generator.resolve import Choices, Facts
+
+IMAGE, VERIFY = "image", "verify"
+REPORT = "report.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One bake: the recipe, what was decided for it, and the rendered bake file."""
+
+    reporter: Reporter
+    recipe: Recipe
+    facts: Facts
+    choices: Choices
+    file: Path
+
+    @property
+    def folder(self) -> Path:
+        """The build folder."""
+        return self.file.parent
+
+
+def show_dry_run(job: Job, graph: Graph, targets: tuple[str, ...], *, push: bool) -> None:
+    """Say what would be baked; nothing is built."""
+    wanted = targets or (VERIFY, IMAGE)
+    needed = {name for target in wanted for name in (target, *graph.ancestors(target))}
+    for name in graph.names:
+        if name in needed:
+            job.reporter.data(f"{name}\t{graph[name].description}")
+    job.reporter.note(f"dry run: {job.file} is written; nothing was built")
+    if not targets:
+        job.reporter.note(f"the image would be {job.facts.image}{', and pushed' if push else ''}")
+
+
+def settle(job: Job, *, push: bool) -> Job:
+    """Check the surroundings before anything starts, and pin the base image to its digest.
+
+    Raises:
+        EnvironmentUnfit: engine, buildx, base, disk or registry are not fit.
+    """
+    from generator.surroundings import require_fit
+
+    pinned = require_fit(job.recipe, job.facts, folder=job.folder, push=push, builder=job.choices.builder)
+    return dataclasses.replace(job, facts=dataclasses.replace(job.facts, base=pinned))
+
+
+def bake_targets(job: Job, targets: tuple[str, ...]) -> None:
+    """Bake chosen targets; what they make stays in the build cache, or where the bake file says."""
+    from bake.results import record
+
+    outcome = _run(job, targets)
+    path = record(outcome, recipe=job.recipe.name, folder=job.folder)
+    outcome.raise_for_failure()
+    job.reporter.note(f"baked {', '.join(targets)} in {outcome.seconds:.1f} s; every step is in {path}")
+
+
+def bake_verified(job: Job, *, push: bool) -> None:
+    """Build and verify; the tag moves, and the image is pushed, only after every check passed."""
+    from bake.results import joined, record
+
+    built = _run(job, (VERIFY,))
+    path = record(built, recipe=job.recipe.name, folder=job.folder)
+    built.raise_for_failure()
+    require_passed(_report(job, job.facts.image))
+    exported = _run(job, (IMAGE,), push=push)
+    record(joined(built, exported), recipe=job.recipe.name, folder=job.folder)
+    exported.raise_for_failure()
+    _show_result(job, built, exported, path, pushed=push)
+
+
+def check(job: Job, *, image: str | None) -> VerificationReport:
+    """Run the checks on an image by name; None: on the recipe's, as the bake file builds it."""
+    from bake.reference import parse_reference
+
+    overrides = {}
+    if image is not None:
+        parse_reference(image, where="IMAGE")
+        overrides[f"{VERIFY}.contexts.image"] = f"docker-image://{image}"
+    outcome = _run(job, (VERIFY,), overrides=overrides)
+    outcome.raise_for_failure()
+    return _report(job, image or job.facts.image)
+
+
+def _report(job: Job, image: str) -> VerificationReport:
+    return read_report(job.folder / VERIFY / REPORT, image=image)
+
+
+def _run(
+    job: Job, targets: tuple[str, ...], *, push: bool = False, overrides: dict[str, str] | None = None
+) -> BakeOutcome:
+    from bake.display import ProgressMode, display
+    from bake.driver import BakeRequest, run_bake
+
+    here = Path.cwd()
+    outside = [path for path in (job.folder, job.facts.ca_bundle) if path and not path.resolve().is_relative_to(here)]
+    request = BakeRequest(
+        file=job.file,
+        targets=targets,
+        variables={**job.facts.variables(), "BUILD_DIR": job.folder.as_posix()},
+        overrides=overrides or {},
+        builder=job.choices.builder,
+        push=push,
+        metadata_file=job.folder / "metadata.json",
+        allow=tuple(path.resolve() for path in outside),
+        context=here,
+    )
+    with display(ProgressMode(job.choices.progress)) as listener:
+        return run_bake(request, listener)
+
+
+def _show_result(job: Job, built: BakeOutcome, exported: BakeOutcome, results: Path, *, pushed: bool) -> None:
+    digest = exported.metadata.get(IMAGE, {}).get("containerimage.digest", "")
+    job.reporter.data(f"{job.facts.image}@{digest}" if digest else job.facts.image)
+    seconds = built.seconds + exported.seconds
+    where = "pushed" if pushed else "on this engine"
+    job.reporter.note(
+        f"{job.facts.image} is verified and {where} ({seconds:.1f} s); checks in {job.folder / VERIFY / REPORT}, "
+        f"every step in {results}"
+    )

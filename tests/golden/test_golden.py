@@ -1,0 +1,42 @@
+"""The rendered folder of each shipped recipe, compared with the copy that a reader can open here.
+
+After a change that is meant: ``.venv/bin/python tests/golden/update.py``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from generator.plan import build_graph
+from generator.recipe import load_recipe, shipped
+from generator.render import render
+
+HERE = Path(__file__).parent
+# Copies of our own packages' files would only repeat them; what is rendered is what is compared.
+COPIED = {".py", ".conf", ""}
+
+
+def rendered(name: str) -> dict[PurePosixPath, bytes]:
+    loaded = load_recipe(name)
+    files = render(build_graph(loaded.recipe, origin=loaded.origin))
+    return {path: content for path, content in files.items() if is_rendered(path)}
+
+
+def is_rendered(path: PurePosixPath) -> bool:
+    return path.name == "Dockerfile" or path.suffix not in COPIED
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_renders_as_recorded(name: str) -> None:
+    folder = HERE / name
+    recorded = {
+        PurePosixPath(path.relative_to(folder).as_posix()): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    files = rendered(name)
+    assert sorted(recorded) == sorted(files)
+    for path, content in files.items():
+        assert content.decode() == recorded[path].decode(), path

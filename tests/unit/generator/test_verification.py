@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from generator.errors import BuildFailed, VerificationFailed
+from generator.reporter import Reporter
+from generator.verification import as_json, read_report, require_passed, show_table
+
+ROW = {
+    "check": "version",
+    "subject": "torch",
+    "expected": "2.11.0",
+    "found": "2.0.1",
+    "status": "fail",
+    "detail": "",
+}
+
+
+def report_file(folder: Path, **changes: object) -> Path:
+    path = folder / "report.json"
+    path.write_text(json.dumps({"schema": 1, "recipe": "demo", "passed": False, "rows": [ROW], **changes}))
+    return path
+
+
+def test_a_failing_row_is_named_with_status_4(tmp_path: Path) -> None:
+    report = read_report(report_file(tmp_path), image="x:1")
+    with pytest.raises(VerificationFailed) as caught:
+        require_passed(report)
+    assert caught.value.exit_status == 4
+    assert "version torch: expected 2.11.0, found 2.0.1" in str(caught.value)
+
+
+def test_a_good_report_passes(tmp_path: Path) -> None:
+    rows = [{**ROW, "status": "pass"}]
+    require_passed(read_report(report_file(tmp_path, passed=True, rows=rows), image="x:1"))
+
+
+def test_a_report_without_rows_does_not_pass(tmp_path: Path) -> None:
+    with pytest.raises(VerificationFailed, match="holds no check"):
+        require_passed(read_report(report_file(tmp_path, passed=True, rows=[]), image="x:1"))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 2}', '{"schema": 1, "recipe": "x", "passed": true}'])
+def test_an_unreadable_report_is_a_failed_build(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(text)
+    with pytest.raises(BuildFailed, match="no readable report"):
+        read_report(path, image="x:1")
+
+
+def test_the_state_stands_in_words_without_colour(tmp_path: Path) -> None:
+    out = io.StringIO()
+    show_table(Reporter(stdout=out), read_report(report_file(tmp_path), image="x:1"))
+    assert "FAIL" in out.getvalue()
+    assert "\x1b[" not in out.getvalue()
+
+
+def test_json_names_the_image(tmp_path: Path) -> None:
+    data = json.loads(as_json(read_report(report_file(tmp_path), image="x:1")))
+    assert data["image"] == "x:1"
+    assert data["rows"] == [ROW]
