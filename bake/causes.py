@@ -52,6 +52,12 @@ CAUSES: tuple[Cause, ...] = (
         "look at the engine's log (out of memory?), then run the same command again: finished steps are cached",
     ),
     _cause(
+        "buildx-unfit",
+        r"unknown command: docker buildx|is not a docker command|unknown (?:shorthand )?flag: |rawjson",
+        "docker has no buildx, or one that is too old",
+        "`python -m generator doctor` says which one is needed",
+    ),
+    _cause(
         "builder-absent",
         r'no builder "(?P<host>[^"]+)" found',
         "there is no buildx builder called {host}",
@@ -132,8 +138,14 @@ CAUSES: tuple[Cause, ...] = (
         UsageError,
     ),
     _cause(
+        "export-broken",
+        r"error from receiver: context canceled",
+        "the files of an output could not be written on this machine",
+        "check the free space and the rights of the output folder",
+    ),
+    _cause(
         "bake-file-broken",
-        r"ERROR: failed to parse (?P<host>[^:\n]+): (?P<why>[^\n]+)",
+        r"ERROR: (?:failed to parse )?(?P<host>[^:\s]+(?:\.hcl:\d+)?)[,:][\d,-]*:? (?P<why>[^\n]*(?:diagnostic|parsing)[^\n]*)",
         "the bake file {host} cannot be parsed: {why}",
         "render it again: python -m generator render",
         UsageError,
