@@ -88,7 +88,9 @@ def examine(loaded: Any, record: Record, spec: models.ModelSet) -> Agreement:
 
 def _key_problems(loaded: Dict[Any, Any], record: Record, spec: models.ModelSet) -> List[str]:
     ownership = attributes.Ownership(spec.path, spec.class_name)
-    problems = [f"the checkpoint's key {key!r} is gone" for key in record.checkpoint.keys if key not in loaded]
+    problems = [
+        f"the checkpoint's key {key!r} is gone" for key in record.checkpoint.keys if key not in loaded
+    ]
     for key, blob in record.checkpoint.rest:
         if key in loaded:
             old = attributes.encode(load_checkpoint(io.BytesIO(blob)), ownership)
@@ -104,7 +106,11 @@ def state_problems(record: Record, module: Any) -> List[str]:
     problems += [f"state {name} is new" for name in state if name not in record.state]
     for name, old in record.state.items():
         new = state.get(name)
-        if isinstance(old, torch.Tensor) and isinstance(new, torch.Tensor) and not differences.same_bits(old, new):
+        if (
+            isinstance(old, torch.Tensor)
+            and isinstance(new, torch.Tensor)
+            and not differences.same_bits(old, new)
+        ):
             problems.append(f"state {name}: {differences.tensor_difference(old, new)}")
     flags = {name: bool(value.requires_grad) for name, value in module.named_parameters()}
     for name, flag in record.requires_grad.items():

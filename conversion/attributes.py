@@ -85,7 +85,9 @@ def read_modules(module: Any, ownership: Ownership) -> Dict[str, Dict[str, Any]]
             "own": own,
             "library_base": any(not ownership.owns(base) for base in _bases(type(part))),
             "training": bool(part.training),
-            "class_names": sorted(name for name in dir(type(part)) if not name.startswith("__")) if own else [],
+            "class_names": sorted(name for name in dir(type(part)) if not name.startswith("__"))
+            if own
+            else [],
             "hooks": sum(len(getattr(part, hooks, ())) for hooks in _HOOKS),
             "attributes": _own_attributes(part, ownership) if own else _library_attributes(part),
         }

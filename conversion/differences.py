@@ -52,11 +52,11 @@ def difference(old: Tree, new: Tree, path: str) -> List[str]:
     if kind in ("list", "tuple", "set"):
         if len(old[1]) != len(new[1]):
             return [f"{path} had {len(old[1])} items, has {len(new[1])}"]
-        return [text for i, (a, b) in enumerate(zip(old[1], new[1])) for text in difference(a, b, f"{path}[{i}]")]
+        return [
+            text for i, (a, b) in enumerate(zip(old[1], new[1])) for text in difference(a, b, f"{path}[{i}]")
+        ]
     if kind == "dict":
-        return _pairs_difference(
-            [(repr(k), v) for k, v in old[1]], [(repr(k), v) for k, v in new[1]], path
-        )
+        return _pairs_difference([(repr(k), v) for k, v in old[1]], [(repr(k), v) for k, v in new[1]], path)
     if kind in ("module", "object"):
         if old[1] != new[1]:
             return [f"{path} was a {old[1]}, is a {new[1]}"]
@@ -132,7 +132,9 @@ def attribute_differences(old: Modules, new: Modules) -> List[str]:
         if before["training"] != after["training"]:
             texts.append(f"{dotted(name, 'training')} was {before['training']}, is {after['training']}")
         if before["own"] and before["hooks"] != after["hooks"]:
-            texts.append(f"{name or 'the module'} had {before['hooks']} registered hooks, has {after['hooks']}")
+            texts.append(
+                f"{name or 'the module'} had {before['hooks']} registered hooks, has {after['hooks']}"
+            )
         texts.extend(_module_differences(name, before, after))
     return texts
 

@@ -128,7 +128,9 @@ def _as_module(value: Any, place: str) -> Any:
     if isinstance(value, torch.nn.Module):
         return value
     if isinstance(value, dict) and all(isinstance(item, torch.Tensor) for item in value.values()):
-        raise ConversionError(f"{place} is a plain state dict, which needs no migration: take it off the recipe")
+        raise ConversionError(
+            f"{place} is a plain state dict, which needs no migration: take it off the recipe"
+        )
     hint = f"; its keys are {', '.join(map(repr, value))}" if isinstance(value, dict) else ""
     raise ConversionError(f"{place} is a {type(value).__name__}, not a module{hint}")
 
@@ -150,7 +152,9 @@ def constructor_arguments(
     known = {item.name for item in named}
     for name in given:
         if name not in known and not takes_any:
-            problems.append(f"{name} is no argument of {type(module).__name__}; it has {', '.join(sorted(known))}")
+            problems.append(
+                f"{name} is no argument of {type(module).__name__}; it has {', '.join(sorted(known))}"
+            )
     for name in [*(item.name for item in named), *(n for n in given if n not in known)]:
         try:
             value = _argument(module, name, given.get(name))
@@ -173,7 +177,9 @@ def _argument(module: Any, name: str, source: Optional[models.Argument]) -> Any:
     try:
         value = attributes.lookup(module, path)
     except ConversionError as error:
-        raise ConversionError(f"{name}: {error}; name its value or attribute in the recipe's constructor") from None
+        raise ConversionError(
+            f"{name}: {error}; name its value or attribute in the recipe's constructor"
+        ) from None
     tree = attributes.encode(value, attributes.Ownership((), ""))
     if not attributes.restorable(tree):
         raise ConversionError(

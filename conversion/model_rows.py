@@ -43,7 +43,9 @@ def model_rows(raw_spec: object, extracted: str) -> Iterator[Row]:
             rows = _parse(done.stdout)
             yield from rows
             if done.returncode:
-                yield Row("model", f"set {spec.name}", EXPECTED, "the check broke off", FAIL, _why(done, rows))
+                yield Row(
+                    "model", f"set {spec.name}", EXPECTED, "the check broke off", FAIL, _why(done, rows)
+                )
             elif not rows:
                 yield Row("model", f"set {spec.name}", EXPECTED, "no model was checked", FAIL)
 
@@ -106,7 +108,11 @@ def _check_file(spec: models.ModelSet, file: str, extracted: Path, manifest: obj
         return judged("model", file, EXPECTED, "can't be checked", False, describe(error) + note)
     if found.problems:
         return judged("model", file, EXPECTED, "differs", False, explain(found, manifest) + note)
-    outputs = "no probe" if found.verdict is None else ("bitwise equal" if found.verdict.bitwise else "within tolerance")
+    outputs = (
+        "no probe"
+        if found.verdict is None
+        else ("bitwise equal" if found.verdict.bitwise else "within tolerance")
+    )
     return judged("model", file, EXPECTED, outputs, True, str(found) + note)
 
 

@@ -122,9 +122,13 @@ def compare(old: Outputs, new: Outputs, tolerance: Optional[Tolerance]) -> Verdi
         text = f"{_count(old)} within {largest:.3g} of a tolerance of {tolerance.absolute:.3g} ({tolerance.reason})"
         return Verdict(True, False, largest, text)
     texts = [
-        f"output{place} {tensor_difference(a, b)}" for (place, a), (_, b) in zip(old, new) if not same_bits(a, b)
+        f"output{place} {tensor_difference(a, b)}"
+        for (place, a), (_, b) in zip(old, new)
+        if not same_bits(a, b)
     ]
-    allowed = "bitwise equality is asked" if tolerance is None else f"the tolerance is {tolerance.absolute:.3g}"
+    allowed = (
+        "bitwise equality is asked" if tolerance is None else f"the tolerance is {tolerance.absolute:.3g}"
+    )
     return Verdict(False, False, largest, "parity: " + "; ".join(texts) + f"; {allowed}")
 
 

@@ -93,7 +93,14 @@ def _skipped_link(path: str, real: str) -> Dict[str, Any]:
 
 def patch(roots: Sequence[str], out: Path) -> Dict[str, Any]:
     """Write the changed files below `out`; returns the report."""
-    report: Dict[str, Any] = {"schema": 1, "roots": [], "files": 0, "changed": [], "undecided": [], "skipped": []}
+    report: Dict[str, Any] = {
+        "schema": 1,
+        "roots": [],
+        "files": 0,
+        "changed": [],
+        "undecided": [],
+        "skipped": [],
+    }
     report["roots"] = real_roots(roots)
     out.mkdir(parents=True, exist_ok=True)
     for item in scan(report["roots"]):

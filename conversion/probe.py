@@ -13,9 +13,9 @@ from typing import Any, Dict, List, Tuple
 
 import torch  # type: ignore[import-not-found]
 
+from conversion.attributes import lookup
 from conversion.failures import ConversionError
 from conversion.models import Probe, ProbeInput, Size
-from conversion.attributes import lookup
 
 
 def make_inputs(probe: Probe, module: Any) -> Dict[str, Any]:
@@ -40,7 +40,9 @@ def _resolve(name: str, size: Size, module: Any) -> int:
     if size.values is None:
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
             return value
-        raise ConversionError(f"the probe's size {name} is the attribute {size.attribute}, which is {value!r}")
+        raise ConversionError(
+            f"the probe's size {name} is the attribute {size.attribute}, which is {value!r}"
+        )
     if str(value) not in size.values:
         raise ConversionError(
             f"the probe's size {name} has no value for {size.attribute} = {value!r}; "

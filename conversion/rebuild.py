@@ -42,7 +42,9 @@ def construct(taken: record.Record) -> Any:
         hint = ""
         if "cuda" in str(error).lower() or "nvidia" in str(error).lower():
             hint = "\nname the module whose default arguments ask for CUDA in the recipe's cpu_defaults"
-        raise ConversionError(f"can't construct {taken.class_name}({shown}): {describe(error)}{hint}") from error
+        raise ConversionError(
+            f"can't construct {taken.class_name}({shown}): {describe(error)}{hint}"
+        ) from error
 
 
 def fill(module: Any, taken: record.Record) -> None:
@@ -175,7 +177,9 @@ def rebuild(specs: Sequence[models.ModelSet], extracted: Path, out: Path, report
     if failed:
         failures.show_failures("models", failed, max(len(entries), len(failed)))
         return 1
-    print(f"{len(entries)} models rebuilt with torch {torch.__version__}, all agree with torch {manifest.torch}")
+    print(
+        f"{len(entries)} models rebuilt with torch {torch.__version__}, all agree with torch {manifest.torch}"
+    )
     return 0
 
 

@@ -85,19 +85,20 @@ class Manifest:
 
 
 def cpu_name() -> str:
-    """The processor's name, with the instruction set that torch uses where it can be asked."""
-    name = platform.processor() or platform.machine()
+    """The processor's name and its widest vector instructions, on which the last bits of results depend."""
+    name, flags = platform.processor() or platform.machine(), set()
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                name = line.partition(":")[2].strip()
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                name = value.strip()
+            elif key.strip() == "flags":
+                flags = set(value.split())
                 break
     except OSError:
         pass
-    for line in torch.__config__.show().splitlines():
-        if "CPU capability usage" in line:
-            name += ", " + line.rpartition(":")[2].strip()
-    return name
+    vectors = next((flag for flag in ("avx512f", "avx2", "avx") if flag in flags), "")
+    return f"{name}, {vectors}" if vectors else name
 
 
 def write(record: Record, path: Path) -> None:

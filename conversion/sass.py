@@ -23,7 +23,7 @@ _ARCH = re.compile(r"^(\d+)\.(\d)([af]?)$")
 
 
 def sm_name(arch: str) -> str:
-    """"12.0" → "120", "9.0a" → "90a".
+    """ "12.0" → "120", "9.0a" → "90a".
 
     Raises:
         ConversionError: not an arch.
@@ -74,7 +74,11 @@ def device_code(cuobjdump: str, library: str) -> Tuple[Set[str], Set[str]]:
 def _list(cuobjdump: str, library: str, kind: str) -> Set[str]:
     try:
         done = subprocess.run(
-            [cuobjdump, f"--list-{kind}", library], capture_output=True, text=True, check=False, errors="replace"
+            [cuobjdump, f"--list-{kind}", library],
+            capture_output=True,
+            text=True,
+            check=False,
+            errors="replace",
         )
     except OSError as error:
         raise ConversionError(f"can't run {cuobjdump}: {error.strerror or error}") from error
@@ -95,7 +99,9 @@ def libraries_of(package: str) -> List[str]:
         raise ConversionError(f"{package} is not installed") from None
     if files is None:
         raise ConversionError(f"{package} does not list its files")
-    return sorted(str(Path(str(item.locate())).resolve()) for item in files if re.search(r"\.so(\.\d+)*$", str(item)))
+    return sorted(
+        str(Path(str(item.locate())).resolve()) for item in files if re.search(r"\.so(\.\d+)*$", str(item))
+    )
 
 
 def extension_row(package: str, archs: Sequence[str], cuobjdump: str) -> Row:
@@ -107,17 +113,23 @@ def extension_row(package: str, archs: Sequence[str], cuobjdump: str) -> Row:
         if sass or ptx:
             code[Path(library).name] = (sass, ptx)
     if not code:
-        detail = "none of its libraries has device code: it was compiled without CUDA (FORCE_CUDA=1 is missing?)"
+        detail = (
+            "none of its libraries has device code: it was compiled without CUDA (FORCE_CUDA=1 is missing?)"
+        )
         return Row("sass", package, expected, "no device code", FAIL, detail)
     problems, notes = [], []
     for name, (sass, ptx) in sorted(code.items()):
         lacking = [arch for arch in archs if serving(arch, sass) is None]
         if lacking:
             have = " ".join(_sorted(sass)) or ("only PTX for " + " ".join(_sorted(ptx)))
-            problems.append(f"{name} lacks {' '.join('sm_' + sm_name(arch) for arch in lacking)} (has {have})")
+            problems.append(
+                f"{name} lacks {' '.join('sm_' + sm_name(arch) for arch in lacking)} (has {have})"
+            )
         notes.extend(_substitutes(name, archs, sass))
     common = set.intersection(*(sass for sass, _ in code.values()))
-    detail = "; ".join(problems or [f"{len(code)} libraries with device code: {', '.join(sorted(code))}", *notes])
+    detail = "; ".join(
+        problems or [f"{len(code)} libraries with device code: {', '.join(sorted(code))}", *notes]
+    )
     return judged("sass", package, expected, " ".join(_sorted(common)), not problems, detail)
 
 

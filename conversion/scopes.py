@@ -123,12 +123,12 @@ class ScopeBuilder(ast.NodeVisitor):
         named += [item for item in (arguments.vararg, arguments.kwarg) if item is not None]
         self._visit_all([*arguments.defaults, *arguments.kw_defaults, *(item.annotation for item in named)])
 
-    def visit_Lambda(self, node: ast.Lambda) -> None:  # noqa: N802
+    def visit_Lambda(self, node: ast.Lambda) -> None:
         """A function of one expression."""
         self._outside(node.args)
         self._within("function", [node.body], node.args)
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> None:  # noqa: N802
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
         """A class's body is a scope that its methods don't see."""
         self.scope.bind(node.name, OTHER)
         self._visit_all([*node.decorator_list, *node.bases, *node.keywords])
@@ -147,7 +147,7 @@ class ScopeBuilder(ast.NodeVisitor):
 
     visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension  # noqa: N815
 
-    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:  # noqa: N802
+    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
         """A walrus binds in the scope around any comprehension."""
         scope = self.scope
         while scope.kind == "comprehension" and scope.above is not None:
@@ -156,12 +156,12 @@ class ScopeBuilder(ast.NodeVisitor):
         self.scope_of[node.target] = self.scope
         self.visit(node.value)
 
-    def visit_Name(self, node: ast.Name) -> None:  # noqa: N802
+    def visit_Name(self, node: ast.Name) -> None:
         """A stored name is a binding; so is one that a loop, with, or pattern stores."""
         if isinstance(node.ctx, ast.Store):
             self.scope.bind(node.id, OTHER)
 
-    def visit_Assign(self, node: ast.Assign) -> None:  # noqa: N802
+    def visit_Assign(self, node: ast.Assign) -> None:
         """``torch = None`` (where an import failed) gives the name no other meaning."""
         if isinstance(node.value, ast.Constant) and node.value.value is None:
             for target in node.targets:
@@ -173,7 +173,7 @@ class ScopeBuilder(ast.NodeVisitor):
         else:
             self.generic_visit(node)
 
-    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:  # noqa: N802
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
         """``except E as name`` binds the name."""
         if node.name:
             self.scope.bind(node.name, OTHER)
@@ -188,7 +188,7 @@ class ScopeBuilder(ast.NodeVisitor):
 
     visit_MatchAs = visit_MatchStar = visit_MatchMapping = _captures  # noqa: N815
 
-    def visit_Import(self, node: ast.Import) -> None:  # noqa: N802
+    def visit_Import(self, node: ast.Import) -> None:
         """``import a.b`` binds a, ``import a.b as c`` binds c to a.b."""
         for item in node.names:
             if item.asname:
@@ -197,13 +197,15 @@ class ScopeBuilder(ast.NodeVisitor):
                 root = item.name.partition(".")[0]
                 self.scope.bind(root, root)
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:  # noqa: N802
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         """``from a import b as c`` binds c to a.b; a relative import is none of torch's."""
         for item in node.names:
             if item.name == "*":
                 self.scope.stars.add(OTHER if node.level else str(node.module))
             else:
-                self.scope.bind(item.asname or item.name, OTHER if node.level else f"{node.module}.{item.name}")
+                self.scope.bind(
+                    item.asname or item.name, OTHER if node.level else f"{node.module}.{item.name}"
+                )
 
 
 def _statements(node: ast.AST) -> List[ast.AST]:

@@ -49,7 +49,7 @@ class StubAttribute:
         stub = self
 
         def refuse(*_args: Any, **_kwargs: Any) -> NoReturn:
-            stub._refuse("instantiated through a subclass")  # noqa: SLF001 - its own closure
+            stub._refuse("instantiated through a subclass")
 
         return (type(self._stub_name.rpartition(".")[2], (), {"__init__": refuse}),)
 

@@ -157,7 +157,11 @@ class _Search:
         if not (isinstance(node.func, ast.Name) and node.func.id == "getattr" and len(node.args) > 1):
             return False
         name = node.args[1]
-        if isinstance(name, ast.Constant) and name.value == "load" and "torch" in self._meanings(node.args[0]):
+        if (
+            isinstance(name, ast.Constant)
+            and name.value == "load"
+            and "torch" in self._meanings(node.args[0])
+        ):
             self._leave(node, "torch.load is fetched by its name")
         return True
 
@@ -212,7 +216,9 @@ def _inside_fstrings(tree: ast.Module) -> Dict[ast.AST, str]:
             shown = isinstance(before, ast.Constant) and str(before.value).rstrip().endswith("=")
             for node in ast.walk(part):
                 if not FSTRINGS_HAVE_POSITIONS:
-                    reasons[node] = f"it is inside an f-string, where Python {_version()} gives no right position"
+                    reasons[node] = (
+                        f"it is inside an f-string, where Python {_version()} gives no right position"
+                    )
                 elif shown:
                     reasons[node] = "it is inside an f-string that may show its own source ({…=})"
     return reasons

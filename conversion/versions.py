@@ -61,7 +61,9 @@ def own_version(package: str) -> Optional[str]:
         files = metadata.distribution(package).files or []
     except metadata.PackageNotFoundError:
         return None
-    for item in sorted((f for f in files if _VERSION_FILE.match(str(f))), key=lambda f: "version" not in str(f)):
+    for item in sorted(
+        (f for f in files if _VERSION_FILE.match(str(f))), key=lambda f: "version" not in str(f)
+    ):
         try:
             match = _VERSION_LINE.search(item.read_text(encoding="utf-8"))
         except (OSError, ValueError):

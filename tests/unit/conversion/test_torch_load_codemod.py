@@ -1,0 +1,201 @@
+"""The codemod against a corpus of hard cases, against generated source, and beside the guide's sed."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tomli
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conversion.torch_load_codemod import FSTRINGS_HAVE_POSITIONS, transform
+
+CORPUS = tomli.loads((Path(__file__).parent / "corpus.toml").read_text(encoding="utf-8"))
+VERSION = sys.version_info[0] * 100 + sys.version_info[1]
+
+# Step 1.3 of the manual guide that this replaces
+GUIDE_SED = (
+    r"s/torch\.load(\([^,)]*\), map_location=\([^,)]*\))/torch.load(\1, map_location=\2, weights_only=False)/g",
+    r"s/torch\.load(\([^,)]*\))/torch.load(\1, weights_only=False)/g",
+)
+
+
+def as_bytes(case, field):
+    text = case[field] if case.get("bare") else "import torch\n" + case[field]
+    return text.encode(case.get("encoding", "utf-8"))
+
+
+def outcome(case):
+    """The expected bytes and undecided reasons on this Python."""
+    changes = "after" in case and (FSTRINGS_HAVE_POSITIONS or not case.get("fstring"))
+    undecided = case.get("undecided", [])
+    if case.get("fstring") and FSTRINGS_HAVE_POSITIONS:
+        undecided = []
+    return as_bytes(case, "after" if changes else "before"), undecided
+
+
+@pytest.mark.parametrize("name", CORPUS)
+def test_corpus(name):
+    case = CORPUS[name]
+    if case.get("since", 0) > VERSION:
+        pytest.skip(f"source of Python {case['since']}")
+    expected, reasons = outcome(case)
+    result = transform(as_bytes(case, "before"))
+    assert result.source == expected
+    assert len(result.undecided) == len(reasons)
+    for place, reason in zip(result.undecided, reasons, strict=True):
+        assert reason in place.reason
+    if "error" in case:
+        assert result.error is not None
+        assert case["error"] in result.error
+    else:
+        assert result.error is None
+        again = transform(result.source)
+        assert again.source == result.source
+        assert not again.edits
+
+
+def test_the_corpus_is_large_and_its_afters_differ():
+    assert len(CORPUS) >= 40
+    assert all(case["after"] != case["before"] for case in CORPUS.values() if "after" in case)
+
+
+def sed(source: bytes) -> bytes:
+    for script in GUIDE_SED:
+        source = subprocess.run(["sed", script], input=source, capture_output=True, check=True).stdout
+    return source
+
+
+def test_what_the_guides_sed_makes_of_the_corpus():
+    """Where sed fails: it breaks calls, misses them, or changes what is none (the share is what this shows)."""
+    wrong = []
+    for name, case in CORPUS.items():
+        if "error" in case or case.get("since", 0) > VERSION or case.get("undecided"):
+            continue
+        if sed(as_bytes(case, "before")) != outcome(case)[0]:
+            wrong.append(name)
+    assert {"nested_call_argument", "load_in_load", "several_lines", "module_alias", "strings_and_comments"} <= set(
+        wrong
+    )
+    assert len(wrong) >= 40
+
+
+def test_sed_corrupts_a_nested_call():
+    before = b"x = torch.load(open(f))\n"
+    assert sed(before) == b"x = torch.load(open(f, weights_only=False))\n"
+    assert transform(b"import torch\n" + before).source.endswith(b"torch.load(open(f), weights_only=False)\n")
+
+
+def test_sed_changes_strings_and_passes_the_argument_to_others():
+    assert sed(b's = "torch.load(f)"\n') == b's = "torch.load(f, weights_only=False)"\n'
+    broken = sed(b"x = torch.load(str(f), map_location=a)\n")
+    assert broken == b"x = torch.load(str(f, weights_only=False), map_location=a)\n"
+
+
+def test_an_edit_tells_its_place_and_line():
+    result = transform("import torch\ndef g():\n    ä = 1; return torch.load(\n        f)\n".encode())
+    (edit,) = result.edits
+    assert (edit.line, edit.column) == (3, 19)
+    assert (edit.before, edit.after) == ("f)", "f, weights_only=False)")
+
+
+def test_a_bare_call_in_an_fstring_is_told_apart_from_what_may_be_right():
+    (shown,) = transform(b'import torch\nf"{torch.load(a)=}"\n').undecided
+    (unclear,) = transform(b"import torch\ntorch.load(a, **b)\n").undecided
+    assert shown.bare
+    assert not unclear.bare
+
+
+# --- generated source ----------------------------------------------------------------------------------------------
+
+NAMES = st.sampled_from(["f", "größe", "a.b", "x[0]", '"ü)"', "'(,'", "b''", "(y)", "-1", "lambda: 0", "[i for i in j]"])
+SPACES = st.sampled_from(["", " ", "\t", "\n", "\r\n", "  # note ), torch.load(\n", "\\\n", "\f"])
+FUNCTIONS = st.sampled_from(["torch.load", "th.load", "fetch", "open", "np.load", "torch . load"])
+
+
+@st.composite
+def calls(draw, depth=3):
+    """A call with arguments of all kinds, in any layout."""
+    arguments = []
+    for _ in range(draw(st.integers(0, 3))):
+        value = draw(calls(depth=depth - 1)) if depth and draw(st.booleans()) else draw(NAMES)
+        arguments.append(draw(SPACES) + value + draw(SPACES))
+    keywords = draw(st.lists(st.sampled_from(["map_location=g", "weights_only=h", "**k", "*a"]), unique=True, max_size=2))
+    keywords.sort(key=["*a", "map_location=g", "weights_only=h", "**k"].index)
+    arguments += [draw(SPACES) + item + draw(SPACES) for item in keywords]
+    comma = "," + draw(SPACES) if arguments and draw(st.booleans()) else ""
+    return draw(FUNCTIONS) + "(" + draw(SPACES) + ",".join(arguments) + comma + ")"
+
+
+@st.composite
+def modules(draw):
+    """A module of such calls, in one encoding."""
+    line_end = draw(st.sampled_from(["\n", "\r\n"]))
+    lines = ["import torch, torch as th, numpy as np", "from torch import load as fetch"]
+    for call in draw(st.lists(calls(), min_size=1, max_size=3)):
+        lines.append(draw(st.sampled_from(["x = {}", "if a: s = 'ß🧠'; y = {}", "z = [{} for q in {{}}]"])).format(call))
+    tail = draw(st.sampled_from(["", line_end]))
+    encoding = draw(st.sampled_from(["utf-8", "utf-8-sig"]))
+    return (line_end.join(lines) + tail).encode(encoding)
+
+
+class Removed(ast.NodeTransformer):
+    """Takes weights_only=False off every call."""
+
+    def visit_Call(self, node):  # noqa: N802
+        self.generic_visit(node)
+        node.keywords = [item for item in node.keywords if item.arg != "weights_only"]
+        return node
+
+
+@given(modules())
+def test_generated_source(source):
+    result = transform(source)
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        assert result.error is not None
+        assert result.source == source
+        return
+    assert result.error is None
+    assert transform(result.source).source == result.source
+    assert not transform(result.source).edits
+    assert spliced(source, result.source), "something besides the added argument changed"
+    same = ast.dump(Removed().visit(ast.parse(result.source))) == ast.dump(Removed().visit(tree))
+    assert same, "the syntax tree differs by more than the argument"
+    assert result.source.count(b"weights_only=False") == len(result.edits)
+
+
+def spliced(before: bytes, after: bytes) -> bool:
+    """Whether `after` is `before` with nothing but the argument's texts inserted."""
+    pieces = [b", weights_only=False", b" weights_only=False,", b" weights_only=False", b"weights_only=False"]
+    reached = {(0, 0)}
+    pending = [(0, 0)]
+    while pending:
+        position, offset = pending.pop()
+        if position == len(before) and offset == len(after):
+            return True
+        steps = [(position, offset + len(piece)) for piece in pieces if after.startswith(piece, offset)]
+        if position < len(before) and before[position : position + 1] == after[offset : offset + 1]:
+            steps.append((position + 1, offset + 1))
+        for step in steps:
+            if step not in reached:
+                reached.add(step)
+                pending.append(step)
+    return False
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_give_a_result(source):
+    result = transform(source)
+    assert result.source == source or result.edits
+
+
+@given(st.text(alphabet="torchlad.()=,f*:\n #'\"\\{}", max_size=60))
+def test_any_text_gives_a_result(text):
+    result = transform(b"import torch\n" + text.encode())
+    assert result.error is not None or transform(result.source).source == result.source
