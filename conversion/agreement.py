@@ -6,7 +6,7 @@ import io
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional
 
-import torch  # type: ignore[import-not-found]
+import torch
 
 from conversion import attributes, differences, models, parity
 from conversion.failures import ConversionError
@@ -47,8 +47,7 @@ class Agreement:
     def __str__(self) -> str:
         probe = "no probe" if self.verdict is None else self.verdict.text
         return (
-            f"{self.tensors} tensors and {self.attributes} attributes equal, "
-            f"{self.other_keys} other keys kept, {probe}"
+            f"{self.tensors} tensors and {self.attributes} attributes equal, {self.other_keys} other keys kept, {probe}"
         )
 
 
@@ -88,9 +87,7 @@ def examine(loaded: Any, record: Record, spec: models.ModelSet) -> Agreement:
 
 def _key_problems(loaded: Dict[Any, Any], record: Record, spec: models.ModelSet) -> List[str]:
     ownership = attributes.Ownership(spec.path, spec.class_name)
-    problems = [
-        f"the checkpoint's key {key!r} is gone" for key in record.checkpoint.keys if key not in loaded
-    ]
+    problems = [f"the checkpoint's key {key!r} is gone" for key in record.checkpoint.keys if key not in loaded]
     for key, blob in record.checkpoint.rest:
         if key in loaded:
             old = attributes.encode(load_checkpoint(io.BytesIO(blob)), ownership)
@@ -106,11 +103,7 @@ def state_problems(record: Record, module: Any) -> List[str]:
     problems += [f"state {name} is new" for name in state if name not in record.state]
     for name, old in record.state.items():
         new = state.get(name)
-        if (
-            isinstance(old, torch.Tensor)
-            and isinstance(new, torch.Tensor)
-            and not differences.same_bits(old, new)
-        ):
+        if isinstance(old, torch.Tensor) and isinstance(new, torch.Tensor) and not differences.same_bits(old, new):
             problems.append(f"state {name}: {differences.tensor_difference(old, new)}")
     flags = {name: bool(value.requires_grad) for name, value in module.named_parameters()}
     for name, flag in record.requires_grad.items():

@@ -1,17 +1,19 @@
 """The plain attributes of a module: what a state dict leaves out.
 
-Index tensors, sizes and flags that model code keeps in ``self`` are pickled with a module and are in no state dict.
-They are encoded into a tree of plain tuples (tensors stay tensors), which any environment can load and compare:
+Index tensors, sizes and flags that model code keeps in ``self`` are pickled with a module and are in no state
+dict. They are encoded into a tree of plain tuples (tensors stay tensors), which any environment can load and
+compare:
 
     ("value", v)  ("tensor", t)  ("device", "cuda:0")  ("torch", "float32")  ("array", dtype, shape, bytes)
     ("list" | "tuple" | "set", [tree, …])  ("dict", [(tree, tree), …])
     ("module", class, [(name, tree), …])   a module kept outside torch's own registry
     ("object", class, [(name, tree), …] or None)   None: a library's object, of which only the class is known
 
-Modules are split in two. *Own* are those whose class is defined by the model's code (below the recipe's `path`, or in
-the package of the recipe's class): all of their attributes must be equal. The others belong to libraries, whose
-attributes change from version to version (torch-geometric's aggr 'add' became 'sum'): of them only public numbers and
-flags that both versions have are compared; parity of the outputs covers the rest.
+Modules are split in two. *Own* are those whose class is defined by the model's code (below the recipe's
+`path`, or in the package of the recipe's class): all of their attributes must be equal. The others belong to
+libraries, whose attributes change from version to version (torch-geometric's aggr 'add' became 'sum'): of
+them only public numbers and flags that both versions have are compared; parity of the outputs covers the
+rest.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import os
 import sys
 from typing import Any, Dict, Iterable, List, Sequence, Tuple
 
-import torch  # type: ignore[import-not-found]
+import torch
 
 from conversion.failures import ConversionError
 
@@ -44,9 +46,7 @@ def lookup(module: Any, path: str) -> Any:
         try:
             value = value[int(part)] if part.lstrip("-").isdigit() else value[part]
         except (TypeError, KeyError, IndexError, ValueError):
-            raise ConversionError(
-                f"{type(module).__name__} has no attribute {path!r} (nothing at {part!r})"
-            ) from None
+            raise ConversionError(f"{type(module).__name__} has no attribute {path!r} (nothing at {part!r})") from None
     return value
 
 
@@ -74,8 +74,9 @@ def read_modules(module: Any, ownership: Ownership) -> Dict[str, Dict[str, Any]]
     """What is known of a module and each of its submodules, by dotted name ("" is the module itself).
 
     Each entry has ``class``, ``own``, ``library_base`` (an own class that derives from a library's layer),
-    ``class_names`` (methods and properties), ``training``, ``hooks`` (how many are registered), and ``attributes`` (name → tree; non-persistent buffers count
-    as attributes). Tensors are copied, so later changes don't show.
+    ``class_names`` (methods and properties), ``training``, ``hooks`` (how many are registered), and
+    ``attributes`` (name → tree; non-persistent buffers count as attributes). Tensors are copied, so later
+    changes don't show.
     """
     found: Dict[str, Dict[str, Any]] = {}
     for name, part in module.named_modules():
@@ -85,9 +86,7 @@ def read_modules(module: Any, ownership: Ownership) -> Dict[str, Dict[str, Any]]
             "own": own,
             "library_base": any(not ownership.owns(base) for base in _bases(type(part))),
             "training": bool(part.training),
-            "class_names": sorted(name for name in dir(type(part)) if not name.startswith("__"))
-            if own
-            else [],
+            "class_names": sorted(name for name in dir(type(part)) if not name.startswith("__")) if own else [],
             "hooks": sum(len(getattr(part, hooks, ())) for hooks in _HOOKS),
             "attributes": _own_attributes(part, ownership) if own else _library_attributes(part),
         }
@@ -114,7 +113,9 @@ def _library_attributes(part: Any) -> Dict[str, Tree]:
     }
 
 
-def encode(value: Any, ownership: Ownership, above: Tuple[int, ...] = ()) -> Tree:
+def encode(  # noqa: PLR0911 - one return per kind of value
+    value: Any, ownership: Ownership, above: Tuple[int, ...] = ()
+) -> Tree:
     """A value as a tree; see the module's docstring."""
     if id(value) in above:
         return ("object", "a cycle", None)

@@ -2,9 +2,10 @@
 
     python -m conversion.constraints --inventory inventory.json --release torch --release 'nvidia-*' > constraints.txt
 
-Every package of the base is pinned to its version, but those that a ``--release`` glob names. A pin with a local
-version (``1.2+cu118``) or of a package that came from an archive by its address is satisfied by what is
-installed, so it stays. An editable install and a version that isn't PEP 440 can't be pinned: a comment says so.
+Every package of the base is pinned to its version, but those that a ``--release`` glob names. A pin with a
+local version (``1.2+cu118``) or of a package that came from an archive by its address is satisfied by what is
+installed, so it stays. An editable install and a version that isn't PEP 440 can't be pinned: a comment says
+so.
 """
 
 from __future__ import annotations

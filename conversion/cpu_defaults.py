@@ -1,8 +1,8 @@
 """Makes the ``device='cuda'`` defaults of a module's functions 'cpu', in memory only.
 
-Model code often has ``def index(level, device='cuda')`` and calls ``index(level)`` while it constructs a module; a
-docker build has no GPU. The defaults sit in the function objects, so they are replaced there: callers that imported
-the function by name see it too, and the source on disk stays as it is.
+Model code often has ``def index(level, device='cuda')`` and calls ``index(level)`` while it constructs a
+module; a docker build has no GPU. The defaults sit in the function objects, so they are replaced there:
+callers that imported the function by name see it too, and the source on disk stays as it is.
 """
 
 from __future__ import annotations
@@ -55,9 +55,8 @@ def _neutralise_function(module: str, function: FunctionType) -> List[str]:
     changed = [p.name for p in parameters if p.default is not p.empty and is_cuda(p.default)]
     if function.__defaults__:
         function.__defaults__ = tuple(cpu_like(v) if is_cuda(v) else v for v in function.__defaults__)
-    for key, value in (function.__kwdefaults__ or {}).items():
-        if is_cuda(value):
-            function.__kwdefaults__[key] = cpu_like(value)
+    if function.__kwdefaults__:
+        function.__kwdefaults__.update({k: cpu_like(v) for k, v in function.__kwdefaults__.items() if is_cuda(v)})
     return [f"{module}.{function.__qualname__}({name})" for name in changed]
 
 

@@ -2,15 +2,16 @@
 
 What counts as agreement, for the model's own modules (see `conversion.attributes`):
 
-* An attribute that the constructor makes must come out equal, bit for bit. A difference fails: either an argument or
-  the code is not what the model was made with. Two exceptions. The name of a CUDA device (``self.device = 'cuda'``)
-  is restored, since ``cpu_defaults`` is what changed it. So is an attribute that the recipe's ``restore`` names, which
-  is how a recipe says that training set it after construction.
-* An attribute that the constructor doesn't make was set afterwards and can't be derived, so it is restored from the
-  old module: tensors, numbers, strings, devices and containers of them. Any other kind fails with its name.
+* An attribute that the constructor makes must come out equal, bit for bit. A difference fails: either an
+  argument or the code is not what the model was made with. Two exceptions. The name of a CUDA device
+  (``self.device = 'cuda'``) is restored, since ``cpu_defaults`` is what changed it. So is an attribute that
+  the recipe's ``restore`` names, which is how a recipe says that training set it after construction.
+* An attribute that the constructor doesn't make was set afterwards and can't be derived, so it is restored
+  from the old module: tensors, numbers, strings, devices and containers of them. Any other kind fails with
+  its name.
 * An attribute that only the new module has is the newer code's own, and is left.
-* Own classes that derive from a library's layer also carry the library's attributes: private names and objects of
-  library classes are not compared there.
+* Own classes that derive from a library's layer also carry the library's attributes: private names and
+  objects of library classes are not compared there.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from __future__ import annotations
 import fnmatch
 from typing import Any, Dict, List, Optional, Sequence
 
-import torch  # type: ignore[import-not-found]
+import torch
 
 from conversion.attributes import Tree, decode, dotted, names_cuda, restorable
 
@@ -42,7 +43,7 @@ def _as_bytes(tensor: Any) -> Any:
     return flat.view(torch.uint8)
 
 
-def difference(old: Tree, new: Tree, path: str) -> List[str]:
+def difference(old: Tree, new: Tree, path: str) -> List[str]:  # noqa: PLR0911 - one return per kind of tree
     """The places, below `path`, at which two trees differ; empty where they are equal."""
     if old[0] != new[0]:
         return [f"{path} was {summary(old)}, is {summary(new)}"]
@@ -52,9 +53,7 @@ def difference(old: Tree, new: Tree, path: str) -> List[str]:
     if kind in ("list", "tuple", "set"):
         if len(old[1]) != len(new[1]):
             return [f"{path} had {len(old[1])} items, has {len(new[1])}"]
-        return [
-            text for i, (a, b) in enumerate(zip(old[1], new[1])) for text in difference(a, b, f"{path}[{i}]")
-        ]
+        return [text for i, (a, b) in enumerate(zip(old[1], new[1])) for text in difference(a, b, f"{path}[{i}]")]
     if kind == "dict":
         return _pairs_difference([(repr(k), v) for k, v in old[1]], [(repr(k), v) for k, v in new[1]], path)
     if kind in ("module", "object"):
@@ -69,9 +68,9 @@ def _pairs_difference(old: Sequence[Any], new: Sequence[Any], path: str) -> List
     before, after = dict(old), dict(new)
     texts = [f"{path}[{key}] is gone" for key in before if key not in after]
     texts += [f"{path}[{key}] is new" for key in after if key not in before]
-    for key in before:
+    for key, tree in before.items():
         if key in after:
-            texts.extend(difference(before[key], after[key], f"{path}[{key}]"))
+            texts.extend(difference(tree, after[key], f"{path}[{key}]"))
     return texts
 
 
@@ -132,9 +131,7 @@ def attribute_differences(old: Modules, new: Modules) -> List[str]:
         if before["training"] != after["training"]:
             texts.append(f"{dotted(name, 'training')} was {before['training']}, is {after['training']}")
         if before["own"] and before["hooks"] != after["hooks"]:
-            texts.append(
-                f"{name or 'the module'} had {before['hooks']} registered hooks, has {after['hooks']}"
-            )
+            texts.append(f"{name or 'the module'} had {before['hooks']} registered hooks, has {after['hooks']}")
         texts.extend(_module_differences(name, before, after))
     return texts
 

@@ -2,9 +2,10 @@
 
     python -m conversion.extract --spec models.json --out DIR
 
-Runs in the old environment, without network and GPU. Writes DIR/manifest.json and one record per model file: the
-constructor's arguments, the state dict, every plain attribute, modes, the other keys of the checkpoint, and the probe
-with its outputs. Every model is tried; those that fail are named together at the end, with exit status 1.
+Runs in the old environment, without network and GPU. Writes DIR/manifest.json and one record per model file:
+the constructor's arguments, the state dict, every plain attribute, modes, the other keys of the checkpoint,
+and the probe with its outputs. Every model is tried; those that fail are named together at the end, with exit
+status 1.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import re
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
-import torch  # type: ignore[import-not-found]
+import torch
 
 from conversion import attributes, cpu_defaults, failures, models, parity, record
 from conversion.failures import ConversionError, describe
@@ -128,16 +129,12 @@ def _as_module(value: Any, place: str) -> Any:
     if isinstance(value, torch.nn.Module):
         return value
     if isinstance(value, dict) and all(isinstance(item, torch.Tensor) for item in value.values()):
-        raise ConversionError(
-            f"{place} is a plain state dict, which needs no migration: take it off the recipe"
-        )
+        raise ConversionError(f"{place} is a plain state dict, which needs no migration: take it off the recipe")
     hint = f"; its keys are {', '.join(map(repr, value))}" if isinstance(value, dict) else ""
     raise ConversionError(f"{place} is a {type(value).__name__}, not a module{hint}")
 
 
-def constructor_arguments(
-    module: Any, given: Mapping[str, models.Argument]
-) -> Tuple[Tuple[Any, ...], Dict[str, Any]]:
+def constructor_arguments(module: Any, given: Mapping[str, models.Argument]) -> Tuple[Tuple[Any, ...], Dict[str, Any]]:
     """The arguments that make such a module again: the recipe's, else the attributes of the same names.
 
     Raises:
@@ -152,9 +149,7 @@ def constructor_arguments(
     known = {item.name for item in named}
     for name in given:
         if name not in known and not takes_any:
-            problems.append(
-                f"{name} is no argument of {type(module).__name__}; it has {', '.join(sorted(known))}"
-            )
+            problems.append(f"{name} is no argument of {type(module).__name__}; it has {', '.join(sorted(known))}")
     for name in [*(item.name for item in named), *(n for n in given if n not in known)]:
         try:
             value = _argument(module, name, given.get(name))
@@ -177,9 +172,7 @@ def _argument(module: Any, name: str, source: Optional[models.Argument]) -> Any:
     try:
         value = attributes.lookup(module, path)
     except ConversionError as error:
-        raise ConversionError(
-            f"{name}: {error}; name its value or attribute in the recipe's constructor"
-        ) from None
+        raise ConversionError(f"{name}: {error}; name its value or attribute in the recipe's constructor") from None
     tree = attributes.encode(value, attributes.Ownership((), ""))
     if not attributes.restorable(tree):
         raise ConversionError(

@@ -1,7 +1,7 @@
 """Makes model code importable, and loads and saves checkpoints without a GPU.
 
-`surroundings` is the one place that touches sys.path, stand-ins and default arguments; it puts all of it back, so that
-several model sets (each with its own top-level ``utils``) go through one process.
+`surroundings` is the one place that touches sys.path, stand-ins and default arguments; it puts all of it
+back, so that several model sets (each with its own top-level ``utils``) go through one process.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 import zipfile
 from typing import IO, Any, Iterator, List, Sequence, Set, Union
 
-import torch  # type: ignore[import-not-found]
+import torch
 
 from conversion import stubs
 from conversion.failures import ConversionError, describe
@@ -41,11 +41,8 @@ def surroundings(spec: ModelSet, stubbed: Sequence[str]) -> Iterator[None]:
 
 
 def _comes_from(module: Any, folders: Sequence[str]) -> bool:
-    file = getattr(module, "__file__", None)
-    if file is None:  # a namespace package
-        places = [str(place) for place in getattr(module, "__path__", ())]
-    else:
-        places = [file]
+    file = getattr(module, "__file__", None)  # None: a namespace package
+    places = [file] if file else [str(place) for place in getattr(module, "__path__", ())]
     roots = tuple(os.path.realpath(folder) + os.sep for folder in folders)
     return any(os.path.realpath(place).startswith(roots) for place in places)
 
@@ -107,7 +104,7 @@ def _globals_of(pickle: bytes) -> Set[str]:
         if opcode.name in ("GLOBAL", "INST"):
             names.add(str(argument).replace(" ", "."))
         elif opcode.name == "STACK_GLOBAL":  # takes the last two strings; memoised ones may be older
-            names.update(f"{module}.{name}" for module, name in zip(strings[:-1], strings[1:]))
+            names.update(f"{module}.{name}" for module, name in zip(strings, strings[1:]))  # noqa: RUF007 - 3.8
         elif isinstance(argument, str):
             strings.append(argument)
     return names

@@ -2,9 +2,9 @@
 
     python -m conversion.model_rows --spec models.json --set NAME --extracted DIR
 
-Runs with the image's own code. A module that the recipe stubs is a stand-in only where the image really lacks it, and
-the row says so. One JSON row per model goes to stdout as soon as it is known, so that what a crash of the process (a
-library compiled for another torch) leaves behind still tells which models were reached.
+Runs with the image's own code. A module that the recipe stubs is a stand-in only where the image really lacks
+it, and the row says so. One JSON row per model goes to stdout as soon as it is known, so that what a crash of
+the process (a library compiled for another torch) leaves behind still tells which models were reached.
 """
 
 from __future__ import annotations
@@ -43,20 +43,14 @@ def model_rows(raw_spec: object, extracted: str) -> Iterator[Row]:
             rows = _parse(done.stdout)
             yield from rows
             if done.returncode:
-                yield Row(
-                    "model", f"set {spec.name}", EXPECTED, "the check broke off", FAIL, _why(done, rows)
-                )
+                yield Row("model", f"set {spec.name}", EXPECTED, "the check broke off", FAIL, _why(done, rows))
             elif not rows:
                 yield Row("model", f"set {spec.name}", EXPECTED, "no model was checked", FAIL)
 
 
 def _parse(output: str) -> List[Row]:
     """The rows among a process's output; model code may print lines of its own."""
-    rows = []
-    for line in output.splitlines():
-        if line.startswith('{"check": '):
-            rows.append(Row(**json.loads(line)))
-    return rows
+    return [Row(**json.loads(line)) for line in output.splitlines() if line.startswith('{"check": ')]
 
 
 def _why(done: subprocess.CompletedProcess[str], rows: Sequence[Row]) -> str:
@@ -109,9 +103,7 @@ def _check_file(spec: models.ModelSet, file: str, extracted: Path, manifest: obj
     if found.problems:
         return judged("model", file, EXPECTED, "differs", False, explain(found, manifest) + note)
     outputs = (
-        "no probe"
-        if found.verdict is None
-        else ("bitwise equal" if found.verdict.bitwise else "within tolerance")
+        "no probe" if found.verdict is None else ("bitwise equal" if found.verdict.bitwise else "within tolerance")
     )
     return judged("model", file, EXPECTED, outputs, True, str(found) + note)
 

@@ -83,7 +83,8 @@ class ModelSet:
         stubs: modules that are stand-ins while the module is rebuilt.
         cpu_defaults: modules whose CUDA default arguments become CPU.
         needs: packages that construction and forward use (for the build graph, not used here).
-        restore: globs of attribute names taken from the old module though the constructor makes them otherwise.
+        restore: globs of attribute names taken from the old module though the constructor makes them
+        otherwise.
         probe: the forward call to compare; None compares no outputs.
         tolerance: None asks for bitwise equal outputs.
     """

@@ -1,8 +1,8 @@
 """Runs a probe through a module on the CPU, and compares the outputs of two runs.
 
-The module runs in eval mode (dropout and batch statistics would make outputs random), without gradients, on one
-thread, and its own mode is put back. On one machine the outputs must then be bitwise equal; a tolerance is the
-exception that a recipe has to give a reason for.
+The module runs in eval mode (dropout and batch statistics would make outputs random), without gradients, on
+one thread, and its own mode is put back. On one machine the outputs must then be bitwise equal; a tolerance
+is the exception that a recipe has to give a reason for.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-import torch  # type: ignore[import-not-found]
+import torch
 
 from conversion.attributes import names_cuda
 from conversion.differences import largest_gap, same_bits, tensor_difference
@@ -121,14 +121,8 @@ def compare(old: Outputs, new: Outputs, tolerance: Optional[Tolerance]) -> Verdi
     if tolerance is not None and largest is not None and largest <= tolerance.absolute:
         text = f"{_count(old)} within {largest:.3g} of a tolerance of {tolerance.absolute:.3g} ({tolerance.reason})"
         return Verdict(True, False, largest, text)
-    texts = [
-        f"output{place} {tensor_difference(a, b)}"
-        for (place, a), (_, b) in zip(old, new)
-        if not same_bits(a, b)
-    ]
-    allowed = (
-        "bitwise equality is asked" if tolerance is None else f"the tolerance is {tolerance.absolute:.3g}"
-    )
+    texts = [f"output{place} {tensor_difference(a, b)}" for (place, a), (_, b) in zip(old, new) if not same_bits(a, b)]
+    allowed = "bitwise equality is asked" if tolerance is None else f"the tolerance is {tolerance.absolute:.3g}"
     return Verdict(False, False, largest, "parity: " + "; ".join(texts) + f"; {allowed}")
 
 

@@ -2,9 +2,9 @@
 
     python -m conversion.patch --root DIR [--root …] --out DIR --report FILE
 
-Changed files go below OUT under their absolute path, with mode and owner kept; the sources stay as they are. Looks at
-``*.py`` and at scripts whose first line asks for Python. Links are not followed: a link to a file below a root is
-patched where the file is, any other is reported.
+Changed files go below OUT under their absolute path, with mode and owner kept; the sources stay as they are.
+Looks at ``*.py`` and at scripts whose first line asks for Python. Links are not followed: a link to a file
+below a root is patched where the file is, any other is reported.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def scan(roots: Sequence[str]) -> Iterator[Dict[str, Any]]:
     """Run the codemod over every Python file below the roots, and write nothing.
 
     Yields:
-        Per file: ``file``, ``result`` (None where it can't be looked at) and ``skipped`` (the reason, or None).
+        Per file: ``file``, ``result`` (None where it can't be looked at) and ``skipped`` (the reason, or
+        None).
     """
     seen = set()
     for root in roots:

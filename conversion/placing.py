@@ -1,7 +1,7 @@
 """Writes files under their absolute path below another folder, with the mode and owner of what they replace.
 
-The folders on the way get the mode and owner of the originals too, so that copying the tree over the image's root
-changes nothing but the files.
+The folders on the way get the mode and owner of the originals too, so that copying the tree over the image's
+root changes nothing but the files.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Probe inputs: the same values whatever the torch version, since no generator of torch makes them.
 
-The numbers come from Python's own Mersenne Twister, whose `random()` gives the same sequence for a seed on every
-Python 3. The inputs are stored with the recorded outputs all the same, so that both sides run on the same bytes.
+The numbers come from Python's own Mersenne Twister, whose `random()` gives the same sequence for a seed on
+every Python 3. The inputs are stored with the recorded outputs all the same, so that both sides run on the
+same bytes.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 import random
 from typing import Any, Dict, List, Tuple
 
-import torch  # type: ignore[import-not-found]
+import torch
 
 from conversion.attributes import lookup
 from conversion.failures import ConversionError
@@ -40,9 +41,7 @@ def _resolve(name: str, size: Size, module: Any) -> int:
     if size.values is None:
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
             return value
-        raise ConversionError(
-            f"the probe's size {name} is the attribute {size.attribute}, which is {value!r}"
-        )
+        raise ConversionError(f"the probe's size {name} is the attribute {size.attribute}, which is {value!r}")
     if str(value) not in size.values:
         raise ConversionError(
             f"the probe's size {name} has no value for {size.attribute} = {value!r}; "

@@ -2,11 +2,12 @@
 
     python -m conversion.rebuild --spec models.json --extracted DIR --out DIR --report parity.json
 
-Runs without network and GPU. Modules that the recipe stubs are stand-ins here, and CUDA default arguments are CPU in
-memory. Each model is constructed with the old one's arguments, filled with its state, given back what the constructor
-doesn't make (rules: `conversion.differences`), and saved below OUT under its absolute path. The saved bytes are then
-read again and compared with the record: state, modes, attributes, other keys, and the probe's outputs. No stand-in may
-be named in the saved pickle. Every model is tried; those that fail are named together at the end, with exit status 1.
+Runs without network and GPU. Modules that the recipe stubs are stand-ins here, and CUDA default arguments are
+CPU in memory. Each model is constructed with the old one's arguments, filled with its state, given back what
+the constructor doesn't make (rules: `conversion.differences`), and saved below OUT under its absolute path.
+The saved bytes are then read again and compared with the record: state, modes, attributes, other keys, and
+the probe's outputs. No stand-in may be named in the saved pickle. Every model is tried; those that fail are
+named together at the end, with exit status 1.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
 
-import torch  # type: ignore[import-not-found]
+import torch
 
 from conversion import attributes, cpu_defaults, differences, failures, models, placing, record
 from conversion.agreement import Agreement, examine
@@ -42,9 +43,7 @@ def construct(taken: record.Record) -> Any:
         hint = ""
         if "cuda" in str(error).lower() or "nvidia" in str(error).lower():
             hint = "\nname the module whose default arguments ask for CUDA in the recipe's cpu_defaults"
-        raise ConversionError(
-            f"can't construct {taken.class_name}({shown}): {describe(error)}{hint}"
-        ) from error
+        raise ConversionError(f"can't construct {taken.class_name}({shown}): {describe(error)}{hint}") from error
 
 
 def fill(module: Any, taken: record.Record) -> None:
@@ -177,9 +176,7 @@ def rebuild(specs: Sequence[models.ModelSet], extracted: Path, out: Path, report
     if failed:
         failures.show_failures("models", failed, max(len(entries), len(failed)))
         return 1
-    print(
-        f"{len(entries)} models rebuilt with torch {torch.__version__}, all agree with torch {manifest.torch}"
-    )
+    print(f"{len(entries)} models rebuilt with torch {torch.__version__}, all agree with torch {manifest.torch}")
     return 0
 
 

@@ -1,7 +1,7 @@
 """What extract writes and rebuild and verify read: a manifest, and one record per model file.
 
-A record holds tensors, plain Python values and the bytes of the checkpoint's other keys, and no object of the model's
-code or of a library, so any torch can load it.
+A record holds tensors, plain Python values and the bytes of the checkpoint's other keys, and no object of the
+model's code or of a library, so any torch can load it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-import torch  # type: ignore[import-not-found]
+import torch
 
 from conversion.failures import ConversionError, SpecError
 from conversion.loading import load_checkpoint, to_bytes

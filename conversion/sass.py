@@ -1,9 +1,9 @@
 """Which GPUs a compiled library has machine code (SASS) for, read with cuobjdump and without a GPU.
 
-A cubin made for X.Y runs on a device X.Z with Z >= Y (CUDA C++ Programming Guide, "Binary Compatibility"); one made for
-an architecture-specific target (sm_90a) runs on that compute capability alone, one for a family (sm_120f) on its major
-version from that minor on. PTX is no SASS: a driver can compile it, but at the first start and only for later devices,
-so it does not count.
+A cubin made for X.Y runs on a device X.Z with Z >= Y (CUDA C++ Programming Guide, "Binary Compatibility");
+one made for an architecture-specific target (sm_90a) runs on that compute capability alone, one for a family
+(sm_120f) on its major version from that minor on. PTX is no SASS: a driver can compile it, but at the first
+start and only for later devices, so it does not count.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ARCH = re.compile(r"^(\d+)\.(\d)([af]?)$")
 
 
 def sm_name(arch: str) -> str:
-    """ "12.0" → "120", "9.0a" → "90a".
+    """The name that compilers use: "12.0" → "120", "9.0a" → "90a".
 
     Raises:
         ConversionError: not an arch.
@@ -99,9 +99,7 @@ def libraries_of(package: str) -> List[str]:
         raise ConversionError(f"{package} is not installed") from None
     if files is None:
         raise ConversionError(f"{package} does not list its files")
-    return sorted(
-        str(Path(str(item.locate())).resolve()) for item in files if re.search(r"\.so(\.\d+)*$", str(item))
-    )
+    return sorted(str(Path(str(item.locate())).resolve()) for item in files if re.search(r"\.so(\.\d+)*$", str(item)))
 
 
 def extension_row(package: str, archs: Sequence[str], cuobjdump: str) -> Row:
@@ -113,23 +111,18 @@ def extension_row(package: str, archs: Sequence[str], cuobjdump: str) -> Row:
         if sass or ptx:
             code[Path(library).name] = (sass, ptx)
     if not code:
-        detail = (
-            "none of its libraries has device code: it was compiled without CUDA (FORCE_CUDA=1 is missing?)"
-        )
+        detail = "none of its libraries has device code: it was compiled without CUDA (FORCE_CUDA=1 is missing?)"
         return Row("sass", package, expected, "no device code", FAIL, detail)
-    problems, notes = [], []
+    problems: List[str] = []
+    notes: List[str] = []
     for name, (sass, ptx) in sorted(code.items()):
         lacking = [arch for arch in archs if serving(arch, sass) is None]
         if lacking:
             have = " ".join(_sorted(sass)) or ("only PTX for " + " ".join(_sorted(ptx)))
-            problems.append(
-                f"{name} lacks {' '.join('sm_' + sm_name(arch) for arch in lacking)} (has {have})"
-            )
+            problems.append(f"{name} lacks {' '.join('sm_' + sm_name(arch) for arch in lacking)} (has {have})")
         notes.extend(_substitutes(name, archs, sass))
     common = set.intersection(*(sass for sass, _ in code.values()))
-    detail = "; ".join(
-        problems or [f"{len(code)} libraries with device code: {', '.join(sorted(code))}", *notes]
-    )
+    detail = "; ".join(problems or [f"{len(code)} libraries with device code: {', '.join(sorted(code))}", *notes])
     return judged("sass", package, expected, " ".join(_sorted(common)), not problems, detail)
 
 

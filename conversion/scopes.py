@@ -1,8 +1,8 @@
 """Which names of a module's source mean torch, or torch.load, at each place.
 
-A small model of Python's scoping: every scope has its bindings, each either the dotted name that an import gives or
-`OTHER`. A name is looked up as Python does it: in the scope of its use, then in the enclosing functions (never in an
-enclosing class), then in the module.
+A small model of Python's scoping: every scope has its bindings, each either the dotted name that an import
+gives or `OTHER`. A name is looked up as Python does it: in the scope of its use, then in the enclosing
+functions (never in an enclosing class), then in the module.
 """
 
 from __future__ import annotations
@@ -203,9 +203,7 @@ class ScopeBuilder(ast.NodeVisitor):
             if item.name == "*":
                 self.scope.stars.add(OTHER if node.level else str(node.module))
             else:
-                self.scope.bind(
-                    item.asname or item.name, OTHER if node.level else f"{node.module}.{item.name}"
-                )
+                self.scope.bind(item.asname or item.name, OTHER if node.level else f"{node.module}.{item.name}")
 
 
 def _statements(node: ast.AST) -> List[ast.AST]:

@@ -1,7 +1,8 @@
 """Python source as bytes and as text: where a syntax tree's positions are, and insertions that touch nothing else.
 
-A tree gives lines as Python's tokenizer counts them (ended by LF, CR LF or CR, and by nothing else) and columns as
-UTF-8 bytes from the line's start, a byte order mark not counted, whatever the file's own encoding is.
+A tree gives lines as Python's tokenizer counts them (ended by LF, CR LF or CR, and by nothing else) and
+columns as UTF-8 bytes from the line's start, a byte order mark not counted, whatever the file's own encoding
+is.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Iterable, List, Sequence, Tuple
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 
-class Unreadable(Exception):
+class Unreadable(Exception):  # noqa: N818 - it says what the source is
     """The bytes can't be taken as Python source and given back unchanged."""
 
 
@@ -43,7 +44,8 @@ class SourceText:
         source: the file's bytes, in the encoding that it declares (PEP 263), UTF-8 otherwise.
 
     Raises:
-        Unreadable: an unknown or wrong encoding, or one in which the text can't be written back to the same bytes.
+        Unreadable: an unknown or wrong encoding, or one in which the text can't be written back to the same
+        bytes.
     """
 
     def __init__(self, source: bytes) -> None:

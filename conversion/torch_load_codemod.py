@@ -1,12 +1,12 @@
 """Gives every call of torch.load that lacks it ``weights_only=False``, and changes nothing else.
 
-torch 2.6 made True the default, which refuses whole pickled modules. The calls are found on the syntax tree, with the
-scopes of their names, and the argument is spliced into the text behind the last argument. Afterwards the new text is
-parsed: its tree must be the old one but for the added keywords, or the file is left alone.
+torch 2.6 made True the default, which refuses whole pickled modules. The calls are found on the syntax tree,
+with the scopes of their names, and the argument is spliced into the text behind the last argument. Afterwards
+the new text is parsed: its tree must be the old one but for the added keywords, or the file is left alone.
 
-What can't be decided is reported and left: a call with ``**keywords`` (which may bring the argument), a name that may
-or may not be torch's, torch.load that is passed on instead of called, a call inside an f-string where Python gives
-wrong positions (before 3.12) or shows the source (``{call=}``).
+What can't be decided is reported and left: a call with ``**keywords`` (which may bring the argument), a name
+that may or may not be torch's, torch.load that is passed on instead of called, a call inside an f-string
+where Python gives wrong positions (before 3.12) or shows the source (``{call=}``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import bisect
 import sys
 import warnings
 from dataclasses import dataclass
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Dict, Iterator, List, Optional, Set, Tuple
 
 from conversion.scopes import LOADS, OTHER, Scope, ScopeBuilder
 from conversion.source_text import Insertion, SourceText, Token, Unreadable, line_of
@@ -100,7 +100,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _place(item: object) -> Tuple[int, int]:
-    return (item.line, item.column)  # type: ignore[attr-defined, no-any-return]
+    return (item.line, item.column)  # type: ignore[attr-defined]
 
 
 class _Search:
@@ -111,7 +111,7 @@ class _Search:
         self.calls: List[ast.Call] = []
         self.undecided: List[Undecided] = []
         self._scopes: Dict[ast.AST, Scope] = ScopeBuilder(tree).scope_of
-        self._functions = set()  # the func nodes of calls, which are no bare references
+        self._functions: Set[ast.AST] = set()  # the func nodes of calls, which are no bare references
         in_strings = _inside_fstrings(tree)
         for node in ast.walk(tree):
             if isinstance(node, ast.Call):
@@ -157,11 +157,7 @@ class _Search:
         if not (isinstance(node.func, ast.Name) and node.func.id == "getattr" and len(node.args) > 1):
             return False
         name = node.args[1]
-        if (
-            isinstance(name, ast.Constant)
-            and name.value == "load"
-            and "torch" in self._meanings(node.args[0])
-        ):
+        if isinstance(name, ast.Constant) and name.value == "load" and "torch" in self._meanings(node.args[0]):
             self._leave(node, "torch.load is fetched by its name")
         return True
 
@@ -216,9 +212,7 @@ def _inside_fstrings(tree: ast.Module) -> Dict[ast.AST, str]:
             shown = isinstance(before, ast.Constant) and str(before.value).rstrip().endswith("=")
             for node in ast.walk(part):
                 if not FSTRINGS_HAVE_POSITIONS:
-                    reasons[node] = (
-                        f"it is inside an f-string, where Python {_version()} gives no right position"
-                    )
+                    reasons[node] = f"it is inside an f-string, where Python {_version()} gives no right position"
                 elif shown:
                     reasons[node] = "it is inside an f-string that may show its own source ({…=})"
     return reasons

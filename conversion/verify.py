@@ -1,10 +1,10 @@
 """Proves an image: everything that the recipe promises, one row per fact.
 
     python -m conversion.verify --spec verify.json --base-inventory inventory.json --extracted DIR
-        --patch-report FILE --uv /tools/uv --cuobjdump /tools/cuobjdump --out report.json
+        --patch-report FILE --archs "9.0;12.0" --uv /tools/uv --cuobjdump /tools/cuobjdump --out report.json
 
-Runs inside the image, without network or GPU. The exit status is 0 once the report is written, whatever the rows say:
-who reads the report decides. A check that fails by itself is a failing row.
+Runs inside the image, without network or GPU. The exit status is 0 once the report is written, whatever the
+rows say: who reads the report decides. A check that fails by itself is a failing row.
 """
 
 from __future__ import annotations
@@ -59,6 +59,11 @@ def checks(spec: Dict[str, Any], options: argparse.Namespace) -> List[Check]:
     return work
 
 
+def arch_list(text: str) -> List[str]:
+    """The archs of a ``TORCH_CUDA_ARCH_LIST``: split at semicolons and spaces; "12.0+PTX" asks for SASS of 12.0."""
+    return [arch.partition("+")[0] for arch in text.replace(";", " ").split()]
+
+
 def _sass(name: str, archs: List[str], cuobjdump: str) -> Callable[[], Iterable[Row]]:
     return lambda: [extension_row(name, archs, cuobjdump)]
 
@@ -79,9 +84,7 @@ def verify(spec: Dict[str, Any], options: argparse.Namespace) -> Dict[str, Any]:
         failed = [row for row in done if row.status == FAIL]
         print(f"{check} {subject}: {len(done)} rows, {len(failed)} failed", flush=True)
         for row in failed:
-            print(
-                f"  FAIL {row.check} {row.subject}: expected {row.expected}, found {row.found}; {row.detail}"
-            )
+            print(f"  FAIL {row.check} {row.subject}: expected {row.expected}, found {row.found}; {row.detail}")
     return report(str(spec.get("recipe", "")), rows)
 
 
@@ -89,7 +92,8 @@ def main() -> int:
     """Write the report to ``--out``."""
     parser = argparse.ArgumentParser(prog="python -m conversion.verify", description=__doc__)
     parser.add_argument("--spec", required=True, type=Path)
-    parser.add_argument("--archs", default="", help="in place of the specification's: \"9.0;12.0\"")
+    parser.add_argument("--archs", default="", help='in place of the specification\'s: "9.0;12.0"')
+    parser.add_argument("--archs", default="", help="in place of the specification's, as in TORCH_CUDA_ARCH_LIST")
     parser.add_argument("--base-inventory", required=True, type=Path)
     parser.add_argument("--extracted", type=Path)
     parser.add_argument("--patch-report", type=Path)

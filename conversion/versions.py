@@ -28,8 +28,8 @@ print(json.dumps({"version": torch.__version__, "cuda": torch.version.cuda, "arc
 def version_rows(expected: Mapping[str, str], found: Inventory) -> Iterator[Row]:
     """One row per package that the recipe names.
 
-    A recipe's local version ("2.11.0+cu130") that the package's metadata doesn't carry, as on PyPI, is looked up in
-    the package's own ``version.py``.
+    A recipe's local version ("2.11.0+cu130") that the package's metadata doesn't carry, as on PyPI, is looked
+    up in the package's own ``version.py``.
     """
     for name, version in expected.items():
         installed = found.packages.get(normalise(name))
@@ -61,9 +61,7 @@ def own_version(package: str) -> Optional[str]:
         files = metadata.distribution(package).files or []
     except metadata.PackageNotFoundError:
         return None
-    for item in sorted(
-        (f for f in files if _VERSION_FILE.match(str(f))), key=lambda f: "version" not in str(f)
-    ):
+    for item in sorted((f for f in files if _VERSION_FILE.match(str(f))), key=lambda f: "version" not in str(f)):
         try:
             match = _VERSION_LINE.search(item.read_text(encoding="utf-8"))
         except (OSError, ValueError):
