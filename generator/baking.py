@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from generator.verification import VerificationReport, read_report, require_passed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bake.driver import BakeOutcome
     from generator.plan import Graph
     from generator.recipe import Recipe
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 IMAGE, VERIFY = "image", "verify"
 REPORT = "report.json"
+# A pushed image is not stored on the engine too: storing would unpack every layer, the base's included. Who wants it
+# there pulls it; its blobs are there already.
+PUSHED = {f"{IMAGE}.output": "type=image,push=true,store=false,compression=zstd"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +83,7 @@ def bake_verified(job: Job, *, push: bool) -> None:
     path = record(built, recipe=job.recipe.name, folder=job.folder)
     built.raise_for_failure()
     require_passed(_report(job, job.facts.image))
-    exported = _run(job, (IMAGE,), push=push)
+    exported = _run(job, (IMAGE,), overrides=PUSHED if push else {})
     record(joined(built, exported), recipe=job.recipe.name, folder=job.folder)
     exported.raise_for_failure()
     _show_result(job, built, exported, path, pushed=push)
@@ -101,9 +106,7 @@ def _report(job: Job, image: str) -> VerificationReport:
     return read_report(job.folder / VERIFY / REPORT, image=image)
 
 
-def _run(
-    job: Job, targets: tuple[str, ...], *, push: bool = False, overrides: dict[str, str] | None = None
-) -> BakeOutcome:
+def _run(job: Job, targets: tuple[str, ...], *, overrides: Mapping[str, str] | None = None) -> BakeOutcome:
     from bake.display import ProgressMode, display
     from bake.driver import BakeRequest, run_bake
 
@@ -115,7 +118,6 @@ def _run(
         variables={**job.facts.variables(), "BUILD_DIR": job.folder.as_posix()},
         overrides=overrides or {},
         builder=job.choices.builder,
-        push=push,
         metadata_file=job.folder / "metadata.json",
         allow=tuple(path.resolve() for path in outside),
         context=here,

@@ -95,14 +95,15 @@ def verify_json(recipe: Recipe) -> str:
     versions = {requirement_name(entry): entry.split("==", 1)[1].strip() for entry in stack.install}
     versions |= {name: extension.version for name, extension in recipe.extensions.items()}
     versions |= {normalised(name): version for name, version in stack.expect.items()}
+    # A stack without torch has nobody to ask for its CUDA build and archs.
+    cuda = {"cuda": stack.cuda, "archs": list(stack.archs)} if "torch" in versions else {}
     return _dump(
         {
             "recipe": recipe.name,
             "prefix": recipe.base.prefix,
             "versions": versions,
             "absent": [name for name in removed(recipe) if name not in versions],
-            "cuda": stack.cuda,
-            "archs": list(stack.archs),
+            **cuda,
             "extensions": list(recipe.extensions),
             "release": list(released(recipe)),
             "patch_roots": list(recipe.patch.roots) if recipe.patch else [],
