@@ -3,15 +3,17 @@
 #
 # usage: apt-mirror.sh SUITE [SOURCE-FILE...]
 #
-# SUITE is the release's code name, for example bookworm. Without files the machine's own are read:
-# /etc/apt/sources.list and /etc/apt/sources.list.d/*. Both formats are understood: one-line ("deb URI
+# SUITE is the release's code name, for example bookworm. Without files $APT_SOURCES is read, or
+# the machine's own: /etc/apt/sources.list and /etc/apt/sources.list.d/*. Both formats are understood: one-line ("deb URI
 # SUITE main") and deb822 ("URIs: URI", "Suites: SUITE"). The first entry that is enabled, has the suite itself
 # (not SUITE-updates or SUITE-security) and the component main wins. Exit 1: there is none.
 set -eu
 
 suite=${1:?"usage: apt-mirror.sh SUITE [SOURCE-FILE...]"}
 shift
-if [ $# -eq 0 ]; then
+if [ $# -eq 0 ] && [ -n "${APT_SOURCES:-}" ]; then
+    set -- "$APT_SOURCES"
+elif [ $# -eq 0 ]; then
     set -- /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list
 fi
 

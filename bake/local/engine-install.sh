@@ -17,6 +17,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 state=${1:?"usage: engine-install.sh STATE-FOLDER [engine|registry]..."}
 shift
+mkdir -p "$state"
+state=$(cd "$state" && pwd)
 wanted=" ${*:-engine registry} "
 policy=${POLICY_RC_D:-/usr/sbin/policy-rc.d}
 engine_needed=28    # the first release whose embedded BuildKit and containerd store this software was tested with
@@ -54,7 +56,7 @@ allow_services() {
     if [ -e "$policy.kept" ] || [ -L "$policy.kept" ]; then mv "$policy.kept" "$policy"; fi
 }
 
-use_newer_suite() {  # from here on, $own_view makes apt see this release and the newer suite, and nothing else
+use_newer_suite() {  # from here on apt sees this release and the newer suite, and nothing else
     release=$(os_field VERSION_CODENAME)
     mirror=$("$here/apt-mirror.sh" "$release") || fail \
         "No package mirror for $release in /etc/apt/sources.list or /etc/apt/sources.list.d." \
@@ -65,9 +67,16 @@ use_newer_suite() {  # from here on, $own_view makes apt see this release and th
         printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' "$mirror" "$suite"
     done >"$apt_folder/sources.list"
     printf 'Package: *\nPin: release n=%s\nPin-Priority: 50\n' "$newer_suite" >"$apt_folder/preferences/newer-suite.pref"
-    own_view="-o Dir::Etc::SourceList=$apt_folder/sources.list -o Dir::Etc::SourceParts=/dev/null
-        -o Dir::Etc::PreferencesParts=$apt_folder/preferences -o Dir::State::Lists=$apt_folder/lists
-        -o Acquire::Check-Valid-Until=no -o Acquire::Languages=none -o APT::Sandbox::User=root"
+    cat >"$apt_folder/apt.conf" <<APT
+Dir::Etc::SourceList "$apt_folder/sources.list";
+Dir::Etc::SourceParts "/dev/null";
+Dir::Etc::PreferencesParts "$apt_folder/preferences";
+Dir::State::Lists "$apt_folder/lists";
+Acquire::Check-Valid-Until "false";
+Acquire::Languages "none";
+APT::Sandbox::User "root";
+APT
+    export APT_CONFIG="$apt_folder/apt.conf"
 }
 
 install_newer_engine() {
@@ -80,10 +89,9 @@ install_newer_engine() {
         shift
         set -- "$@" "$package/$newer_suite"
     done
-    # shellcheck disable=SC2086 # lists of options and packages
-    apt $own_view update
-    # shellcheck disable=SC2086
-    apt $own_view install -y --no-install-recommends "$@" runc iptables $extra
+    apt update
+    apt install -y --no-install-recommends "$@" runc iptables ${extra:+"$extra"}
+    unset APT_CONFIG
     rm -rf "$apt_folder"
 }
 
@@ -104,8 +112,6 @@ install_engine() {
     fi
 }
 
-mkdir -p "$state"
-state=$(cd "$state" && pwd)
 forbid_services
 say "installing from the distribution's packages:$wanted(about half a minute; log: $log)"
 apt update

@@ -18,6 +18,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/process.sh"
 
 state=${LOCAL_STATE:-.local}
+run_folder=${ENGINE_RUN_FOLDER:-/var/run}
 data_root=${ENGINE_DATA_ROOT:-/var/lib/docker}
 seconds_to_start=60
 buildx_needed=0.17  # the first whose "bake" has the linked targets, --allow and rawjson progress that bake uses
@@ -55,7 +56,7 @@ report_engine() {
 }
 
 explain_who_may() {  # the engine may run already, but not for us
-    socket=/var/run/docker.sock
+    socket=$run_folder/docker.sock
     if [ -z "${DOCKER_HOST:-}" ] && [ -S "$socket" ] && [ ! -w "$socket" ]; then
         fail "There is a Docker Engine, but $(id -un) may not use it ($socket)." \
             "Join the group: sudo usermod -aG docker $(id -un), log in again, and try again."
@@ -72,6 +73,8 @@ installed() {
     [ -n "$version" ] && buildx_is_new_enough "$version"
 }
 
+answers_or_has_died() { engine_answers || ! kill -0 "$launched"; }
+
 start_engine() {
     state=$(cd "$state" && pwd)
     pid_file=$state/dockerd.pid
@@ -79,17 +82,21 @@ start_engine() {
     if running "$pid_file" dockerd; then
         fail "The engine that was started from here (pid $pid, log $log) runs, but does not answer." "make down, then try again."
     fi
-    if [ "$(cat "/proc/$(cat /var/run/docker.pid 2>/dev/null)/comm" 2>/dev/null)" = dockerd ]; then
-        fail "Another dockerd (pid $(cat /var/run/docker.pid)) runs on this machine, but does not answer." "See its log, or stop it, and try again."
+    if running "$run_folder/docker.pid" dockerd; then
+        fail "Another dockerd (pid $pid) runs on this machine, but does not answer." "See its log, or stop it, and try again."
     fi
     say "starting Docker Engine (log: $log)"
     as_root rm -f "$pid_file"
-    as_root setsid dockerd --config-file "$here/engine-daemon.json" --pidfile "$pid_file" --data-root "$data_root" \
-        --group "$(id -g)" </dev/null >"$log" 2>&1 &
-    if ! wait_until "$seconds_to_start" "Docker Engine" engine_answers; then
+    set -- setsid dockerd --config-file "$here/engine-daemon.json" --pidfile "$pid_file" --data-root "$data_root"
+    if [ "$(id -u)" -ne 0 ]; then set -- sudo -n "$@" --group "$(id -g)"; fi  # the group: we may use what sudo starts
+    # No function here: its subshell would keep our own output open, and "make engine | tee" would never end.
+    "$@" </dev/null >"$log" 2>&1 &
+    launched=$!
+    wait_until "$seconds_to_start" "Docker Engine" answers_or_has_died || true
+    if ! engine_answers; then
         tail -n 15 "$log" >&2
         stop_process "$pid_file" dockerd 10 || true
-        fail "Docker Engine did not answer within $seconds_to_start s; the last lines of its log stand above." \
+        fail "Docker Engine did not start; the last lines of its log stand above." \
             "Often it is a kernel without overlayfs or iptables, or a container without the rights for one. The whole log: $log"
     fi
 }

@@ -24,7 +24,8 @@ wait_until() {  # SECONDS WHAT COMMAND...: asks every 0.2 s, and says every 5 s 
 
 stop_process() {  # PID-FILE NAME SECONDS: asks it to end and waits; 1 if it is still there afterwards
     if running "$1" "$2"; then
-        as_root kill "$pid" 2>/dev/null || true
+        # shellcheck disable=SC2016 # the inner shell expands it
+        as_root sh -c 'kill "$1"' sh "$pid" 2>/dev/null || true  # a shell has kill built in; /bin/kill may be missing
         wait_until "$3" "$2 to end" has_ended "$1" "$2" || return 1
     fi
     as_root rm -f "$1"

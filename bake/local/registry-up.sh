@@ -48,6 +48,8 @@ PYTHON
 
 registry_answers() { [ "$(answer_of "$port")" = registry ]; }
 
+answers_or_has_died() { registry_answers || ! kill -0 "$launched"; }
+
 mkdir -p "$state"
 state=$(cd "$state" && pwd)
 pid_file=$state/registry.pid
@@ -81,10 +83,12 @@ http: {addr: "127.0.0.1:$port"}
 YAML
 say "starting a registry at 127.0.0.1:$port (images: $state/registry, log: $log)"
 setsid docker-registry serve "$state/registry.yml" </dev/null >"$log" 2>&1 &
-echo $! >"$pid_file"
-if ! wait_until 20 "the registry" registry_answers; then
+launched=$!
+echo "$launched" >"$pid_file"
+wait_until 20 "the registry" answers_or_has_died || true
+if ! registry_answers; then
     tail -n 10 "$log" >&2
     stop_process "$pid_file" docker-registry 5 || true
-    fail "The registry did not answer at 127.0.0.1:$port within 20 s; the last lines of its log stand above." "The whole log: $log"
+    fail "The registry did not start at 127.0.0.1:$port; the last lines of its log stand above." "The whole log: $log"
 fi
 say "registry at 127.0.0.1:$port answers: started, pid $(cat "$pid_file"); 'make down' stops it"

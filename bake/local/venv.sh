@@ -43,7 +43,7 @@ if [ ! -x .venv/bin/python ] || ! .venv/bin/python -m pip --version >/dev/null 2
     rm -rf .venv
     "$python" -m venv .venv
 fi
-if ! follow "$log" .venv/bin/python -m pip install --disable-pip-version-check --editable '.[dev]'; then
+if ! follow "$log" .venv/bin/python -m pip install --disable-pip-version-check --progress-bar off --editable '.[dev]'; then
     tail -n 10 "$log" >&2
     fail "pip could not install the package; the last lines stand above." \
         "If they speak of certificates: set PIP_CERT to your site's CA bundle. If of the network: see that pip reaches a package index."
