@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,7 @@ def connect() -> docker.DockerClient:
 
     host = engine_host()
     try:
+        _knock(host)
         client = docker.DockerClient(base_url=host, timeout=_TIMEOUT, **_tls(host))
         client.ping()
     except (DockerException, OSError, ValueError) as error:
@@ -209,6 +211,14 @@ def _free(root: str) -> int | None:
     return None
 
 
+def _knock(host: str) -> None:
+    """Try a unix socket first: docker-py leaves its own socket open when the connection fails."""
+    if host.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as knock:
+            knock.settimeout(_TIMEOUT)
+            knock.connect(host.removeprefix("unix://"))
+
+
 def _tls(host: str) -> dict[str, Any]:
     """TLS settings of the environment (DOCKER_TLS_VERIFY, DOCKER_CERT_PATH), as docker.from_env reads them."""
     from docker.utils import kwargs_from_env
@@ -218,7 +228,7 @@ def _tls(host: str) -> dict[str, Any]:
 
 
 def _unreachable(host: str, error: BaseException) -> EnvironmentUnfit:
-    if "Permission denied" in str(error) or "PermissionError" in str(error):
+    if isinstance(error, PermissionError) or "Permission denied" in str(error):
         return EnvironmentUnfit(
             f"this user may not use the Docker Engine at {host}",
             remedy="add the user to the group `docker` and log in again, or run as root",

@@ -38,6 +38,7 @@ def run_checks(subject: Subject, *, only: frozenset[str] | None = None) -> list[
             findings += check(subject, connection)
         except UpliftError as failure:
             findings.append(from_failure(name, failure))
+    connection.close()
     return _without_repeats(findings)
 
 

@@ -77,6 +77,12 @@ class Engine:
             raise self._connected
         return self._connected
 
+    def close(self) -> None:
+        """Close the connection, if there was one."""
+        known = self.__dict__.get("_connected")
+        if known is not None and not isinstance(known, EnvironmentUnfit):
+            known.close()
+
     @cached_property
     def facts(self) -> EngineFacts:
         """Facts about the engine; raises as ``client`` does."""
