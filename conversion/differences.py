@@ -3,9 +3,10 @@
 What counts as agreement, for the model's own modules (see `conversion.attributes`):
 
 * An attribute that the constructor makes must come out equal, bit for bit. A difference fails: either an
-  argument or the code is not what the model was made with. Two exceptions. The name of a CUDA device
-  (``self.device = 'cuda'``) is restored, since ``cpu_defaults`` is what changed it. So is an attribute that
-  the recipe's ``restore`` names, which is how a recipe says that training set it after construction.
+  argument or the code is not what the model was made with. Three exceptions are restored: the name of a CUDA
+  device (``self.device = 'cuda'``), which ``cpu_defaults`` changed; a tensor of which only the type differs
+  (``module.half()`` after construction); and an attribute that the recipe's ``restore`` names, which is how a
+  recipe says that training set it.
 * An attribute that the constructor doesn't make was set afterwards and can't be derived, so it is restored
   from the old module: tensors, numbers, strings, devices and containers of them. Any other kind fails with
   its name.
@@ -55,13 +56,17 @@ def difference(old: Tree, new: Tree, path: str) -> List[str]:  # noqa: PLR0911 -
             return [f"{path} had {len(old[1])} items, has {len(new[1])}"]
         return [text for i, (a, b) in enumerate(zip(old[1], new[1])) for text in difference(a, b, f"{path}[{i}]")]
     if kind == "dict":
-        return _pairs_difference([(repr(k), v) for k, v in old[1]], [(repr(k), v) for k, v in new[1]], path)
+        return _pairs_difference(_keyed(old[1]), _keyed(new[1]), path)
     if kind in ("module", "object"):
         if old[1] != new[1]:
             return [f"{path} was a {old[1]}, is a {new[1]}"]
         return _pairs_difference(old[2] or [], new[2] or [], path)
     same = old[1:] == new[1:] if kind != "value" else _same_value(old[1], new[1])
     return [] if same else [f"{path} was {summary(old)}, is {summary(new)}"]
+
+
+def _keyed(pairs: Sequence[Any]) -> List[Any]:
+    return [(repr(key[1]) if key[0] == "value" else repr(key), value) for key, value in pairs]
 
 
 def _pairs_difference(old: Sequence[Any], new: Sequence[Any], path: str) -> List[str]:
@@ -187,7 +192,14 @@ def _wanted(before: Dict[str, Any], after: Dict[str, Any], attribute: str, tree:
     found = after["attributes"].get(attribute)
     if found is None:  # not made by the constructor, and no property or method of the class either
         return attribute not in after["class_names"]
-    return bool(difference(tree, found, attribute)) and (named or names_cuda(tree))
+    return bool(difference(tree, found, attribute)) and (named or names_cuda(tree) or _converted(tree, found))
+
+
+def _converted(old: Tree, new: Tree) -> bool:
+    """Whether a tensor differs by a conversion of its type alone, as ``module.half()`` does to buffers."""
+    if old[0] != "tensor" or new[0] != "tensor" or old[1].dtype == new[1].dtype:
+        return False
+    return same_bits(old[1], new[1].to(old[1].dtype))
 
 
 def _set(part: Any, attribute: str, tree: Tree) -> None:

@@ -147,9 +147,9 @@ def constructor_arguments(module: Any, given: Mapping[str, models.Argument]) -> 
     positional: List[Any] = []
     keyword: Dict[str, Any] = {}
     known = {item.name for item in named}
-    for name in given:
-        if name not in known and not takes_any:
-            problems.append(f"{name} is no argument of {type(module).__name__}; it has {', '.join(sorted(known))}")
+    if not takes_any:
+        has = f"no argument of {type(module).__name__}; it has {', '.join(sorted(known))}"
+        problems.extend(f"{name} is {has}" for name in given if name not in known)
     for name in [*(item.name for item in named), *(n for n in given if n not in known)]:
         try:
             value = _argument(module, name, given.get(name))

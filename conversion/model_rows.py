@@ -63,9 +63,9 @@ def _why(done: subprocess.CompletedProcess[str], rows: Sequence[Row]) -> str:
 
 def check_set(spec: models.ModelSet, extracted: Path) -> Iterator[Row]:
     """A row per model file of one set."""
-    from conversion import cpu_defaults, record  # noqa: PLC0415 - torch is imported in the child process only
-    from conversion.extract import files_of  # noqa: PLC0415 - the same
-    from conversion.loading import surroundings  # noqa: PLC0415 - the same
+    from conversion import cpu_defaults, record
+    from conversion.extract import files_of
+    from conversion.loading import surroundings
 
     manifest = record.read_manifest(extracted)
     sys.path[:0] = list(spec.path)
@@ -88,9 +88,9 @@ def _belongs(file: str, spec: models.ModelSet) -> bool:
 
 
 def _check_file(spec: models.ModelSet, file: str, extracted: Path, manifest: object, note: str) -> Row:
-    from conversion import agreement, record  # noqa: PLC0415 - torch is imported in the child process only
-    from conversion.loading import load_checkpoint  # noqa: PLC0415 - the same
-    from conversion.rebuild import explain  # noqa: PLC0415 - the same
+    from conversion import agreement, record
+    from conversion.loading import load_checkpoint
+    from conversion.rebuild import explain
 
     assert isinstance(manifest, record.Manifest)  # noqa: S101 - narrows the type
     try:

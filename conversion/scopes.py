@@ -88,7 +88,7 @@ class ScopeBuilder(ast.NodeVisitor):
             self._declare(declaration)
         for node in nodes:
             self.visit(node)
-        assert self.scope.above is not None  # noqa: S101 - made four lines above
+        assert self.scope.above is not None  # noqa: S101 - made above
         self.scope = self.scope.above
 
     def _declare(self, node: ast.AST) -> None:

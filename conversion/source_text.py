@@ -16,7 +16,7 @@ from typing import Iterable, List, Sequence, Tuple
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 
-class Unreadable(Exception):  # noqa: N818 - it says what the source is
+class Unreadable(Exception):
     """The bytes can't be taken as Python source and given back unchanged."""
 
 
@@ -84,9 +84,11 @@ class SourceText:
         skipped |= {tokenize.ENDMARKER, tokenize.ENCODING}
         found: List[Token] = []
         try:
-            for item in tokenize.generate_tokens(lambda: next(plain, "")):
-                if item.type not in skipped:
-                    found.append(Token(self._at(item.start), self._at(item.end), item.string))
+            found.extend(
+                Token(self._at(item.start), self._at(item.end), item.string)
+                for item in tokenize.generate_tokens(lambda: next(plain, ""))
+                if item.type not in skipped
+            )
         except (tokenize.TokenError, SyntaxError, IndexError) as error:
             raise Unreadable(f"its tokens: {error}") from error
         return found

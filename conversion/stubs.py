@@ -16,7 +16,7 @@ from typing import Any, Iterable, List, NoReturn, Optional, Sequence, Tuple
 from conversion.failures import ConversionError
 
 
-class StubUsed(ConversionError):  # noqa: N818 - it says what happened
+class StubUsed(ConversionError):
     """A stand-in was called, or pickled."""
 
 

@@ -37,7 +37,9 @@ def checks(spec: Dict[str, Any], options: argparse.Namespace) -> List[Check]:
 
     expected: Dict[str, str] = spec.get("versions", {})
     absent: List[str] = spec.get("absent", [])
-    archs: List[str] = re.split(r"[;,\s]+", options.archs.strip("; ,")) if options.archs and "archs" in spec else spec.get("archs", [])
+    archs: List[str] = (
+        re.split(r"[;,\s]+", options.archs.strip("; ,")) if options.archs and "archs" in spec else spec.get("archs", [])
+    )
     named = [*expected, *absent, *spec.get("release", [])]
     work: List[Check] = [
         ("version", "environment", lambda: versions.version_rows(expected, found())),
