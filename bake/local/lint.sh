@@ -16,14 +16,14 @@ out=.local/lint
 failed=
 
 check() {  # NAME COMMAND...
-    name=$1
+    check_name=$1
     shift
     if "$@" >"$out/output" 2>&1 </dev/null; then
-        say "  ok    $name"
+        say "  ok    $check_name"
     else
-        say "  FAIL  $name:"
+        say "  FAIL  $check_name:"
         sed 's/^/        /' "$out/output" >&2
-        failed="$failed $name"
+        failed="$failed; $check_name"
     fi
 }
 
@@ -32,8 +32,8 @@ shell_files() { find . -name .venv -prune -o -name .local -prune -o -name build 
 rm -rf "$out"
 mkdir -p "$out"
 say "lint"
-check "ruff check" ruff check --quiet .
-check "ruff format" ruff format --check --quiet .
+check "ruff check" ruff check --quiet --output-format concise .
+check "ruff format" ruff format --check --quiet --output-format concise .
 check "mypy" mypy --no-error-summary
 # shellcheck disable=SC2046 # the tree has no file names with spaces
 check "shellcheck" shellcheck -x $(shell_files)
@@ -43,13 +43,13 @@ for recipe in generator/recipes/*.toml; do
     check "render $name" python -m generator -r "$name" render -o "$folder"
     [ -f "$folder/docker-bake.hcl" ] || continue
     # shellcheck disable=SC2046
-    check "hadolint $name" hadolint --config "$here/hadolint.yaml" $(find "$folder" -name Dockerfile)
+    check "hadolint $name" hadolint --no-color --config "$here/hadolint.yaml" $(find "$folder" -name Dockerfile)
     if [ "${1:-}" != --without-engine ]; then
-        check "bake --print $name" docker buildx bake -f "$folder/docker-bake.hcl" --print
+        check "buildx --print and --check $name" python -m bake.local.check_rendered "$folder/docker-bake.hcl"
     fi
 done
 
 if [ -n "$failed" ]; then
-    say "lint: failed:$failed"
+    say "lint: failed:${failed#;}"
     exit 1
 fi
