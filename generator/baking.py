@@ -91,12 +91,7 @@ def bake_verified(job: Job, *, push: bool) -> None:
 
 def check(job: Job, *, image: str | None) -> VerificationReport:
     """Run the checks on an image by name; None: on the recipe's, as the bake file builds it."""
-    from bake.reference import parse_reference
-
-    overrides = {}
-    if image is not None:
-        parse_reference(image, where="IMAGE")
-        overrides[f"{VERIFY}.contexts.image"] = f"docker-image://{image}"
+    overrides = {} if image is None else {f"{VERIFY}.contexts.image": f"docker-image://{image}"}
     outcome = _run(job, (VERIFY,), overrides=overrides)
     outcome.raise_for_failure()
     return _report(job, image or job.facts.image)

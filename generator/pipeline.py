@@ -99,9 +99,12 @@ def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str
     Raises:
         VerificationFailed: a row failed; the others as for ``bake``.
     """
+    from bake.reference import parse_reference
     from generator import baking
     from generator.verification import as_json, require_passed, show_table
 
+    if image is not None:
+        parse_reference(image, where="IMAGE")
     loaded = _load(choices.recipe, choices.archs)
     facts = resolve(loaded.recipe, choices)
     graph = _plan(loaded, choices.output)

@@ -1,0 +1,236 @@
+"""The command line on a small recipe without torch: real BuildKit, real PyPI, a base of a few hundred MB."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bake import results
+
+pytestmark = pytest.mark.engine
+
+TOP = Path(__file__).parents[2]
+PREFIX = "/opt/env"
+RECIPE = """\
+schema = 1
+name = "small"
+summary = "A recipe without torch, for tests"
+
+[image]
+tag = "uplift-test-small:1"
+
+[base]
+image = "{base}"
+prefix = "/opt/env"
+
+[stack]
+cuda = "13.0"
+archs = ["12.0"]
+install = ["six==1.17.0"]
+may-change = []
+
+[patch]
+roots = ["/opt/app"]
+"""
+BASE = """\
+ARG ROOTFS
+FROM ${ROOTFS}
+ARG CACHEBUST
+RUN [ -e /usr/lib/python3.11/ensurepip ] || (apt-get update && apt-get install --yes python3 python3-venv)
+RUN python3 -m venv /opt/env && mkdir /opt/app \\
+    && printf 'import torch\\nmodel = torch.load(open("x", "rb"))\\n' > /opt/app/load.py && echo "$CACHEBUST" > /opt/bust
+"""
+
+
+def docker(*command: str, check: bool = True) -> str:
+    return subprocess.run(["docker", *command], check=check, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A small base that no earlier run built upon, so that nothing of it is cached."""
+    from bake.local.demo_rootfs import Machine, rootfs_for
+
+    rootfs = rootfs_for(Machine(say=print), force=False)
+    folder = tmp_path_factory.mktemp("base")
+    (folder / "Dockerfile").write_text(BASE)
+    name = f"uplift-test-base:{os.getpid()}"
+    arguments = [f"--build-arg=ROOTFS={rootfs}", f"--build-arg=CACHEBUST={time.time_ns()}"]
+    docker("buildx", "build", *arguments, "-t", name, str(folder))
+    yield name
+    docker("image", "rm", "--force", name, "uplift-test-small:1", check=False)
+
+
+@pytest.fixture
+def bake(tmp_path: Path, base: str) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run ``python -m generator -r small COMMAND`` in an empty folder; ``changes`` edit the recipe's text."""
+
+    def run(
+        *command: str, changes: dict[str, str] | None = None, environment: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        text = RECIPE.format(base=base)
+        for old, new in (changes or {}).items():
+            assert old in text
+            text = text.replace(old, new)
+        (tmp_path / "small.toml").write_text(text)
+        return subprocess.run(
+            [sys.executable, "-m", "generator", "-r", "small.toml", *command],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(TOP), **(environment or {})},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+def steps(folder: Path, target: str) -> list[Any]:
+    return [step for step in results.load(folder / "build").steps_of(target) if step.kind == "instruction"]
+
+
+def test_bakes_verifies_tags_and_then_finds_all_cached(bake: Any, tmp_path: Path) -> None:
+    done = bake("bake")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("uplift-test-small:1@sha256:")
+    report = json.loads((tmp_path / "build/verify/report.json").read_text())
+    assert report["passed"]
+    assert "weights_only=False" in docker(
+        "run", "--rm", "--entrypoint", "cat", "uplift-test-small:1", "/opt/app/load.py"
+    )
+    assert any(not step.cached for step in steps(tmp_path, "torch"))
+    again = bake("bake")
+    assert again.stdout == done.stdout
+    assert all(step.cached for target in ("torch", "patch", "image") for step in steps(tmp_path, target))
+
+
+def test_the_rendered_folder_bakes_with_plain_buildx(bake: Any, tmp_path: Path) -> None:
+    assert bake("render", "-o", "out").returncode == 0
+    environment = {**os.environ, "CA_BUNDLE": os.environ.get("GENERATOR_CA_BUNDLE", "")}
+    allow = [f"--allow=fs.read={environment['CA_BUNDLE']}"] if environment["CA_BUNDLE"] else []
+    done = subprocess.run(
+        ["docker", "buildx", "bake", "-f", "out/docker-bake.hcl", *allow, "verify"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "out/verify/report.json").read_text())["passed"]
+
+
+def test_a_failing_check_names_its_row_and_moves_no_tag(bake: Any) -> None:
+    tag = f"uplift-test-never:{os.getpid()}"
+    changes = {"uplift-test-small:1": tag, "may-change = []": 'expect = { six = "9.9" }'}
+    done = bake("bake", changes=changes)
+    assert done.returncode == 4
+    assert "version six: expected 9.9, found 1.17.0" in done.stderr
+    assert docker("image", "ls", "--quiet", tag) == ""
+
+
+def test_verify_takes_any_image_by_name(bake: Any, base: str) -> None:
+    done = bake("verify", base, "--format", "json")
+    assert done.returncode == 4
+    rows = {(row["check"], row["subject"]): row for row in json.loads(done.stdout)["rows"]}
+    assert rows["version", "six"]["status"] == "fail"
+    assert f"{base}: " in done.stderr
+
+
+def test_a_failing_step_is_named_with_its_line_and_output(bake: Any, tmp_path: Path) -> None:
+    done = bake("bake", changes={"six==1.17.0": "six==0.0.0.1"})
+    assert done.returncode == 1
+    last = done.stderr[-4000:]
+    assert "target torch" in last
+    assert "build/contexts/torch/Dockerfile:" in last
+    assert "six==0.0.0.1" in last
+    recorded = results.load(tmp_path / "build").data
+    assert recorded["failure"]["exit_status"] == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_bake_with_130(bake: Any, tmp_path: Path, number: signal.Signals, base: str) -> None:
+    # A download of gigabytes: long enough to be interrupted.
+    (tmp_path / "small.toml").write_text(RECIPE.format(base=base).replace("six==1.17.0", "torch==2.10.0"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "generator", "-r", "small.toml", "bake", "torch", "--progress", "plain"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(TOP)},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.rstrip().endswith("started") and "torch" in line:
+            break
+    process.send_signal(number)
+    _, said = process.communicate(timeout=5)
+    assert process.returncode == 130
+    assert "cancelled" in said
+    assert results.load(tmp_path / "build").data["state"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("command", "changes", "status", "message"),
+    [
+        (["bake"], {"{base}": "uplift-test-nothing:1"}, 3, "is not on the engine"),
+        (["bake", "--push", "--registry", "127.0.0.1:1"], {}, 3, "refuses the connection"),
+        (["bake"], {"tag = ": "tga = "}, 2, 'did you mean "tag"?'),
+        (["bake", "wheel-x"], {}, 2, "there is no target 'wheel-x'"),
+        (["bake", "--arch", "12"], {}, 2, 'write "12.0"'),
+        (["bake"], {'tag = "uplift-test-small:1"': 'tag = "uplift-test-small:1"\ndisk-gib = 1e9'}, 3, "are free"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_starts(
+    bake: Any, base: str, command: list[str], changes: dict[str, str], status: int, message: str
+) -> None:
+    done = bake(*command, changes={old.format(base=base): new for old, new in changes.items()})
+    assert done.returncode == status
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_an_engine(bake: Any, tmp_path: Path) -> None:
+    done = bake("bake", environment={"DOCKER_HOST": f"unix://{tmp_path}/none.sock"})
+    assert done.returncode == 3
+    assert "no Docker Engine answers" in done.stderr
+
+
+def test_the_ca_bundle_reaches_no_layer(bake: Any, tmp_path: Path) -> None:
+    bundle = os.environ.get("GENERATOR_CA_BUNDLE")
+    canary = tmp_path / "bundle.pem"
+    known = Path(bundle).read_text() if bundle else "-----BEGIN CERTIFICATE-----\n"
+    canary.write_text(f"# canary-5f1d9c\n{known}")
+    done = bake("bake", "--ca-bundle", str(canary))
+    assert done.returncode == 0, done.stderr
+    archive = tmp_path / "image.tar"
+    docker("save", "--output", str(archive), "uplift-test-small:1")
+    import tarfile
+
+    with tarfile.open(archive) as outer:
+        names = [member for member in outer.getmembers() if member.isfile()]
+        for member in names:
+            content = outer.extractfile(member)
+            assert content is not None
+            assert b"canary-5f1d9c" not in _plain(content.read())
+    assert "canary-5f1d9c" not in (tmp_path / "build/results.json").read_text() + done.stderr + done.stdout
+
+
+def _plain(blob: bytes) -> bytes:
+    import gzip
+
+    if blob[:2] == b"\x1f\x8b":
+        return gzip.decompress(blob)
+    if blob[:4] == b"\x28\xb5\x2f\xfd":
+        return subprocess.run(["zstd", "-dc"], input=blob, capture_output=True, check=True).stdout
+    return blob
