@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import ClassVar
+
+_FLAGS = re.compile(r"^(RUN|COPY|ADD)(?: --[a-z-]+(?:=\S+)?)+(?= )")
 
 
 class State(str, Enum):
@@ -67,10 +70,11 @@ class Step:
 
     @property
     def title(self) -> str:
-        """The step on one line, for people: ``2/3 RUN make``."""
+        """The step on one line, for people: ``2/3 RUN make``; mounts and other flags are left out."""
         place = f"{self.position[0]}/{self.position[1]} " if self.position else ""
         stage = f"{self.stage} " if self.stage not in ("", "internal") else ""
-        return " ".join(f"{stage}{place}{self.label}".split())
+        label = _FLAGS.sub(r"\1", " ".join(self.label.split()))
+        return f"{stage}{place}{label}"
 
     @property
     def cached(self) -> bool:
