@@ -27,12 +27,11 @@ def python_files(root: str) -> Iterator[str]:
     if os.path.isfile(root):
         yield root
         return
-    for folder, folders, names in os.walk(root):
-        folders.sort()
-        for name in sorted(names):
-            path = os.path.join(folder, name)
-            if name.endswith((".py", ".pyw")) or ("." not in name and _is_script(path)):
-                yield path
+    paths = [os.path.join(folder, name) for folder, _, names in os.walk(root) for name in names]
+    for path in sorted(paths):
+        name = os.path.basename(path)
+        if name.endswith((".py", ".pyw")) or ("." not in name and _is_script(path)):
+            yield path
 
 
 def _is_script(path: str) -> bool:

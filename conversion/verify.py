@@ -37,9 +37,9 @@ def checks(spec: Dict[str, Any], options: argparse.Namespace) -> List[Check]:
 
     expected: Dict[str, str] = spec.get("versions", {})
     absent: List[str] = spec.get("absent", [])
-    archs: List[str] = (
-        re.split(r"[;,\s]+", options.archs.strip("; ,")) if options.archs and "archs" in spec else spec.get("archs", [])
-    )
+    archs = list(spec.get("archs", []))
+    if archs and options.archs:
+        archs = arch_list(options.archs)
     named = [*expected, *absent, *spec.get("release", [])]
     work: List[Check] = [
         ("version", "environment", lambda: versions.version_rows(expected, found())),
@@ -62,8 +62,8 @@ def checks(spec: Dict[str, Any], options: argparse.Namespace) -> List[Check]:
 
 
 def arch_list(text: str) -> List[str]:
-    """The archs of a ``TORCH_CUDA_ARCH_LIST``: split at semicolons and spaces; "12.0+PTX" asks for SASS of 12.0."""
-    return [arch.partition("+")[0] for arch in text.replace(";", " ").split()]
+    """The archs of a ``TORCH_CUDA_ARCH_LIST``: "9.0;12.0+PTX" asks for SASS of 9.0 and 12.0."""
+    return [arch.partition("+")[0] for arch in re.split(r"[;,\s]+", text) if arch]
 
 
 def _sass(name: str, archs: List[str], cuobjdump: str) -> Callable[[], Iterable[Row]]:
@@ -94,7 +94,6 @@ def main() -> int:
     """Write the report to ``--out``."""
     parser = argparse.ArgumentParser(prog="python -m conversion.verify", description=__doc__)
     parser.add_argument("--spec", required=True, type=Path)
-    parser.add_argument("--archs", default="", help='in place of the specification\'s: "9.0;12.0"')
     parser.add_argument("--archs", default="", help="in place of the specification's, as in TORCH_CUDA_ARCH_LIST")
     parser.add_argument("--base-inventory", required=True, type=Path)
     parser.add_argument("--extracted", type=Path)

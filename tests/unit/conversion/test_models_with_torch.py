@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 
 from conversion import extract, model_rows, models, rebuild  # noqa: E402 - after the skip
 
-CODE = '''
+CODE = """
 import collections
 import torch
 import absent_library.part as part
@@ -46,15 +46,15 @@ class Net(torch.nn.Module):
         for layer in self.layers:
             x = torch.relu(layer(x))[:, self.index]
         return {"out": self.norm(x) * self.mask.to(self.device), "more": [x.sum(1)]}
-'''
-SHAPES = '''
+"""
+SHAPES = """
 import torch
 def index_of(n, device="cuda"):
     return torch.arange(n - 1, -1, -1, device=device)
 class Helper:
     def __init__(self, n):
         self.table = torch.eye(n)
-'''
+"""
 
 
 @pytest.fixture

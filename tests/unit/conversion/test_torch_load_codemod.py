@@ -112,7 +112,9 @@ def test_a_bare_call_in_an_fstring_is_told_apart_from_what_may_be_right():
 
 # --- generated source ----------------------------------------------------------------------------------------------
 
-NAMES = st.sampled_from(["f", "größe", "a.b", "x[0]", '"ü)"', "'(,'", "b''", "(y)", "-1", "lambda: 0", "[i for i in j]"])
+NAMES = st.sampled_from(
+    ["f", "größe", "a.b", "x[0]", '"ü)"', "'(,'", "b''", "(y)", "-1", "lambda: 0", "[i for i in j]"]
+)
 SPACES = st.sampled_from(["", " ", "\t", "\n", "\r\n", "  # note ), torch.load(\n", "\\\n", "\f"])
 FUNCTIONS = st.sampled_from(["torch.load", "th.load", "fetch", "open", "np.load", "torch . load"])
 
@@ -124,7 +126,9 @@ def calls(draw, depth=3):
     for _ in range(draw(st.integers(0, 3))):
         value = draw(calls(depth=depth - 1)) if depth and draw(st.booleans()) else draw(NAMES)
         arguments.append(draw(SPACES) + value + draw(SPACES))
-    keywords = draw(st.lists(st.sampled_from(["map_location=g", "weights_only=h", "**k", "*a"]), unique=True, max_size=2))
+    keywords = draw(
+        st.lists(st.sampled_from(["map_location=g", "weights_only=h", "**k", "*a"]), unique=True, max_size=2)
+    )
     keywords.sort(key=["*a", "map_location=g", "weights_only=h", "**k"].index)
     arguments += [draw(SPACES) + item + draw(SPACES) for item in keywords]
     comma = "," + draw(SPACES) if arguments and draw(st.booleans()) else ""
@@ -137,7 +141,9 @@ def modules(draw):
     line_end = draw(st.sampled_from(["\n", "\r\n"]))
     lines = ["import torch, torch as th, numpy as np", "from torch import load as fetch"]
     for call in draw(st.lists(calls(), min_size=1, max_size=3)):
-        lines.append(draw(st.sampled_from(["x = {}", "if a: s = 'ß🧠'; y = {}", "z = [{} for q in {{}}]"])).format(call))
+        lines.append(
+            draw(st.sampled_from(["x = {}", "if a: s = 'ß🧠'; y = {}", "z = [{} for q in {{}}]"])).format(call)
+        )
     tail = draw(st.sampled_from(["", line_end]))
     encoding = draw(st.sampled_from(["utf-8", "utf-8-sig"]))
     return (line_end.join(lines) + tail).encode(encoding)

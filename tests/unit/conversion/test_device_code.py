@@ -1,0 +1,216 @@
+"""SASS, archs and versions."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conversion import sass, versions
+from conversion.failures import ConversionError
+from conversion.inventory import Inventory
+
+LISTING = """ELF file    1: _scatter_cuda.1.sm_90.cubin
+ELF file    2: _scatter_cuda.2.sm_120.cubin
+ELF file    3: tmpxft_00000a_sm_35_x.3.sm_90a.cubin
+ELF file    4: libx.4.sm_120f.cubin
+"""
+
+
+def test_the_targets_of_a_listing():
+    assert sass.listed(LISTING) == {"90", "120", "90a", "120f"}
+    assert sass.listed("PTX file    1: _scatter_cuda.1.sm_120.ptx\n", "ptx") == {"120"}
+    assert sass.listed("cuobjdump info    : File 'x' does not contain device code\n") == set()
+
+
+@pytest.mark.parametrize(
+    ("arch", "available", "expected"),
+    [
+        ("9.0", ["90"], "90"),
+        ("9.0", ["90", "90a"], "90"),
+        ("9.0", ["90a"], "90a"),
+        ("9.0", ["80", "86", "100"], None),
+        ("9.0a", ["90"], None),
+        ("9.0a", ["90a"], "90a"),
+        ("8.6", ["80", "90"], "80"),
+        ("8.9", ["80", "86", "90"], "86"),
+        ("8.0", ["86"], None),
+        ("12.0", ["100", "120"], "120"),
+        ("12.0", ["100f", "120f"], "120f"),
+        ("12.1", ["120"], "120"),
+        ("12.1", ["120f"], "120f"),
+        ("12.1", ["120a"], None),
+        ("12.0", [], None),
+    ],
+)
+def test_what_serves_an_arch(arch, available, expected):
+    assert sass.serving(arch, available) == expected
+
+
+@given(st.integers(5, 15), st.integers(0, 9), st.lists(st.tuples(st.integers(5, 15), st.integers(0, 9))))
+def test_only_the_same_major_and_no_later_minor_serves(major, minor, available):
+    found = sass.serving(f"{major}.{minor}", [f"{a}{b}" for a, b in available])
+    fitting = [(a, b) for a, b in available if a == major and b <= minor]
+    assert found == (f"{major}{max(fitting)[1]}" if fitting else None)
+
+
+@pytest.mark.parametrize("arch", ["12", "sm_120", "12.0.0", "", "9.0b"])
+def test_what_is_no_arch(arch):
+    with pytest.raises(ConversionError, match="no compute capability"):
+        sass.sm_name(arch)
+
+
+@pytest.fixture
+def cuobjdump(tmp_path):
+    """A stand-in that answers from a table: library's name → archs of its SASS; the words are the program's own."""
+    program = tmp_path / "cuobjdump"
+    program.write_text(
+        f"""#!{sys.executable}
+import sys
+kind, path = sys.argv[1], sys.argv[2]
+name = path.rsplit("/", 1)[-1]
+if name.startswith("broken"):
+    sys.exit("cuobjdump fatal   : Support for 'sm_35' has been removed.")
+archs = [part for part in name.split(".")[0].split("_") if part[0].isdigit()]
+ptx = "ptx" in name
+if not archs:
+    print("cuobjdump info    : File '%s' does not contain device code" % path, file=sys.stderr)
+    sys.exit(255)
+if kind == "--list-elf" and not ptx:
+    for i, arch in enumerate(archs):
+        print("ELF file    %d: %s.%d.sm_%s.cubin" % (i, name, i, arch))
+if kind == "--list-ptx" and ptx:
+    for i, arch in enumerate(archs):
+        print("PTX file    %d: %s.%d.sm_%s.ptx" % (i, name, i, arch))
+"""
+    )
+    program.chmod(0o755)
+    return str(program)
+
+
+def row_of(monkeypatch, cuobjdump, *libraries):
+    monkeypatch.setattr(sass, "libraries_of", lambda _package: [f"/site/{name}" for name in libraries])
+    return sass.extension_row("torch-scatter", ["9.0", "12.0"], cuobjdump)
+
+
+def test_every_library_with_device_code_has_every_arch(monkeypatch, cuobjdump):
+    row = row_of(monkeypatch, cuobjdump, "version.so", "scatter_90_120.so", "segment_120_90_100.so")
+    assert (row.status, row.expected, row.found) == ("pass", "sm_90 sm_120", "sm_90 sm_120")
+    assert row.detail.startswith("2 libraries with device code: scatter_90_120.so, segment_120_90_100.so")
+
+
+def test_one_library_that_lacks_an_arch_fails_by_name(monkeypatch, cuobjdump):
+    row = row_of(monkeypatch, cuobjdump, "scatter_90_120.so", "segment_90.so")
+    assert (row.status, row.found) == ("fail", "sm_90")
+    assert row.detail == "segment_90.so lacks sm_120 (has sm_90)"
+
+
+def test_ptx_is_not_sass(monkeypatch, cuobjdump):
+    row = row_of(monkeypatch, cuobjdump, "scatter_90_120_ptx.so")
+    assert row.status == "fail"
+    assert "lacks sm_90 sm_120 (has only PTX for sm_90 sm_120)" in row.detail
+
+
+def test_another_target_that_serves_is_told(monkeypatch, cuobjdump):
+    row = row_of(monkeypatch, cuobjdump, "scatter_90a_120.so")
+    assert row.status == "pass"
+    assert "scatter_90a_120.so serves 9.0 with sm_90a" in row.detail
+
+
+def test_a_cpu_build_fails(monkeypatch, cuobjdump):
+    row = row_of(monkeypatch, cuobjdump, "scatter.so")
+    assert (row.status, row.found) == ("fail", "no device code")
+
+
+def test_what_cuobjdump_cannot_do_is_an_error_of_the_check(monkeypatch, cuobjdump):
+    with pytest.raises(ConversionError, match=r"can't read /site/broken_35\.so: .*sm_35.* removed"):
+        row_of(monkeypatch, cuobjdump, "broken_35.so")
+    with pytest.raises(ConversionError, match="can't run /nowhere/cuobjdump"):
+        row_of(monkeypatch, "/nowhere/cuobjdump", "scatter_90_120.so")
+
+
+def test_the_libraries_of_installed_packages():
+    found = sass.libraries_of("pydantic_core")
+    assert found
+    assert all(path.startswith("/") and path.endswith(".so") for path in found)
+    with pytest.raises(ConversionError, match="absent-package is not installed"):
+        sass.libraries_of("absent-package")
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "same"),
+    [
+        ("2.11.0+cu130", "2.11.0+cu130", True),
+        ("2.11.0+cu130", "2.11.0+cu128", False),
+        ("2.11.0+cu130", "2.11.0", False),
+        ("2.11.0", "2.11.0+cu130", True),
+        ("2.11", "2.11.0", True),
+        ("2.1.2+pt211-cu130", "2.1.2+pt211.cu130", True),
+        ("2.1.2", "2.1.20", False),
+        ("1.0rc1", "1.0RC1", True),
+    ],
+)
+def test_same_version(expected, found, same):
+    assert versions.same_version(expected, found) is same
+
+
+def test_version_rows(monkeypatch):
+    found = Inventory("3.10.14", {"torch": "2.11.0", "torch-geometric": "2.8.1"})
+    monkeypatch.setattr(versions, "own_version", {"torch": "2.11.0+cu130"}.get)
+    expected = {"torch": "2.11.0+cu130", "torch_geometric": "2.7.0", "torch-scatter": "2.1.2"}
+    torch, geometric, scatter = versions.version_rows(expected, found)
+    assert (torch.status, torch.found, torch.detail) == ("pass", "2.11.0+cu130", "its metadata says 2.11.0")
+    assert (geometric.status, geometric.found) == ("fail", "2.8.1")
+    assert (scatter.status, scatter.found) == ("fail", "not installed")
+
+
+def test_the_own_version_file_of_a_package(monkeypatch):
+    def text(content):
+        return lambda encoding: content  # noqa: ARG005
+
+    class Name(str):
+        __slots__ = ("read_text",)
+
+    files = [Name("torch/__init__.py"), Name("torch/version.py"), Name("torch/_inductor/version.py")]
+    contents = ["", "from typing import Optional\n__version__: str = '2.11.0+cu130'\n", "__version__ = '0'\n"]
+    for name, content in zip(files, contents, strict=True):
+        name.read_text = text(content)
+    monkeypatch.setattr(versions.metadata, "distribution", lambda _name: SimpleNamespace(files=files))
+    assert versions.own_version("torch") == "2.11.0+cu130"
+
+
+def test_absent_rows():
+    there, gone = versions.absent_rows(["pytorch3d", "apex"], Inventory("3", {"pytorch3d": "0.7.4"}))
+    assert (there.status, there.found) == ("fail", "0.7.4")
+    assert gone.status == "pass"
+
+
+def answer(monkeypatch, **facts):
+    monkeypatch.setattr(versions, "ask_torch", lambda: facts)
+
+
+def test_cuda_and_arch_rows(monkeypatch):
+    answer(monkeypatch, version="2.11.0+cu130", cuda="13.0", archs=["sm_80", "sm_90", "sm_120", "compute_120"])
+    assert [row.status for row in versions.cuda_rows("13.0")] == ["pass"]
+    assert [row.status for row in versions.cuda_rows("12.8")] == ["fail"]
+    rows = list(versions.arch_rows(["8.6", "9.0", "10.0"]))
+    assert [row.status for row in rows] == ["pass", "pass", "fail"]
+    assert rows[0].detail == "served by sm_80"
+
+
+def test_a_cpu_build_of_torch(monkeypatch):
+    answer(monkeypatch, version="2.13.0+cpu", cuda=None, archs=[])
+    (cuda,) = versions.cuda_rows("13.0")
+    (arch,) = versions.arch_rows(["9.0"])
+    assert (cuda.status, arch.status) == ("fail", "fail")
+    assert "CPU build" in cuda.found
+    assert "CPU build" in arch.found
+
+
+def test_a_torch_that_cannot_be_imported_is_told_in_one_line(monkeypatch):
+    monkeypatch.setattr(versions, "_ASK_TORCH", "raise ImportError('libcudart.so.13: cannot open shared object')")
+    with pytest.raises(ConversionError, match=r"torch can't be imported: ImportError: libcudart\.so\.13"):
+        versions.ask_torch()
