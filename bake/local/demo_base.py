@@ -1,7 +1,7 @@
 """Makes the demo's base image on this machine: `python -m bake.local.demo_base`.
 
 The root filesystem comes from a registry where images can be pulled, and from the distribution's packages elsewhere.
-What `contexts/demo-base/` then makes of it carries a hash of that folder in a label, so that a second run is done at once.
+The image carries a hash of `contexts/demo-base/` in a label, so that a second run is done at once.
 """
 
 from __future__ import annotations
@@ -16,25 +16,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bake.local.demo_rootfs import LABEL, Machine, rootfs_for
 from generator.errors import BuildFailed, EnvironmentUnfit, Interrupted, UpliftError
 from generator.reporter import Reporter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 CONTEXT = Path(__file__).resolve().parents[2] / "contexts" / "demo-base"
 TAG = "deepprep-demo:25.1.0"
-LABEL = "io.github.image-uplift.demo-base.inputs"
-PULLED_ROOTFS = "debian:bookworm-slim"
-LOCAL_ROOTFS = "deepprep-demo-rootfs:bookworm"
-SUITE = "bookworm"
-PACKAGES = ("ca-certificates", "libpython3-dev", "libpython3.11-dev", "python3", "python3-venv")
-LEFT_OUT = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*")
-PULL_SECONDS = 15
 NEEDED_BYTES = 8 * 10**9
 CA_VARIABLES = ("GENERATOR_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE")
-
-Run = "Callable[..., subprocess.CompletedProcess[str]]"
 
 
 def inputs_hash(folder: Path) -> str:
@@ -75,139 +67,23 @@ def build_command(*, tag: str, rootfs: str, inputs: str, context: Path, bundle: 
     command += ["--label", f"{LABEL}={inputs}"]
     if bundle:
         command += ["--secret", f"id=ca-bundle,src={bundle}"]
-    output = f"type=image,name={tag},compression=zstd,compression-level=3,unpack=true"
+    output = f"type=image,name={tag},compression=zstd,compression-level=3,unpack=false"
     return [*command, "--output", output, str(context)]
 
 
-def mmdebstrap_command(mirror: str) -> list[str]:
-    """The call that writes a minimal root filesystem with Python to stdout, as a tar archive."""
-    command = ["mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
-    command += ['--aptopt=Acquire::Languages "none"', "--dpkgopt=force-unsafe-io"]
-    command += [f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT]
-    return [*command, SUITE, "-", mirror]
+def check_disk(data_root: Path) -> None:
+    """Check that the engine's disk has room for the image and its making; an engine elsewhere is not checked.
 
-
-class Machine:
-    """The engine and the package tools of this machine, by their command lines.
-
-    Args:
-        say: takes a line for the user.
+    Raises:
+        EnvironmentUnfit: it has not.
     """
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self.say = say
-
-    def label(self, image: str) -> str | None:
-        """The input hash that ``image`` carries; '' without one, None where there is no such image.
-
-        Raises:
-            EnvironmentUnfit: there is no docker, or no engine answers.
-        """
-        command = ["docker", "image", "inspect", "--format", f'{{{{index .Config.Labels "{LABEL}"}}}}', image]
-        try:
-            answer = subprocess.run(command, capture_output=True, text=True, check=False)
-        except FileNotFoundError:
-            raise EnvironmentUnfit("there is no `docker` on PATH", remedy="run `make engine`") from None
-        if answer.returncode == 0:
-            return answer.stdout.strip().replace("<no value>", "")
-        if "no such image" in answer.stderr.lower():
-            return None
-        reason = answer.stderr.strip().splitlines()
-        raise EnvironmentUnfit(
-            f"no Docker Engine answers: {reason[-1] if reason else 'no reason given'}",
-            remedy="run `make engine`, or set DOCKER_HOST to an engine that runs",
-        )
-
-    def has(self, image: str) -> bool:
-        """Whether the engine has ``image``."""
-        return self.label(image) is not None
-
-    def pulled(self, image: str) -> bool:
-        """Whether ``image`` is there, pulled now if need be, within a short time."""
-        if self.has(image):
-            return True
-        self.say(f"pulling {image} (at most {PULL_SECONDS} s)")
-        try:
-            answer = subprocess.run(
-                ["docker", "pull", "--quiet", image], capture_output=True, check=False, timeout=PULL_SECONDS
-            )
-        except subprocess.TimeoutExpired:
-            return False
-        return answer.returncode == 0
-
-    def mirror(self) -> str:
-        """The address of the distribution's mirror, from this machine's own apt sources; '' where they name none."""
-        script = Path(__file__).with_name("apt-mirror.sh")
-        answer = subprocess.run([str(script), SUITE], capture_output=True, text=True, check=False)
-        return answer.stdout.strip()
-
-    def make_rootfs(self, image: str) -> None:
-        """Make ``image`` from the distribution's packages.
-
-        Raises:
-            EnvironmentUnfit: this machine can't.
-        """
-        mirror = self.mirror()
-        if not mirror:
-            raise EnvironmentUnfit(
-                f"{PULLED_ROOTFS} can't be pulled, and this machine's apt sources name no mirror with Debian {SUITE}",
-                remedy=f"let the engine reach a registry, or load the image by hand: docker load / docker pull "
-                f"{PULLED_ROOTFS}; or run this on Debian {SUITE}",
-            )
-        if not shutil.which("mmdebstrap"):
-            self._install_mmdebstrap()
-        self.say(f"making a root filesystem from Debian {SUITE}'s packages (about a minute)")
-        make = subprocess.Popen(mmdebstrap_command(mirror), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        imported = subprocess.Popen(
-            ["docker", "import", "-", image], stdin=make.stdout, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
-        if make.stdout:
-            make.stdout.close()
-        try:
-            _, made_log = make.communicate()
-            _, import_log = imported.communicate()
-        except BaseException:
-            make.terminate()
-            imported.terminate()
-            raise
-        if make.returncode or imported.returncode:
-            tail = (made_log if make.returncode else import_log).decode(errors="replace").strip().splitlines()[-10:]
-            if not imported.returncode:  # what a broken archive left
-                subprocess.run(["docker", "image", "rm", image], capture_output=True, check=False)
-            raise EnvironmentUnfit(
-                "making the root filesystem failed:\n    " + "\n    ".join(tail),
-                where="mmdebstrap" if make.returncode else "docker import",
-                remedy="see that apt reaches its mirror (apt-get update), and run this as root",
-            )
-
-    def _install_mmdebstrap(self) -> None:
-        self.say("installing mmdebstrap")
-        sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
-        steps = (["update"], ["install", "--yes", "--no-install-recommends", "mmdebstrap"])
-        for step in steps:
-            command = [*sudo, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *step]
-            try:
-                answer = subprocess.run(command, capture_output=True, text=True, check=False)
-            except FileNotFoundError as error:
-                answer = subprocess.CompletedProcess(command, 127, "", str(error))
-            if answer.returncode:
-                reason = answer.stderr.strip().splitlines()
-                raise EnvironmentUnfit(
-                    f"mmdebstrap is not installed, and can't be: {reason[-1] if reason else 'apt-get failed'}",
-                    where="apt-get " + step[0],
-                    remedy="install it by hand: apt-get install mmdebstrap",
-                )
-
-
-def check_disk(path: Path) -> None:
-    """Raise EnvironmentUnfit where the disk of ``path`` has not enough room for the image and its making."""
-    while not path.exists():
-        path = path.parent
-    free = shutil.disk_usage(path).free
+    if not data_root.exists():
+        return
+    free = shutil.disk_usage(data_root).free
     if free < NEEDED_BYTES:
         raise EnvironmentUnfit(
             f"the demo's base needs {NEEDED_BYTES / 1e9:.0f} GB while it is made, and {free / 1e9:.1f} GB are free",
-            where=str(path),
+            where=str(data_root),
             remedy="free some, for example with `docker builder prune`",
         )
 
@@ -240,13 +116,8 @@ def make(tag: str, *, force: bool, machine: Machine, environ: Mapping[str, str],
         machine.say(f"{tag} is there")
         return False
     bundle = ca_bundle(environ)
-    check_disk(Path(environ.get("DOCKER_DATA_ROOT", "/var/lib/docker")))
-    rootfs = LOCAL_ROOTFS
-    if force or not machine.has(LOCAL_ROOTFS):
-        if machine.pulled(PULLED_ROOTFS):
-            rootfs = PULLED_ROOTFS
-        else:
-            machine.make_rootfs(LOCAL_ROOTFS)
+    check_disk(machine.data_root())
+    rootfs = rootfs_for(machine, force=force)
     began = time.monotonic()
     machine.say(f"building {tag} from {rootfs} (about five minutes on two cores)")
     build(build_command(tag=tag, rootfs=rootfs, inputs=inputs, context=context, bundle=bundle))
