@@ -1,0 +1,1 @@
+"""Drives the engine: buildx bake with its progress, failures and results; facts, registries and checks."""

@@ -1,7 +1,7 @@
 """The table of causes: BuildKit's and buildx's error texts that mean something other than a step that failed.
 
 Each row is data: a pattern over the error text, the failure that it stands for, what to say and what to do. Named
-groups of the pattern fill the message. tests/unit/bake/streams/errors holds recorded text for every row. The first match wins.
+groups of the pattern fill the message. The first match wins. tests/unit/bake/streams/errors holds recorded text.
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ class Cause:
     failure: type[UpliftError] = EnvironmentUnfit
 
 
-def _cause(
-    name: str, pattern: str, message: str, remedy: str, failure: type[UpliftError] = EnvironmentUnfit
-) -> Cause:
+def _cause(name: str, pattern: str, message: str, remedy: str, failure: type[UpliftError] = EnvironmentUnfit) -> Cause:
     return Cause(name=name, pattern=re.compile(pattern), message=message, remedy=remedy, failure=failure)
 
 
@@ -145,7 +143,8 @@ CAUSES: tuple[Cause, ...] = (
     ),
     _cause(
         "bake-file-broken",
-        r"ERROR: (?:failed to parse )?(?P<host>[^:\s]+(?:\.hcl:\d+)?)[,:][\d,-]*:? (?P<why>[^\n]*(?:diagnostic|parsing)[^\n]*)",
+        r"ERROR: (?:failed to parse )?(?P<host>[^:\s]+(?:\.hcl:\d+)?)[,:][\d,-]*:? "
+        r"(?P<why>[^\n]*(?:diagnostic|parsing)[^\n]*)",
         "the bake file {host} cannot be parsed: {why}",
         "render it again: python -m generator render",
         UsageError,

@@ -40,9 +40,7 @@ class Client:
 
     """
 
-    def __init__(
-        self, run: Callable[[Any], Iterator[str]], *, directory: Path, hidden: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, run: Callable[[Any], Iterator[str]], *, directory: Path, hidden: tuple[str, ...] = ()) -> None:
         self._run = run
         self._directory = directory
         self._hidden = hidden
@@ -56,7 +54,7 @@ class Client:
         self.exit_status: int | None = None
         self.failure: BaseException | None = None
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Client:  # noqa: PYI034 - typing.Self is 3.11
         self._thread.start()
         return self
 

@@ -49,11 +49,7 @@ def settle_mode(mode: ProgressMode, stream: TextIO, environment: Mapping[str, st
     if mode is not ProgressMode.AUTO:
         return mode
     dumb = environment.get("TERM", "") in ("", "dumb")
-    return (
-        ProgressMode.RICH
-        if stream.isatty() and not dumb and not environment.get("CI")
-        else ProgressMode.PLAIN
-    )
+    return ProgressMode.RICH if stream.isatty() and not dumb and not environment.get("CI") else ProgressMode.PLAIN
 
 
 @contextmanager
@@ -173,9 +169,7 @@ class PlainLines:
         for digest, step in self._running.items():
             if now - self._said[digest] >= HEARTBEAT:
                 self._said[digest] = now
-                self._write(
-                    now, _line(step, f"running {duration(step.seconds(now))}", self._last.get(digest, ""))
-                )
+                self._write(now, _line(step, f"running {duration(step.seconds(now))}", self._last.get(digest, "")))
 
     def _write(self, at: float, text: str) -> None:
         self._stream.write(f"{max(0.0, at - self._begun):7.1f}s {text}\n")

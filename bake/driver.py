@@ -124,11 +124,7 @@ def run_bake(request: BakeRequest, listener: Callable[[Event], None]) -> BakeOut
                 listener(event)
             listener(Tick(at=time.time()))
     outcome = _outcome(request, client, progress, started, signals)
-    listener(
-        BakeEnded(
-            at=outcome.completed, state=outcome.state, seconds=outcome.seconds, failed=progress.failed()
-        )
-    )
+    listener(BakeEnded(at=outcome.completed, state=outcome.state, seconds=outcome.seconds, failed=progress.failed()))
     return outcome
 
 
@@ -182,9 +178,7 @@ def _outcome(
     failed: tuple[FailedStep, ...] = ()
     if client.exit_status != 0 and signals:
         state = State.CANCELLED
-        failure = Interrupted(
-            f"the build was cancelled by {signals[0].name}; finished steps stay in the cache"
-        )
+        failure = Interrupted(f"the build was cancelled by {signals[0].name}; finished steps stay in the cache")
     elif client.exit_status != 0:
         state = State.FAILED
         failed = failed_steps(progress, lambda target: _dockerfile_of(target, request))

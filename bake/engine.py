@@ -19,9 +19,9 @@ from generator.errors import EnvironmentUnfit
 if TYPE_CHECKING:
     import docker
 
-# 27.3 is the first engine whose built-in Dockerfile frontend (BuildKit 0.16, syntax 1.10) knows secrets as
-# environment variables, COPY --exclude, ADD --checksum and heredocs without a `# syntax=` line, which needs the network.
-MINIMAL_ENGINE = (27, 3)
+# Rendered Dockerfiles have no `# syntax=` line (fetching a frontend needs the network), so the engine's own one has to
+# know named contexts, heredocs, COPY --link (syntax 1.4) and ADD --checksum (syntax 1.6: BuildKit 0.12, Engine 25).
+MINIMAL_ENGINE = (25, 0)
 # 0.20 is the first buildx that enforces bake's file system entitlements (--allow=fs.read=…), which the driver passes;
 # rawjson progress came with 0.13.
 MINIMAL_BUILDX = (0, 20)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from bake.causes import find_cause
@@ -26,8 +27,8 @@ _KILLED = 128 + 9
 class FailedStep:
     """A step that failed of itself.
 
-    ``file`` is the Dockerfile's path and ``line`` its 1-based line, "" and None when BuildKit did not say; ``log`` holds
-    the last lines of the step's output.
+    ``file`` is the Dockerfile's path and ``line`` its 1-based line, "" and None when BuildKit did not say; ``log``
+    holds the last lines of the step's output.
     """
 
     target: str
@@ -75,12 +76,8 @@ def explain(steps: tuple[FailedStep, ...], text: tuple[str, ...], exit_status: i
         cause, message, remedy = found
         return cause.failure(f"{message}\n{_indented(_last_error(text))}", remedy=remedy)
     if exit_status in (_KILLED, -9):
-        return EnvironmentUnfit(
-            "the docker client was killed", remedy="was memory short? run the same command again"
-        )
-    return BuildFailed(
-        _last_error(text) or f"buildx ended with status {exit_status} and said nothing", remedy=_RETRY
-    )
+        return EnvironmentUnfit("the docker client was killed", remedy="was memory short? run the same command again")
+    return BuildFailed(_last_error(text) or f"buildx ended with status {exit_status} and said nothing", remedy=_RETRY)
 
 
 def _failed_step(step: Step, progress: Progress, place: tuple[str, int] | None, path: str) -> FailedStep:
@@ -125,7 +122,7 @@ def _summary(steps: tuple[FailedStep, ...]) -> list[str]:
 
 def _place(text: tuple[str, ...]) -> tuple[str, int] | None:
     """File name and line of BuildKit's excerpt: ``Dockerfile:12`` above a row of dashes."""
-    for line, following in zip(text, text[1:], strict=False):
+    for line, following in pairwise(text):
         match = _PLACE.fullmatch(line.strip())
         if match and set(following.strip()) == {"-"}:
             return match["file"], int(match["line"])

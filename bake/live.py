@@ -35,7 +35,7 @@ _MARKS = {
     State.CACHED: ("✓", "green"),
     State.DONE: ("✓", "green"),
     State.FAILED: ("✗", "bold red"),
-    State.CANCELLED: ("–", "yellow"),
+    State.CANCELLED: ("-", "yellow"),
 }
 
 
@@ -62,7 +62,7 @@ class LiveTable:
         self._drawn = 0.0
         self._note = ""
 
-    def __enter__(self) -> LiveTable:
+    def __enter__(self) -> LiveTable:  # noqa: PYI034 - typing.Self is 3.11
         self._live.start()
         return self
 
@@ -131,11 +131,7 @@ class LiveTable:
     def _doing(self, row: TargetProgress) -> str:
         step = row.current
         if step is None:
-            return (
-                f"waits for {', '.join(row.waits_for)}"
-                if row.waits_for and not row.state.ended
-                else row.state.value
-            )
+            return f"waits for {', '.join(row.waits_for)}" if row.waits_for and not row.state.ended else row.state.value
         moved = f" {size(step.current)}" if step.current and step.kind is not StepKind.INSTRUCTION else ""
         of = f" of {size(step.total)}" if moved and step.total > step.current else ""
         last = self._last.get(step.digest, "")

@@ -157,9 +157,7 @@ class Progress:
         self._steps[key] = step
         if step.state is old.state:
             return events
-        if step.state is State.RUNNING or (
-            step.state.ended and old.state is State.WAITING and not step.cached
-        ):
+        if step.state is State.RUNNING or (step.state.ended and old.state is State.WAITING and not step.cached):
             events.append(StepStarted(at=now, step=step))
         if step.state.ended:
             events += [*self._rest_of_log(step, now), StepEnded(at=now, step=step)]

@@ -51,9 +51,7 @@ def parse_reference(text: str, *, where: str | None = None) -> Reference:
     """
     rest, at, digest = text.partition("@")
     if at and not _DIGEST.fullmatch(digest):
-        raise _wrong(
-            text, f"{digest!r} is not a digest", "a digest is sha256: and 64 hexadecimal digits", where
-        )
+        raise _wrong(text, f"{digest!r} is not a digest", "a digest is sha256: and 64 hexadecimal digits", where)
     registry, repository = _split_registry(rest)
     tag: str | None = None
     if ":" in repository:
@@ -62,9 +60,7 @@ def parse_reference(text: str, *, where: str | None = None) -> Reference:
     if registry and not _REGISTRY.fullmatch(registry):
         raise _wrong(text, f"{registry!r} is not a registry host", "write host or host:port", where)
     if not _REPOSITORY.fullmatch(repository):
-        advice = (
-            "a repository has lower-case letters, digits, and single . _ - between them, parts divided by /"
-        )
+        advice = "a repository has lower-case letters, digits, and single . _ - between them, parts divided by /"
         raise _wrong(text, f"{repository!r} is not a repository name", advice, where)
     if len(repository) > _NAME_LENGTH:
         raise _wrong(text, f"the repository name is longer than {_NAME_LENGTH}", "shorten it", where)

@@ -25,13 +25,9 @@ if TYPE_CHECKING:
 
     from bake.reference import Reference
 
-_MANIFESTS = ", ".join(
-    (
-        "application/vnd.oci.image.index.v1+json",
-        "application/vnd.oci.image.manifest.v1+json",
-        "application/vnd.docker.distribution.manifest.list.v2+json",
-        "application/vnd.docker.distribution.manifest.v2+json",
-    )
+_MANIFESTS = (
+    "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
+    "application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json"
 )
 _DOCKER_HUB = "registry-1.docker.io"
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
@@ -86,8 +82,8 @@ class Registry:
     """A registry by host; talks http to loopback addresses and https to all others.
 
     Args:
-        host: ``host[:port]``; a path after it is ignored. ca_bundle: PEM file with the CAs to trust besides the system's.
-        timeout: seconds for each request.
+        host: ``host[:port]``; a path after it is ignored. ca_bundle: PEM file with the CAs to trust besides the
+            system's. timeout: seconds for each request.
 
     """
 

@@ -10,7 +10,6 @@ import json
 import os
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bake.progress import target_progress
@@ -18,6 +17,7 @@ from generator.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from bake.driver import BakeOutcome
     from bake.events import Step
@@ -96,9 +96,7 @@ class Results:
         )
 
 
-def record(
-    outcome: BakeOutcome, *, recipe: str, folder: Path, sizes: Mapping[str, int] | None = None
-) -> Path:
+def record(outcome: BakeOutcome, *, recipe: str, folder: Path, sizes: Mapping[str, int] | None = None) -> Path:
     """Write ``results.json``, in one piece or not at all.
 
     Args:

@@ -1,4 +1,4 @@
-"""Is the frozen base image on the engine, or can it be pulled?"""
+"""Looks for the frozen base image: on the engine, or where it can be pulled from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does the docker command line have a buildx that is new enough?"""
+"""Looks whether the docker command line has a buildx that is new enough."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is there room where the engine keeps images and build cache?"""
+"""Looks for room where the engine keeps images and build cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is there an engine, new enough, with the containerd image store?"""
+"""Looks for an engine, new enough, with the containerd image store."""
 
 from __future__ import annotations
 

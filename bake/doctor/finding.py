@@ -43,8 +43,8 @@ class Subject:
 
     Args:
         base: the frozen image. base_remedy: how to get it when it is absent (the recipe knows). registry: where
-            the result is pushed, ``host[:port][/path]``. disk: bytes that a bake needs. ca_bundle: PEM file of the place's
-            own CAs.
+            the result is pushed, ``host[:port][/path]``. disk: bytes that a bake needs. ca_bundle: PEM file of the
+            place's own CAs.
 
     """
 

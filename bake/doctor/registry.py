@@ -1,4 +1,4 @@
-"""Does the registry that the result goes to answer?"""
+"""Asks the registry that the result goes to whether it answers."""
 
 from __future__ import annotations
 

@@ -68,39 +68,49 @@ if outcome.failure is not None:
 def busybox(tmp_path_factory):
     """Debian's static busybox: the machine's own, or from its package archive."""
     found = shutil.which("busybox")
-    if found and b"statically linked" in subprocess.run(["file", "-L", found], capture_output=True).stdout:
+    if found and b"statically linked" in subprocess.run(["file", "-L", found], capture_output=True, check=False).stdout:
         return Path(found)
     folder = tmp_path_factory.mktemp("busybox")
-    fetched = subprocess.run(["apt-get", "download", "busybox-static"], cwd=folder, capture_output=True, text=True)
+    fetched = subprocess.run(
+        ["apt-get", "download", "busybox-static"], cwd=folder, capture_output=True, text=True, check=False
+    )
     if fetched.returncode != 0:
         pytest.fail(f"these tests need busybox-static, and apt-get could not download it:\n{fetched.stderr}")
     (package,) = folder.glob("*.deb")
     subprocess.run(["dpkg-deb", "-x", package, folder / "root"], check=True)
-    return next(path for path in (folder / "root" / "bin" / "busybox", folder / "root/usr/bin/busybox") if path.is_file())
+    return next(
+        path for path in (folder / "root" / "bin" / "busybox", folder / "root/usr/bin/busybox") if path.is_file()
+    )
+
+
+class Project:
+    """A folder with a bake file; ``project(name=dockerfile, …)`` adds targets linked to the base."""
+
+    def __init__(self, folder, busybox):
+        self.folder = folder
+        self.run_id = uuid.uuid4().hex
+        (folder / "base").mkdir()
+        shutil.copy(busybox, folder / "base" / "busybox")
+        (folder / "base" / "Dockerfile").write_text(BASE)
+
+    def __call__(self, **targets):
+        text = HCL
+        for name, dockerfile in targets.items():
+            (self.folder / name).mkdir(exist_ok=True)
+            (self.folder / name / "Dockerfile").write_text(dockerfile)
+            others = [other for other in ("base", *targets) if re.search(rf"\b{other}\b", dockerfile)]
+            links = ", ".join(f'{other} = "target:{other}"' for other in others if other != name)
+            text += (
+                f'target "{name}" {{\n  inherits = ["_common"]\n  context = "{name}"\n  contexts = {{ {links} }}\n}}\n'
+            )
+        path = self.folder / "docker-bake.hcl"
+        path.write_text(text)
+        return path
 
 
 @pytest.fixture
 def project(tmp_path, busybox):
-    """A folder with a bake file; ``project(name=dockerfile, …)`` adds targets linked to the base."""
-    (tmp_path / "base").mkdir()
-    shutil.copy(busybox, tmp_path / "base" / "busybox")
-    (tmp_path / "base" / "Dockerfile").write_text(BASE)
-    run_id = uuid.uuid4().hex
-
-    def add(**targets):
-        text = HCL
-        for name, dockerfile in targets.items():
-            (tmp_path / name).mkdir(exist_ok=True)
-            (tmp_path / name / "Dockerfile").write_text(dockerfile)
-            others = [other for other in ("base", *targets) if re.search(rf"\b{other}\b", dockerfile)]
-            links = ", ".join(f'{other} = "target:{other}"' for other in others if other != name)
-            text += f'target "{name}" {{\n  inherits = ["_common"]\n  context = "{name}"\n  contexts = {{ {links} }}\n}}\n'
-        path = tmp_path / "docker-bake.hcl"
-        path.write_text(text)
-        return path
-
-    add.run_id = run_id
-    return add
+    return Project(tmp_path, busybox)
 
 
 def _bake(path, *targets, run_id, **values):
@@ -157,6 +167,7 @@ def _in_a_process(path, target, run_id, until):
         [sys.executable, "-c", PROGRAM, str(path), target, run_id], stderr=subprocess.PIPE, text=True
     )
     said = ""
+    assert process.stderr is not None
     for line in process.stderr:
         said += line
         if until in line:

@@ -5,7 +5,7 @@ import pytest
 from bake.bakefile import names_in, read_bake_file
 from generator.errors import UsageError
 
-TEXT = '''
+TEXT = """
 variable "TAG" {
   default = "x" # variable "NOT" {
 }
@@ -27,7 +27,7 @@ target "image" {
 target "wheel-x" {
   contexts = { torch = "target:torch" }
 }
-'''
+"""
 
 
 def test_names_and_links():

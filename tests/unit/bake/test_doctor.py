@@ -62,7 +62,7 @@ def test_too_old_an_engine_says_what_is_needed_and_found(surroundings):
     surroundings(facts=EngineFacts(**{**vars(FACTS), "version": "20.10.24"}))
     finding = _by_check()["engine"]
     assert finding.severity is Severity.ERROR
-    assert "27.3 or later is needed, found 20.10.24" in finding.message
+    assert "25.0 or later is needed, found 20.10.24" in finding.message
 
 
 def test_the_old_image_store_is_a_warning(surroundings):
@@ -136,8 +136,7 @@ def test_an_engine_that_cannot_be_reached(monkeypatch, host):
         engine.connect()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs to give a socket away")
-def test_a_socket_that_is_forbidden(monkeypatch):
+def test_a_socket_that_is_forbidden():
     error = engine._unreachable("unix:///x", PermissionError(13, "Permission denied"))
     assert "may not use" in error.message
     assert "group `docker`" in (error.remedy or "")

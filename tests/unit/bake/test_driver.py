@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bake.driver import BakeRequest, run_bake
-from bake.events import BakeEnded, BakeStarted, State, Tick
+from bake.events import BakeEnded, BakeStarted, Event, State, Tick
 from generator.errors import BuildFailed, EnvironmentUnfit, Interrupted, UsageError
 
 STREAMS = Path(__file__).parent / "streams"
@@ -57,7 +57,7 @@ def bake_file(tmp_path):
 
 def test_a_recorded_build_is_told_and_ends_done(docker, bake_file):
     docker(f"cat {STREAMS}/success.jsonl >&2\n")
-    events = []
+    events: list[Event] = []
     outcome = run_bake(BakeRequest(file=bake_file), events.append)
     assert outcome.state is State.DONE
     assert outcome.raise_for_failure() is outcome
@@ -94,7 +94,12 @@ def test_what_buildx_gets(docker, bake_file, tmp_path, monkeypatch):
     outcome = run_bake(request, lambda _: None)
     arguments = (tmp_path / "arguments").read_text().splitlines()
     assert arguments[:2] == ["buildx", "bake"]
-    for pair in (("--builder", "lab"), ("--progress", "rawjson"), ("--file", str(bake_file)), ("--set", "c.tags=r/c:1")):
+    for pair in (
+        ("--builder", "lab"),
+        ("--progress", "rawjson"),
+        ("--file", str(bake_file)),
+        ("--set", "c.tags=r/c:1"),
+    ):
         assert arguments[arguments.index(pair[1]) - 1] == pair[0]
     assert {"--no-cache", "--push", "--allow=fs.read=/etc/ssl", "c"} <= set(arguments)
     environment = dict(

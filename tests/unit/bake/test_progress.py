@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 from bake.bakefile import BakeFile
-from bake.events import State, StepAnnounced, StepEnded, StepKind, StepLog, StepStarted, Text
+from bake.events import State, StepAnnounced, StepBytes, StepEnded, StepKind, StepLog, StepStarted, Text
 from bake.progress import LOG_LINES_KEPT, Progress
 
 
@@ -13,7 +13,7 @@ def states(progress):
 
 def test_parallel_targets_end_done(replay):
     progress, events = replay("success")
-    assert states(progress) == {name: State.DONE for name in ("base", "a", "b", "c")}
+    assert states(progress) == dict.fromkeys(("base", "a", "b", "c"), State.DONE)
     assert progress.failed() == ()
     assert {step.label for step in progress.steps if step.target == "a" and not step.shared} >= {
         "RUN echo three",
@@ -75,8 +75,12 @@ def test_failure_and_cancelled_siblings(replay):
 
 def test_everything_cached(replay):
     progress, events = replay("cached")
-    assert states(progress) == {name: State.CACHED for name in ("base", "a", "b", "c")}
-    ran = {event.step.label for event in events if isinstance(event, StepStarted) and event.step.kind is StepKind.INSTRUCTION}
+    assert states(progress) == dict.fromkeys(("base", "a", "b", "c"), State.CACHED)
+    ran = {
+        event.step.label
+        for event in events
+        if isinstance(event, StepStarted) and event.step.kind is StepKind.INSTRUCTION
+    }
     assert ran == set()
 
 
@@ -95,7 +99,7 @@ def test_the_single_target_form_has_no_target_name(replay):
     progress, _ = replay("single", ("base",))
     assert {target.name for target in progress.targets()} == {"base"}
     progress, _ = replay("single-failure", ("bad",))
-    assert [(step.target, step.title) for step in progress.failed()][0][0] == "bad"
+    assert [step.target for step in progress.failed()] == ["bad"]
 
 
 def test_a_stage_named_like_a_target_is_no_target_in_the_single_form():
@@ -121,6 +125,10 @@ def _vertex(**values):
     return json.dumps({"vertexes": [{"digest": "d", "name": "[internal] load x", **values}]})
 
 
+def _said(events):
+    return [event.line for event in events if isinstance(event, StepLog)]
+
+
 def _log(data, stamp):
     import base64
 
@@ -132,9 +140,9 @@ def test_lines_in_pieces_come_whole_and_the_tail_is_bounded():
     progress = Progress(names=BakeFile(variables=(), targets=(), groups=()))
     progress.feed(_vertex(started="2026-01-01T00:00:00Z"), now=0)
     assert progress.feed(_log(b"ab", "1"), now=0) == []
-    assert [event.line for event in progress.feed(_log(b"c\nd", "2"), now=0)] == ["abc"]
+    assert _said(progress.feed(_log(b"c\nd", "2"), now=0)) == ["abc"]
     ended = progress.feed(_vertex(started="2026-01-01T00:00:00Z", completed="2026-01-01T00:00:01Z"), now=0)
-    assert [event.line for event in ended if isinstance(event, StepLog)] == ["d"]
+    assert _said(ended) == ["d"]
     progress.feed(_log(b"x\n" * 5000, "3"), now=0)
     assert len(progress.log_tail("d", 10_000)) == LOG_LINES_KEPT
 
@@ -142,7 +150,7 @@ def test_lines_in_pieces_come_whole_and_the_tail_is_bounded():
 def test_progress_bars_keep_their_last_state():
     progress = Progress(names=BakeFile(variables=(), targets=(), groups=()))
     progress.feed(_vertex(started="2026-01-01T00:00:00Z"), now=0)
-    assert [event.line for event in progress.feed(_log(b"10%\r50%\r100%\r\n", "1"), now=0)] == ["100%"]
+    assert _said(progress.feed(_log(b"10%\r50%\r100%\r\n", "1"), now=0)) == ["100%"]
 
 
 def test_a_shared_steps_output_comes_once():
@@ -160,7 +168,7 @@ def test_bytes_of_transfers_add_up():
     for part, current in (("one", 10), ("two", 5), ("one", 20)):
         line = {"statuses": [{"id": part, "vertex": "d", "current": current, "total": 20}]}
         events = progress.feed(json.dumps(line), now=0)
-    assert (events[0].step.current, events[0].step.total) == (25, 40)
+    assert [(event.step.current, event.step.total) for event in events if isinstance(event, StepBytes)] == [(25, 40)]
 
 
 def test_plain_text_is_kept(replay):
