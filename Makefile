@@ -40,4 +40,4 @@ down:  ## stop the engine and the registry that were started from here
 	@bake/local/engine-down.sh
 
 clean-local: down  ## stop them and remove logs, the registry's images and .venv (not the engine's images)
-	rm -rf $(LOCAL_STATE) build .venv
+	rm -rf .local build .venv

@@ -26,10 +26,12 @@ esac
 """
 
 
-def demo_machine(machine: Machine, *, base: int = 0, bake: int = 0, verify: int = 0, pull: int = 0) -> None:
+def demo_machine(
+    machine: Machine, *, base: int = 0, bake: int = 0, verify: int = 0, pull: int = 0, digest: str = "sha256:aa"
+) -> None:
     """`make demo` after its set-up: python and docker are stubs with the exit statuses given."""
     machine.stub("python", PYTHON.format(base=base, bake=bake, verify=verify), at=machine.work / ".venv/bin/python")
-    machine.stub("docker", f'case "$1" in pull) exit {pull} ;; image) exit 1 ;; esac')
+    machine.stub("docker", f'case "$1" in pull) exit {pull} ;; image) exit 1 ;; buildx) echo {digest} ;; esac')
 
 
 def test_demo_pulls_back_what_it_pushed_and_verifies_that(machine: Machine) -> None:
@@ -48,12 +50,27 @@ def test_demo_pulls_back_what_it_pushed_and_verifies_that(machine: Machine) -> N
         summary_call,
     ]
     assert machine.calls("docker") == [
+        f"docker buildx imagetools inspect --format {{{{.Manifest.Digest}}}} {image}",
         "docker image rm deepprep-demo:uplifted",
         f"docker image rm {image}",
         f"docker pull --quiet {image}",
     ]
     phases = [line.split("\t")[0] for line in (machine.state / "demo.times").read_text().splitlines()]
     assert phases == ["base image", "bake and push", "pull", "verify"]
+
+
+def test_demo_takes_the_image_afresh_only_when_the_registry_has_another(machine: Machine) -> None:
+    def removals() -> int:
+        return sum("image rm" in call for call in machine.calls("docker"))
+
+    demo_machine(machine)
+    assert machine.run("demo.sh").returncode == 0
+    assert removals() == 2
+    assert machine.run("demo.sh").returncode == 0
+    assert removals() == 2
+    demo_machine(machine, digest="sha256:bb")
+    assert machine.run("demo.sh").returncode == 0
+    assert removals() == 4
 
 
 @pytest.mark.parametrize(
