@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from importlib import metadata
+from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -13,6 +16,9 @@ from conversion import sass, versions
 from conversion.failures import ConversionError
 from conversion.inventory import Inventory
 
+if TYPE_CHECKING:
+    from conversion.rows import Row
+
 LISTING = """ELF file    1: _scatter_cuda.1.sm_90.cubin
 ELF file    2: _scatter_cuda.2.sm_120.cubin
 ELF file    3: tmpxft_00000a_sm_35_x.3.sm_90a.cubin
@@ -20,7 +26,7 @@ ELF file    4: libx.4.sm_120f.cubin
 """
 
 
-def test_the_targets_of_a_listing():
+def test_the_targets_of_a_listing() -> None:
     assert sass.listed(LISTING) == {"90", "120", "90a", "120f"}
     assert sass.listed("PTX file    1: _scatter_cuda.1.sm_120.ptx\n", "ptx") == {"120"}
     assert sass.listed("cuobjdump info    : File 'x' does not contain device code\n") == set()
@@ -46,25 +52,27 @@ def test_the_targets_of_a_listing():
         ("12.0", [], None),
     ],
 )
-def test_what_serves_an_arch(arch, available, expected):
+def test_what_serves_an_arch(arch: str, available: list[str], expected: str | None) -> None:
     assert sass.serving(arch, available) == expected
 
 
 @given(st.integers(5, 15), st.integers(0, 9), st.lists(st.tuples(st.integers(5, 15), st.integers(0, 9))))
-def test_only_the_same_major_and_no_later_minor_serves(major, minor, available):
+def test_only_the_same_major_and_no_later_minor_serves(
+    major: int, minor: int, available: list[tuple[int, int]]
+) -> None:
     found = sass.serving(f"{major}.{minor}", [f"{a}{b}" for a, b in available])
     fitting = [(a, b) for a, b in available if a == major and b <= minor]
     assert found == (f"{major}{max(fitting)[1]}" if fitting else None)
 
 
 @pytest.mark.parametrize("arch", ["12", "sm_120", "12.0.0", "", "9.0b"])
-def test_what_is_no_arch(arch):
+def test_what_is_no_arch(arch: str) -> None:
     with pytest.raises(ConversionError, match="no compute capability"):
         sass.sm_name(arch)
 
 
 @pytest.fixture
-def cuobjdump(tmp_path):
+def cuobjdump(tmp_path: Path) -> str:
     """A stand-in that answers from a table: library's name → archs of its SASS; the words are the program's own."""
     program = tmp_path / "cuobjdump"
     program.write_text(
@@ -91,48 +99,48 @@ if kind == "--list-ptx" and ptx:
     return str(program)
 
 
-def row_of(monkeypatch, cuobjdump, *libraries):
+def row_of(monkeypatch: pytest.MonkeyPatch, cuobjdump: str, *libraries: str) -> Row:
     monkeypatch.setattr(sass, "libraries_of", lambda _package: [f"/site/{name}" for name in libraries])
     return sass.extension_row("torch-scatter", ["9.0", "12.0"], cuobjdump)
 
 
-def test_every_library_with_device_code_has_every_arch(monkeypatch, cuobjdump):
+def test_every_library_with_device_code_has_every_arch(monkeypatch: pytest.MonkeyPatch, cuobjdump: str) -> None:
     row = row_of(monkeypatch, cuobjdump, "version.so", "scatter_90_120.so", "segment_120_90_100.so")
     assert (row.status, row.expected, row.found) == ("pass", "sm_90 sm_120", "sm_90 sm_120")
     assert row.detail.startswith("2 libraries with device code: scatter_90_120.so, segment_120_90_100.so")
 
 
-def test_one_library_that_lacks_an_arch_fails_by_name(monkeypatch, cuobjdump):
+def test_one_library_that_lacks_an_arch_fails_by_name(monkeypatch: pytest.MonkeyPatch, cuobjdump: str) -> None:
     row = row_of(monkeypatch, cuobjdump, "scatter_90_120.so", "segment_90.so")
     assert (row.status, row.found) == ("fail", "sm_90")
     assert row.detail == "segment_90.so lacks sm_120 (has sm_90)"
 
 
-def test_ptx_is_not_sass(monkeypatch, cuobjdump):
+def test_ptx_is_not_sass(monkeypatch: pytest.MonkeyPatch, cuobjdump: str) -> None:
     row = row_of(monkeypatch, cuobjdump, "scatter_90_120_ptx.so")
     assert row.status == "fail"
     assert "lacks sm_90 sm_120 (has only PTX for sm_90 sm_120)" in row.detail
 
 
-def test_another_target_that_serves_is_told(monkeypatch, cuobjdump):
+def test_another_target_that_serves_is_told(monkeypatch: pytest.MonkeyPatch, cuobjdump: str) -> None:
     row = row_of(monkeypatch, cuobjdump, "scatter_90a_120.so")
     assert row.status == "pass"
     assert "scatter_90a_120.so serves 9.0 with sm_90a" in row.detail
 
 
-def test_a_cpu_build_fails(monkeypatch, cuobjdump):
+def test_a_cpu_build_fails(monkeypatch: pytest.MonkeyPatch, cuobjdump: str) -> None:
     row = row_of(monkeypatch, cuobjdump, "scatter.so")
     assert (row.status, row.found) == ("fail", "no device code")
 
 
-def test_what_cuobjdump_cannot_do_is_an_error_of_the_check(monkeypatch, cuobjdump):
+def test_what_cuobjdump_cannot_do_is_an_error_of_the_check(monkeypatch: pytest.MonkeyPatch, cuobjdump: str) -> None:
     with pytest.raises(ConversionError, match=r"can't read /site/broken_35\.so: .*sm_35.* removed"):
         row_of(monkeypatch, cuobjdump, "broken_35.so")
     with pytest.raises(ConversionError, match="can't run /nowhere/cuobjdump"):
         row_of(monkeypatch, "/nowhere/cuobjdump", "scatter_90_120.so")
 
 
-def test_the_libraries_of_installed_packages():
+def test_the_libraries_of_installed_packages() -> None:
     found = sass.libraries_of("pydantic_core")
     assert found
     assert all(path.startswith("/") and path.endswith(".so") for path in found)
@@ -153,11 +161,11 @@ def test_the_libraries_of_installed_packages():
         ("1.0rc1", "1.0RC1", True),
     ],
 )
-def test_same_version(expected, found, same):
+def test_same_version(expected: str, found: str, same: bool) -> None:
     assert versions.same_version(expected, found) is same
 
 
-def test_version_rows(monkeypatch):
+def test_version_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     found = Inventory("3.10.14", {"torch": "2.11.0", "torch-geometric": "2.8.1"})
     monkeypatch.setattr(versions, "own_version", {"torch": "2.11.0+cu130"}.get)
     expected = {"torch": "2.11.0+cu130", "torch_geometric": "2.7.0", "torch-scatter": "2.1.2"}
@@ -167,32 +175,38 @@ def test_version_rows(monkeypatch):
     assert (scatter.status, scatter.found) == ("fail", "not installed")
 
 
-def test_the_own_version_file_of_a_package(monkeypatch):
-    def text(content):
-        return lambda encoding: content  # noqa: ARG005
+def test_the_own_version_file_of_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    class File:
+        def __init__(self, name: str, content: str) -> None:
+            self.name, self.content = name, content
 
-    class Name(str):
-        __slots__ = ("read_text",)
+        def __str__(self) -> str:
+            return self.name
 
-    files = [Name("torch/__init__.py"), Name("torch/version.py"), Name("torch/_inductor/version.py")]
-    contents = ["", "from typing import Optional\n__version__: str = '2.11.0+cu130'\n", "__version__ = '0'\n"]
-    for name, content in zip(files, contents, strict=True):
-        name.read_text = text(content)
-    monkeypatch.setattr(versions.metadata, "distribution", lambda _name: SimpleNamespace(files=files))
+        def read_text(self, encoding: str) -> str:
+            assert encoding == "utf-8"
+            return self.content
+
+    files = [
+        File("torch/__init__.py", ""),
+        File("torch/version.py", "from typing import Optional\n__version__: str = '2.11.0+cu130'\n"),
+        File("torch/_inductor/version.py", "__version__ = '0'\n"),
+    ]
+    monkeypatch.setattr(metadata, "distribution", lambda _name: SimpleNamespace(files=files))
     assert versions.own_version("torch") == "2.11.0+cu130"
 
 
-def test_absent_rows():
+def test_absent_rows() -> None:
     there, gone = versions.absent_rows(["pytorch3d", "apex"], Inventory("3", {"pytorch3d": "0.7.4"}))
     assert (there.status, there.found) == ("fail", "0.7.4")
     assert gone.status == "pass"
 
 
-def answer(monkeypatch, **facts):
+def answer(monkeypatch: pytest.MonkeyPatch, **facts: object) -> None:
     monkeypatch.setattr(versions, "ask_torch", lambda: facts)
 
 
-def test_cuda_and_arch_rows(monkeypatch):
+def test_cuda_and_arch_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     answer(monkeypatch, version="2.11.0+cu130", cuda="13.0", archs=["sm_80", "sm_90", "sm_120", "compute_120"])
     assert [row.status for row in versions.cuda_rows("13.0")] == ["pass"]
     assert [row.status for row in versions.cuda_rows("12.8")] == ["fail"]
@@ -201,7 +215,7 @@ def test_cuda_and_arch_rows(monkeypatch):
     assert rows[0].detail == "served by sm_80"
 
 
-def test_a_cpu_build_of_torch(monkeypatch):
+def test_a_cpu_build_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     answer(monkeypatch, version="2.13.0+cpu", cuda=None, archs=[])
     (cuda,) = versions.cuda_rows("13.0")
     (arch,) = versions.arch_rows(["9.0"])
@@ -210,7 +224,7 @@ def test_a_cpu_build_of_torch(monkeypatch):
     assert "CPU build" in arch.found
 
 
-def test_a_torch_that_cannot_be_imported_is_told_in_one_line(monkeypatch):
+def test_a_torch_that_cannot_be_imported_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(versions, "_ASK_TORCH", "raise ImportError('libcudart.so.13: cannot open shared object')")
     with pytest.raises(ConversionError, match=r"torch can't be imported: ImportError: libcudart\.so\.13"):
         versions.ask_torch()

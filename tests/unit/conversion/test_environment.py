@@ -6,12 +6,17 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from conversion import constraints, inventory, packages, rows
 from conversion.failures import ConversionError, SpecError
 from conversion.inventory import Inventory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 CHECK = """Using Python 3.11.7 environment at: /opt/conda/envs/deepprep
 Checked 8 packages in 67ms
@@ -22,7 +27,7 @@ The package `requests` requires `idna>=2.5,<4`, but `1.0` is installed
 """
 
 
-def test_conflicts_are_sorted_and_each_told_once():
+def test_conflicts_are_sorted_and_each_told_once() -> None:
     assert inventory.parse_conflicts(CHECK) == [
         "The package `jinja2` requires `markupsafe>=2.0`, but it's not installed",
         "The package `requests` requires `idna>=2.5,<4`, but `1.0` is installed",
@@ -34,7 +39,7 @@ def test_conflicts_are_sorted_and_each_told_once():
 
 
 @pytest.fixture
-def prefix(tmp_path):
+def prefix(tmp_path: Path) -> Path:
     """An environment with this interpreter, and a stand-in for uv that answers as uv does."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "python").symlink_to(sys.executable)
@@ -53,7 +58,7 @@ def prefix(tmp_path):
     return tmp_path
 
 
-def test_collect(prefix):
+def test_collect(prefix: Path) -> None:
     found = inventory.collect(str(prefix / "uv"), str(prefix))
     assert found.python == ".".join(map(str, sys.version_info[:3]))
     assert found.packages == {"torch-geometric": "2.3.1", "nnunet": "1.7.1"}
@@ -61,21 +66,31 @@ def test_collect(prefix):
     assert len(found.conflicts) == 2
 
 
-def test_the_command_line_and_back(prefix, tmp_path):
+def test_the_command_line_and_back(prefix: Path, tmp_path: Path) -> None:
     out = tmp_path / "out" / "inventory.json"
-    command = [sys.executable, "-m", "conversion.inventory", "--uv", prefix / "uv", "--prefix", prefix, "--out", out]
-    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": os.getcwd()})
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "conversion.inventory",
+        "--uv",
+        prefix / "uv",
+        "--prefix",
+        prefix,
+        "--out",
+        out,
+    ]
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(Path.cwd())})
     assert inventory.load(out) == inventory.collect(str(prefix / "uv"), str(prefix))
 
 
-def test_no_uv_and_no_interpreter_are_told_without_a_traceback(prefix):
+def test_no_uv_and_no_interpreter_are_told_without_a_traceback(prefix: Path) -> None:
     with pytest.raises(ConversionError, match="can't run /nowhere/uv: No such file"):
         inventory.collect("/nowhere/uv", str(prefix))
     with pytest.raises(ConversionError, match="can't run /nowhere/bin/python"):
         inventory.collect(str(prefix / "uv"), "/nowhere")
 
 
-def test_a_wrong_inventory_is_named(tmp_path):
+def test_a_wrong_inventory_is_named(tmp_path: Path) -> None:
     file = tmp_path / "inventory.json"
     file.write_text("{}")
     with pytest.raises(SpecError, match=r"inventory\.json is not an inventory"):
@@ -100,7 +115,7 @@ BASE = Inventory(
 )
 
 
-def test_constraints():
+def test_constraints() -> None:
     lines = constraints.constraints(BASE, ["Torch", "nvidia_*"])
     assert [line for line in lines if not line.startswith("#")] == [
         "apex==0.1+local.3",
@@ -126,32 +141,32 @@ def test_constraints():
         ("numpy", ["nvidia-*", "torch*"], False),
     ],
 )
-def test_released(name, globs, expected):
+def test_released(name: str, globs: list[str], expected: bool) -> None:
     assert constraints.released(name, globs) is expected
 
 
-def image(conflicts=(), python="3.10.14", **changed):
+def image(conflicts: Iterable[str] = (), python: str = "3.10.14", **changed: str) -> Inventory:
     kept = {**BASE.packages, **{name.replace("_", "-"): version for name, version in changed.items()}}
     return Inventory(python, {name: version for name, version in kept.items() if version}, tuple(conflicts))
 
 
-def statuses(found):
+def statuses(found: Iterable[rows.Row]) -> list[tuple[str, str]]:
     return [(row.subject, row.status) for row in found]
 
 
-def test_a_conflict_of_the_base_only_informs_also_where_its_version_moved():
+def test_a_conflict_of_the_base_only_informs_also_where_its_version_moved() -> None:
     moved = "The package `tensorflow` requires `protobuf<3.20`, but `5.0` is installed"
     found = list(packages.conflict_rows(BASE, image([moved])))
     assert statuses(found) == [("environment", "pass"), ("tensorflow", "info")]
 
 
-def test_a_new_conflict_fails_with_its_line():
+def test_a_new_conflict_fails_with_its_line() -> None:
     line = "The package `tensorflow` requires `numpy<1.24`, but `1.26.4` is installed"
     (row,) = packages.conflict_rows(BASE, image([line]))
     assert (row.subject, row.status, row.detail) == ("tensorflow", "fail", line)
 
 
-def test_differences_inform():
+def test_differences_inform() -> None:
     found = list(packages.difference_rows(BASE, image(torch="2.11.0", apex="", new="1", python="3.10.15")))
     assert [(row.subject, row.expected, row.found, row.detail) for row in found] == [
         ("apex", "0.1+local.3", "not installed", "removed"),
@@ -162,7 +177,7 @@ def test_differences_inform():
     assert {row.status for row in found} == {"info"}
 
 
-def test_a_changed_package_that_the_recipe_does_not_name_fails():
+def test_a_changed_package_that_the_recipe_does_not_name_fails() -> None:
     named = ["torch", "nvidia-*"]
     found = list(packages.constraint_rows(BASE, image(torch="2.11.0", numpy="2.0", apex="", nvidia_x="1"), named))
     assert statuses(found) == [("apex", "fail"), ("numpy", "fail")]
@@ -171,8 +186,8 @@ def test_a_changed_package_that_the_recipe_does_not_name_fails():
     ]
 
 
-def test_a_check_that_crashes_is_a_failing_row_and_keeps_what_it_found():
-    def work():
+def test_a_check_that_crashes_is_a_failing_row_and_keeps_what_it_found() -> None:
+    def work() -> Iterator[rows.Row]:
         yield rows.judged("version", "a", "1", "1", True)
         raise ZeroDivisionError("of all things")
 
@@ -181,7 +196,7 @@ def test_a_check_that_crashes_is_a_failing_row_and_keeps_what_it_found():
     assert (second.status, second.detail) == ("fail", "ZeroDivisionError: of all things")
 
 
-def test_the_report_passes_only_with_rows_and_without_a_failing_one():
+def test_the_report_passes_only_with_rows_and_without_a_failing_one() -> None:
     good = rows.judged("version", "a", "1", "1", True)
     told = rows.Row("difference", "b", "1", "2", rows.INFO)
     assert rows.report("demo", [good, told])["passed"] is True

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
 import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 torch = pytest.importorskip("torch")
 
@@ -58,7 +63,7 @@ class Helper:
 
 
 @pytest.fixture
-def code(tmp_path):
+def code(tmp_path: Path) -> Path:
     folder = tmp_path / "code"
     folder.mkdir()
     (folder / "net.py").write_text(CODE)
@@ -71,7 +76,7 @@ def code(tmp_path):
     return folder
 
 
-def spec_of(tmp_path, **changes):
+def spec_of(tmp_path: Path, **changes: Any) -> dict[str, Any]:
     entry = {
         "name": "nets",
         "files": [f"{tmp_path}/models/*.pt"],
@@ -94,18 +99,23 @@ def spec_of(tmp_path, **changes):
 class Case:
     """One model file, extracted and rebuilt."""
 
-    def __init__(self, tmp_path, code):
+    def __init__(self, tmp_path: Path, code: Path) -> None:
         self.folder, self.code = tmp_path, code
         self.file = tmp_path / "models" / "a.pt"
         self.file.parent.mkdir()
 
-    def make(self, change=lambda net: None, around=lambda net: {"epoch": 7, "model": net, "best": 0.5}, **arguments):
+    def make(
+        self,
+        change: Callable[[Any], object] = lambda _net: None,
+        around: Callable[[Any], object] = lambda net: {"epoch": 7, "model": net, "best": 0.5},
+        **arguments: Any,
+    ) -> None:
         """Pickle a model as a run in the old environment left it."""
         before = set(sys.modules)
         sys.path.insert(0, str(self.code))
         try:
-            import net  # noqa: PLC0415 - the fixture's code
-            import shapes  # noqa: PLC0415 - the same
+            net = importlib.import_module("net")
+            shapes: Any = importlib.import_module("shapes")
 
             shapes.index_of.__defaults__ = ("cpu",)
             torch.manual_seed(3)
@@ -122,10 +132,10 @@ class Case:
                     del sys.modules[name]
         self.file.chmod(0o640)
 
-    def extract(self, **changes):
+    def extract(self, **changes: Any) -> int:
         return extract.extract(models.parse(spec_of(self.folder, **changes)), self.folder / "x")
 
-    def rebuild(self, **changes):
+    def rebuild(self, **changes: Any) -> int:
         """Rebuild where the library is really gone."""
         library = self.code / "absent_library"
         if library.exists():
@@ -134,16 +144,16 @@ class Case:
         return rebuild.rebuild(specs, self.folder / "x", self.folder / "out", self.folder / "parity.json")
 
     @property
-    def rebuilt(self):
+    def rebuilt(self) -> Path:
         return self.folder / "out" / str(self.file).lstrip("/")
 
 
 @pytest.fixture
-def case(tmp_path, code):
+def case(tmp_path: Path, code: Path) -> Case:
     return Case(tmp_path, code)
 
 
-def test_round_trip(case, capsys):
+def test_round_trip(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     case.make()
     assert case.extract() == 0
     assert case.rebuild() == 0
@@ -156,11 +166,11 @@ def test_round_trip(case, capsys):
     assert "bitwise equal" in capsys.readouterr().out
 
 
-def test_the_rebuilt_file_passes_verification_at_its_final_place(case):
+def test_the_rebuilt_file_passes_verification_at_its_final_place(case: Case) -> None:
     case.make()
     assert case.extract() == 0
     assert case.rebuild() == 0
-    os.replace(case.rebuilt, case.file)
+    case.rebuilt.replace(case.file)
     rows = list(model_rows.check_set(models.parse(spec_of(case.folder))[0], case.folder / "x"))
     assert [row.status for row in rows] == ["pass"]
     assert "stand-ins for what the image lacks: absent_library" in rows[0].detail
@@ -168,7 +178,7 @@ def test_the_rebuilt_file_passes_verification_at_its_final_place(case):
     assert list(loaded["checkpoint"]["keys"]) == ["epoch", "model", "best"]
 
 
-def test_two_runs_give_the_same_bytes(case):
+def test_two_runs_give_the_same_bytes(case: Case) -> None:
     case.make()
     assert case.extract() == 0
     first = (case.folder / "x" / "0000-a.pt.pt").read_bytes()
@@ -180,8 +190,8 @@ def test_two_runs_give_the_same_bytes(case):
     assert case.rebuilt.read_bytes() == first
 
 
-def test_modes_types_and_gradient_flags_come_back(case):
-    def change(net):
+def test_modes_types_and_gradient_flags_come_back(case: Case) -> None:
+    def change(net: Any) -> None:
         net.double()
         net.eval()
         net.layers[1].train()
@@ -196,13 +206,13 @@ def test_modes_types_and_gradient_flags_come_back(case):
     assert set(entry["restored"]) == {"device", "mask"}
 
 
-def test_the_module_alone_without_a_dict(case):
+def test_the_module_alone_without_a_dict(case: Case) -> None:
     case.make(around=lambda net: net)
     assert case.extract(key=None) == 0
     assert case.rebuild(key=None) == 0
 
 
-FAILURES = {
+FAILURES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "class": ({}, {"class": "net.Other"}, "holds a net.Net, but the recipe's class is net.Other"),
     "key": ({}, {"key": "net"}, "has no key 'net'; it has 'epoch', 'model', 'best'"),
     "key of no module": ({}, {"key": "best"}, "the key 'best' is a float, not a module"),
@@ -221,7 +231,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("name", FAILURES)
-def test_extract_names_the_model_and_the_reason(case, capsys, name):
+def test_extract_names_the_model_and_the_reason(case: Case, capsys: pytest.CaptureFixture[str], name: str) -> None:
     arguments, changes, expected = FAILURES[name]
     case.make(**arguments)
     assert case.extract(**changes) == 1
@@ -230,7 +240,7 @@ def test_extract_names_the_model_and_the_reason(case, capsys, name):
     assert str(case.file) in shown or "model set nets" in shown
 
 
-def test_every_failing_file_is_named_and_the_others_are_done(case, capsys):
+def test_every_failing_file_is_named_and_the_others_are_done(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     case.make()
     for name in ("b.pt", "c.pt"):
         (case.file.parent / name).write_bytes(b"no checkpoint")
@@ -242,19 +252,19 @@ def test_every_failing_file_is_named_and_the_others_are_done(case, capsys):
     assert (case.folder / "x" / "0000-a.pt.pt").exists()
 
 
-def edit(case, old, new, file="net.py"):
+def edit(case: Case, old: str, new: str, file: str = "net.py") -> None:
     path = case.code / file
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new))
 
 
-def failed_rebuild(case, capsys, **changes):
+def failed_rebuild(case: Case, capsys: pytest.CaptureFixture[str], **changes: Any) -> Callable[[], str]:
     case.make()
     assert case.extract() == 0
     return lambda: (case.rebuild(**changes), capsys.readouterr().err)[1]
 
 
-def test_missing_unexpected_and_misshapen_state_is_told_at_once(case, capsys):
+def test_missing_unexpected_and_misshapen_state_is_told_at_once(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     run = failed_rebuild(case, capsys)
     edit(case, "torch.nn.BatchNorm1d(width)", "torch.nn.LayerNorm(width + 1)")
     shown = run()
@@ -264,7 +274,7 @@ def test_missing_unexpected_and_misshapen_state_is_told_at_once(case, capsys):
     assert "size mismatch for norm.weight" in shown
 
 
-def test_a_changed_index_tensor_fails_with_its_name(case, capsys):
+def test_a_changed_index_tensor_fails_with_its_name(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     run = failed_rebuild(case, capsys)
     edit(case, "n - 1, -1, -1", "n", file="shapes.py")
     shown = run()
@@ -274,13 +284,13 @@ def test_a_changed_index_tensor_fails_with_its_name(case, capsys):
     assert "parity: output['out'] differs" in shown
 
 
-def test_an_attribute_of_a_helper_object_is_compared(case, capsys):
+def test_an_attribute_of_a_helper_object_is_compared(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     run = failed_rebuild(case, capsys)
     edit(case, "torch.eye(n)", "torch.eye(n) * 2", file="shapes.py")
     assert "helper[table]: differs by at most 1" in run()
 
 
-def test_other_outputs_fail_unless_a_tolerance_allows_them(case, capsys):
+def test_other_outputs_fail_unless_a_tolerance_allows_them(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     run = failed_rebuild(case, capsys)
     edit(case, "x.sum(1)", "x.sum(1) + 1e-4")
     shown = run()
@@ -293,8 +303,8 @@ def test_other_outputs_fail_unless_a_tolerance_allows_them(case, capsys):
     assert case.rebuild(tolerance={"absolute": 1e-6, "reason": "a test"}) == 1
 
 
-def test_what_training_set_after_construction(case, capsys):
-    def change(net):
+def test_what_training_set_after_construction(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
+    def change(net: Any) -> None:
         net.epoch = 12
         net.history = [1.0, {"best": torch.ones(2)}]
 
@@ -307,7 +317,7 @@ def test_what_training_set_after_construction(case, capsys):
     assert set(entry["restored"]) == {"device", "epoch", "history"}
 
 
-def test_weights_in_a_plain_list_do_not_go_unnoticed(case, capsys):
+def test_weights_in_a_plain_list_do_not_go_unnoticed(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     edit(case, "self.epoch = 0", "self.epoch = 0; self.hidden = [torch.nn.Linear(2, 2)]")
     case.make()
     assert case.extract() == 0
@@ -315,7 +325,7 @@ def test_weights_in_a_plain_list_do_not_go_unnoticed(case, capsys):
     assert "hidden[0]" in capsys.readouterr().err
 
 
-def test_a_stand_in_that_is_called_is_named(case, capsys):
+def test_a_stand_in_that_is_called_is_named(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     edit(case, "self.epoch = 0", "self.epoch = 0; thing()")
     case.make()
     assert case.extract() == 0
@@ -323,7 +333,7 @@ def test_a_stand_in_that_is_called_is_named(case, capsys):
     assert "absent_library.deep.thing was called" in capsys.readouterr().err
 
 
-def test_a_stand_in_that_would_be_pickled_is_named(case, capsys):
+def test_a_stand_in_that_would_be_pickled_is_named(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     case.make()
     assert case.extract() == 0
     edit(case, "self.epoch = 0", "self.epoch = 0; self.kept = thing")
@@ -331,7 +341,7 @@ def test_a_stand_in_that_would_be_pickled_is_named(case, capsys):
     assert "absent_library.deep.thing was pickled" in capsys.readouterr().err
 
 
-def test_construction_on_cuda_says_what_to_name(case, capsys):
+def test_construction_on_cuda_says_what_to_name(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     case.make()
     assert case.extract() == 0
     assert case.rebuild(cpu_defaults=[]) == 1
@@ -340,7 +350,7 @@ def test_construction_on_cuda_says_what_to_name(case, capsys):
     assert "cpu_defaults" in shown
 
 
-def test_another_key_that_the_new_environment_cannot_load(case, capsys):
+def test_another_key_that_the_new_environment_cannot_load(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     case.make(around=lambda net: {"model": net, "other": net.helper})
     assert case.extract() == 0
     edit(case, "class Helper", "class Renamed", file="shapes.py")
@@ -349,21 +359,21 @@ def test_another_key_that_the_new_environment_cannot_load(case, capsys):
     assert "the checkpoint's key 'other' can't be loaded" in capsys.readouterr().err
 
 
-def test_random_outputs_are_refused_without_a_tolerance(case, capsys):
+def test_random_outputs_are_refused_without_a_tolerance(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     edit(case, '"more": [x.sum(1)]', '"more": [x.sum(1) + float(__import__("os").urandom(1)[0])]')
     case.make()
     assert case.extract() == 1
     assert "differ between two runs" in capsys.readouterr().err
 
 
-def test_a_link_to_a_model_counts_once(case):
+def test_a_link_to_a_model_counts_once(case: Case) -> None:
     case.make()
     (case.file.parent / "z.pt").symlink_to(case.file)
     assert case.extract() == 0
     assert len(json.loads((case.folder / "x" / "manifest.json").read_text())["models"]) == 1
 
 
-def test_a_crash_of_the_process_is_a_failing_row(case):
+def test_a_crash_of_the_process_is_a_failing_row(case: Case) -> None:
     case.make()
     assert case.extract() == 0
     edit(case, "import collections", "import os; os.abort()")
@@ -373,7 +383,7 @@ def test_a_crash_of_the_process_is_a_failing_row(case):
     assert "SIGABRT" in row.detail
 
 
-def test_two_sets_with_modules_of_the_same_names(case, tmp_path):
+def test_two_sets_with_modules_of_the_same_names(case: Case, tmp_path: Path) -> None:
     case.make()
     other = tmp_path / "second"
     other.mkdir()
@@ -392,7 +402,7 @@ def test_two_sets_with_modules_of_the_same_names(case, tmp_path):
         )
     )
     sys.path.insert(0, str(other))
-    import net  # noqa: PLC0415 - the second set's code
+    net = importlib.import_module("net")
 
     torch.save({"net": net.Net(3)}, tmp_path / "second.pt")
     sys.path.remove(str(other))

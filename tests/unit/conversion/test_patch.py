@@ -8,6 +8,8 @@ import os
 import stat
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +21,7 @@ DONE = b"import torch\nx = torch.load(f, weights_only=False)\n"
 
 
 @pytest.fixture
-def tree(tmp_path):
+def tree(tmp_path: Path) -> Path:
     root = tmp_path / "source"
     (root / "deep" / "er").mkdir(parents=True)
     (root / "deep" / "er" / "a.py").write_bytes(BARE)
@@ -32,11 +34,11 @@ def tree(tmp_path):
     return root
 
 
-def contents(root):
+def contents(root: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-def test_only_changed_files_are_written_and_the_source_stays(tree, tmp_path):
+def test_only_changed_files_are_written_and_the_source_stays(tree: Path, tmp_path: Path) -> None:
     before = contents(tree)
     report = patch.patch([str(tree)], tmp_path / "out")
     assert contents(tree) == before
@@ -54,7 +56,7 @@ def test_only_changed_files_are_written_and_the_source_stays(tree, tmp_path):
     assert [(item["file"], item["line"]) for item in report["undecided"]] == [(f"{tree}/open.py", 2)]
 
 
-def test_mode_and_owner_are_kept_also_of_the_folders_and_of_read_only_files(tree, tmp_path):
+def test_mode_and_owner_are_kept_also_of_the_folders_and_of_read_only_files(tree: Path, tmp_path: Path) -> None:
     file = tree / "deep" / "er" / "a.py"
     file.chmod(0o4550)
     (tree / "deep").chmod(0o700)
@@ -68,7 +70,7 @@ def test_mode_and_owner_are_kept_also_of_the_folders_and_of_read_only_files(tree
     assert stat.S_IMODE((tmp_path / "out" / str(tree / "deep").lstrip("/")).stat().st_mode) == 0o700
 
 
-def test_links(tree, tmp_path):
+def test_links(tree: Path, tmp_path: Path) -> None:
     (tree / "inner.py").symlink_to(tree / "deep" / "er" / "a.py")
     outside = tmp_path / "outside.py"
     outside.write_bytes(BARE)
@@ -82,26 +84,36 @@ def test_links(tree, tmp_path):
     assert "below no root" in reasons[f"{tree}/outer.py"]
 
 
-def test_a_root_that_is_a_link_is_patched_where_it_is(tree, tmp_path):
+def test_a_root_that_is_a_link_is_patched_where_it_is(tree: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tree)
     report = patch.patch([str(tmp_path / "link"), str(tree)], tmp_path / "out")
     assert report["roots"] == [str(tree)]
     assert len(report["changed"]) == 2
 
 
-def test_a_root_may_be_one_file(tree, tmp_path):
+def test_a_root_may_be_one_file(tree: Path, tmp_path: Path) -> None:
     assert len(patch.patch([str(tree / "script")], tmp_path / "out")["changed"]) == 1
 
 
-def test_an_absent_root_is_named():
+def test_an_absent_root_is_named() -> None:
     with pytest.raises(SpecError, match="no such folder to patch: /nowhere"):
         patch.real_roots(["/nowhere", "/"])
 
 
-def test_the_command_line(tree, tmp_path):
+def test_the_command_line(tree: Path, tmp_path: Path) -> None:
     report = tmp_path / "r" / "report.json"
-    command = [sys.executable, "-m", "conversion.patch", "--root", tree, "--out", tmp_path / "out", "--report", report]
-    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "conversion.patch",
+        "--root",
+        tree,
+        "--out",
+        tmp_path / "out",
+        "--report",
+        report,
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     assert json.loads(report.read_text())["files"] == 5
     assert "2 calls changed in 2 files, 1 places undecided, 1 files left" in done.stdout
@@ -110,16 +122,15 @@ def test_the_command_line(tree, tmp_path):
     assert (done.returncode, done.stderr) == (2, "conversion: no such folder to patch: /nowhere\n")
 
 
-def put(tree, tmp_path):
+def put(tree: Path, tmp_path: Path) -> dict[str, Any]:
     """Copy the patched files over the source, as the image does; returns the report."""
     report = patch.patch([str(tree)], tmp_path / "out")
     for path, content in contents(tmp_path / "out").items():
-        with open(path.removeprefix(str(tmp_path / "out")), "wb") as file:
-            file.write(content)
+        Path(path.removeprefix(str(tmp_path / "out"))).write_bytes(content)
     return report
 
 
-def test_rows_of_a_patched_image(tree, tmp_path):
+def test_rows_of_a_patched_image(tree: Path, tmp_path: Path) -> None:
     report = put(tree, tmp_path)
     files = list(patch_rows.patched_file_rows(report))
     assert [row.status for row in files] == ["pass", "pass"]
@@ -131,21 +142,21 @@ def test_rows_of_a_patched_image(tree, tmp_path):
     ]
 
 
-def test_rows_of_an_image_that_was_not_patched(tree, tmp_path):
+def test_rows_of_an_image_that_was_not_patched(tree: Path, tmp_path: Path) -> None:
     report = patch.patch([str(tree)], tmp_path / "out")
     assert {row.found for row in patch_rows.patched_file_rows(report)} == {"other content"}
     failing = [row for row in patch_rows.root_rows([str(tree)]) if row.status == "fail"]
     assert [row.subject for row in failing] == [f"{tree}/deep/er/a.py:2", f"{tree}/script:3"]
 
 
-def test_rows_of_a_patched_file_that_is_gone_or_broken(tree, tmp_path):
+def test_rows_of_a_patched_file_that_is_gone_or_broken(tree: Path, tmp_path: Path) -> None:
     report = put(tree, tmp_path)
     (tree / "script").unlink()
     (tree / "deep" / "er" / "a.py").write_text("x = (\n")
     assert [row.found for row in patch_rows.patched_file_rows(report)] == ["does not compile", "can't be read"]
 
 
-def test_a_bare_call_in_an_fstring_fails(tmp_path):
+def test_a_bare_call_in_an_fstring_fails(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text('import torch\nf"{torch.load(x)=}"\n')
     (row,) = patch_rows.root_rows([str(tmp_path)])
     assert (row.status, row.found) == ("fail", "a bare call")

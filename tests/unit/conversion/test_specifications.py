@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from conversion import models, verify
 from conversion.failures import SpecError
 
-SET = {
+SET: dict[str, Any] = {
     "name": "sugar",
     "files": ["/opt/model/*/*.model"],
     "path": ["/opt/code"],
@@ -36,7 +38,7 @@ SET = {
 }
 
 
-def test_a_whole_specification():
+def test_a_whole_specification() -> None:
     (spec,) = models.parse({"sets": [SET]})
     assert spec.class_name == "gatunet_model.GatUNet"
     assert spec.constructor["dropout"] == models.Argument(value=0.0)
@@ -48,12 +50,12 @@ def test_a_whole_specification():
     assert spec.tolerance is None
 
 
-def test_the_least_that_a_set_needs():
+def test_the_least_that_a_set_needs() -> None:
     (spec,) = models.parse({"sets": [{"name": "a", "files": ["/a"], "class": "b.C"}]})
     assert (spec.key, spec.probe, spec.stubs, spec.restore) == (None, None, (), ())
 
 
-WRONG = {
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown key": ({"stub": []}, "sets[0].stub: unknown key; known are name, files"),
     "no dot": ({"class": "GatUNet"}, "sets[0].class: must be module.Class"),
     "files": ({"files": []}, "sets[0].files: must name at least one"),
@@ -72,14 +74,14 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_mistake_is_told_with_its_place(name):
+def test_a_mistake_is_told_with_its_place(name: str) -> None:
     changes, expected = WRONG[name]
     with pytest.raises(SpecError) as caught:
         models.parse({"sets": [{**SET, **changes}]})
     assert expected in str(caught.value)
 
 
-def test_all_mistakes_at_once():
+def test_all_mistakes_at_once() -> None:
     broken = {**SET, **{key: value for changes, _ in list(WRONG.values())[:5] for key, value in changes.items()}}
     with pytest.raises(SpecError) as caught:
         models.parse({"sets": [broken, SET, {**SET, "tolerance": 3}]})
@@ -100,27 +102,38 @@ def test_all_mistakes_at_once():
         ),
     )
 )
-def test_no_document_crashes_the_parser(raw):
+def test_no_document_crashes_the_parser(raw: Any) -> None:
     try:
         models.parse(raw)
     except SpecError as error:
-        assert "specification is wrong" in str(error)
+        text = str(error)
+    else:
+        return
+    assert "specification is wrong" in text
 
 
-def test_a_torch_arch_list():
+def test_a_torch_arch_list() -> None:
     assert verify.arch_list("8.0;9.0, 12.0+PTX;") == ["8.0", "9.0", "12.0"]
 
 
-def run_verify(tmp_path, spec):
+def run_verify(tmp_path: Path, spec: dict[str, Any]) -> subprocess.CompletedProcess[str]:
     (tmp_path / "verify.json").write_text(json.dumps(spec))
-    command = [sys.executable, "-m", "conversion.verify", "--spec", tmp_path / "verify.json", "--uv", "/nowhere/uv"]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "conversion.verify",
+        "--spec",
+        tmp_path / "verify.json",
+        "--uv",
+        "/nowhere/uv",
+    ]
     command += ["--base-inventory", tmp_path / "absent.json", "--cuobjdump", "/nowhere/cuobjdump"]
     command += ["--out", tmp_path / "report.json"]
-    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     return subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
 
 
-def test_verify_writes_a_report_even_if_every_check_crashes(tmp_path):
+def test_verify_writes_a_report_even_if_every_check_crashes(tmp_path: Path) -> None:
     spec = {
         "recipe": "demo",
         "prefix": "/nowhere",
@@ -142,7 +155,7 @@ def test_verify_writes_a_report_even_if_every_check_crashes(tmp_path):
     assert all(row["detail"] for row in report["rows"])
 
 
-def test_verify_names_a_wrong_specification(tmp_path):
+def test_verify_names_a_wrong_specification(tmp_path: Path) -> None:
     done = run_verify(tmp_path, {"recipe": "demo"})
     assert done.returncode == 2
     assert "it has no prefix" in done.stderr

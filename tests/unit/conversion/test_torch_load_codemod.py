@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tomli
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 
 from conversion.torch_load_codemod import FSTRINGS_HAVE_POSITIONS, transform
 
-CORPUS = tomli.loads((Path(__file__).parent / "corpus.toml").read_text(encoding="utf-8"))
+Case = dict[str, Any]
+CORPUS: dict[str, Case] = tomli.loads((Path(__file__).parent / "corpus.toml").read_text(encoding="utf-8"))
 VERSION = sys.version_info[0] * 100 + sys.version_info[1]
 
 # Step 1.3 of the manual guide that this replaces
@@ -24,12 +26,12 @@ GUIDE_SED = (
 )
 
 
-def as_bytes(case, field):
-    text = case[field] if case.get("bare") else "import torch\n" + case[field]
+def as_bytes(case: Case, field: str) -> bytes:
+    text: str = case[field] if case.get("bare") else "import torch\n" + case[field]
     return text.encode(case.get("encoding", "utf-8"))
 
 
-def outcome(case):
+def outcome(case: Case) -> tuple[bytes, list[str]]:
     """The expected bytes and undecided reasons on this Python."""
     changes = "after" in case and (FSTRINGS_HAVE_POSITIONS or not case.get("fstring"))
     undecided = case.get("undecided", [])
@@ -39,7 +41,7 @@ def outcome(case):
 
 
 @pytest.mark.parametrize("name", CORPUS)
-def test_corpus(name):
+def test_corpus(name: str) -> None:
     case = CORPUS[name]
     if case.get("since", 0) > VERSION:
         pytest.skip(f"source of Python {case['since']}")
@@ -59,7 +61,7 @@ def test_corpus(name):
         assert not again.edits
 
 
-def test_the_corpus_is_large_and_its_afters_differ():
+def test_the_corpus_is_large_and_its_afters_differ() -> None:
     assert len(CORPUS) >= 40
     assert all(case["after"] != case["before"] for case in CORPUS.values() if "after" in case)
 
@@ -70,7 +72,7 @@ def sed(source: bytes) -> bytes:
     return source
 
 
-def test_what_the_guides_sed_makes_of_the_corpus():
+def test_what_the_guides_sed_makes_of_the_corpus() -> None:
     """Where sed fails: it breaks calls, misses them, or changes what is none (the share is what this shows)."""
     wrong = []
     for name, case in CORPUS.items():
@@ -84,26 +86,26 @@ def test_what_the_guides_sed_makes_of_the_corpus():
     assert len(wrong) >= 40
 
 
-def test_sed_corrupts_a_nested_call():
+def test_sed_corrupts_a_nested_call() -> None:
     before = b"x = torch.load(open(f))\n"
     assert sed(before) == b"x = torch.load(open(f, weights_only=False))\n"
     assert transform(b"import torch\n" + before).source.endswith(b"torch.load(open(f), weights_only=False)\n")
 
 
-def test_sed_changes_strings_and_passes_the_argument_to_others():
+def test_sed_changes_strings_and_passes_the_argument_to_others() -> None:
     assert sed(b's = "torch.load(f)"\n') == b's = "torch.load(f, weights_only=False)"\n'
     broken = sed(b"x = torch.load(str(f), map_location=a)\n")
     assert broken == b"x = torch.load(str(f, weights_only=False), map_location=a)\n"
 
 
-def test_an_edit_tells_its_place_and_line():
+def test_an_edit_tells_its_place_and_line() -> None:
     result = transform("import torch\ndef g():\n    ä = 1; return torch.load(\n        f)\n".encode())
     (edit,) = result.edits
     assert (edit.line, edit.column) == (3, 19)
     assert (edit.before, edit.after) == ("f)", "f, weights_only=False)")
 
 
-def test_a_bare_call_in_an_fstring_is_told_apart_from_what_may_be_right():
+def test_a_bare_call_in_an_fstring_is_told_apart_from_what_may_be_right() -> None:
     (shown,) = transform(b'import torch\nf"{torch.load(a)=}"\n').undecided
     (unclear,) = transform(b"import torch\ntorch.load(a, **b)\n").undecided
     assert shown.bare
@@ -120,30 +122,26 @@ FUNCTIONS = st.sampled_from(["torch.load", "th.load", "fetch", "open", "np.load"
 
 
 @st.composite
-def calls(draw, depth=3):
+def calls(draw: st.DrawFn, depth: int = 3) -> str:
     """A call with arguments of all kinds, in any layout."""
-    arguments = []
+    arguments: list[str] = []
     for _ in range(draw(st.integers(0, 3))):
         value = draw(calls(depth=depth - 1)) if depth and draw(st.booleans()) else draw(NAMES)
         arguments.append(draw(SPACES) + value + draw(SPACES))
-    keywords = draw(
-        st.lists(st.sampled_from(["map_location=g", "weights_only=h", "**k", "*a"]), unique=True, max_size=2)
-    )
-    keywords.sort(key=["*a", "map_location=g", "weights_only=h", "**k"].index)
+    order = ["*a", "map_location=g", "weights_only=h", "**k"]
+    keywords = sorted(draw(st.sets(st.sampled_from(order), max_size=2)), key=order.index)
     arguments += [draw(SPACES) + item + draw(SPACES) for item in keywords]
     comma = "," + draw(SPACES) if arguments and draw(st.booleans()) else ""
     return draw(FUNCTIONS) + "(" + draw(SPACES) + ",".join(arguments) + comma + ")"
 
 
 @st.composite
-def modules(draw):
+def modules(draw: st.DrawFn) -> bytes:
     """A module of such calls, in one encoding."""
     line_end = draw(st.sampled_from(["\n", "\r\n"]))
     lines = ["import torch, torch as th, numpy as np", "from torch import load as fetch"]
-    for call in draw(st.lists(calls(), min_size=1, max_size=3)):
-        lines.append(
-            draw(st.sampled_from(["x = {}", "if a: s = 'ß🧠'; y = {}", "z = [{} for q in {{}}]"])).format(call)
-        )
+    layouts = st.sampled_from(["x = {}", "if a: s = 'ß🧠'; y = {}", "z = [{} for q in {{}}]"])
+    lines += [draw(layouts).format(call) for call in draw(st.lists(calls(), min_size=1, max_size=3))]
     tail = draw(st.sampled_from(["", line_end]))
     encoding = draw(st.sampled_from(["utf-8", "utf-8-sig"]))
     return (line_end.join(lines) + tail).encode(encoding)
@@ -152,14 +150,14 @@ def modules(draw):
 class Removed(ast.NodeTransformer):
     """Takes weights_only=False off every call."""
 
-    def visit_Call(self, node):  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> ast.Call:
         self.generic_visit(node)
         node.keywords = [item for item in node.keywords if item.arg != "weights_only"]
         return node
 
 
 @given(modules())
-def test_generated_source(source):
+def test_generated_source(source: bytes) -> None:
     result = transform(source)
     try:
         tree = ast.parse(source)
@@ -196,12 +194,12 @@ def spliced(before: bytes, after: bytes) -> bool:
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_give_a_result(source):
+def test_any_bytes_give_a_result(source: bytes) -> None:
     result = transform(source)
     assert result.source == source or result.edits
 
 
 @given(st.text(alphabet="torchlad.()=,f*:\n #'\"\\{}", max_size=60))
-def test_any_text_gives_a_result(text):
+def test_any_text_gives_a_result(text: str) -> None:
     result = transform(b"import torch\n" + text.encode())
     assert result.error is not None or transform(result.source).source == result.source
