@@ -46,8 +46,9 @@ ARG ROOTFS
 FROM ${ROOTFS}
 ARG CACHEBUST
 RUN [ -e /usr/lib/python3.11/ensurepip ] || (apt-get update && apt-get install --yes python3 python3-venv)
-RUN python3 -m venv /opt/env && mkdir /opt/app \\
-    && printf 'import torch\\nmodel = torch.load(open("x", "rb"))\\n' > /opt/app/load.py && echo "$CACHEBUST" > /opt/bust
+RUN python3 -m venv /opt/env && mkdir /opt/app
+RUN printf 'import torch\\nmodel = torch.load(open("x", "rb"))\\n' > /opt/app/load.py
+RUN echo "$CACHEBUST" > /opt/bust
 """
 
 
@@ -158,7 +159,7 @@ def test_a_failing_step_is_named_with_its_line_and_output(bake: Any, tmp_path: P
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_bake_with_130(bake: Any, tmp_path: Path, number: signal.Signals, base: str) -> None:
+def test_a_signal_ends_the_bake_with_130(tmp_path: Path, number: signal.Signals, base: str) -> None:
     # A download of gigabytes: long enough to be interrupted.
     (tmp_path / "small.toml").write_text(RECIPE.format(base=base).replace("six==1.17.0", "torch==2.10.0"))
     process = subprocess.Popen(

@@ -59,9 +59,7 @@ def test_nasty_values_survive(tmp_path: Path) -> None:
 @given(
     st.lists(
         st.text(
-            st.one_of(
-                st.sampled_from("${}%\\\"'\n\r\t#"), st.characters(exclude_categories=["Cs"], min_codepoint=1)
-            ),
+            st.one_of(st.sampled_from("${}%\\\"'\n\r\t#"), st.characters(exclude_categories=["Cs"], min_codepoint=1)),
             max_size=30,
         ),
         min_size=1,

@@ -1,6 +1,6 @@
 """The rendered folder of each shipped recipe, compared with the copy that a reader can open here.
 
-After a change that is meant: ``.venv/bin/python tests/golden/update.py``.
+After a change that is meant: ``.venv/bin/python -m tests.golden.update``.
 """
 
 from __future__ import annotations

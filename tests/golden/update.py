@@ -1,12 +1,11 @@
-"""Writes the golden copies anew: ``.venv/bin/python tests/golden/update.py``, then read the difference."""
+"""Writes the golden copies anew: ``.venv/bin/python -m tests.golden.update``, then read the difference."""
 
 from __future__ import annotations
 
 import shutil
 
-from test_golden import HERE, rendered
-
 from generator.recipe import shipped
+from tests.golden.test_golden import HERE, rendered
 
 for recipe in shipped():
     shutil.rmtree(HERE / recipe, ignore_errors=True)

@@ -85,7 +85,7 @@ def test_demo_takes_the_image_afresh_only_when_the_registry_has_another(machine:
 def test_demo_ends_with_the_status_of_the_phase_that_failed(
     machine: Machine, phase: str, statuses: dict[str, int]
 ) -> None:
-    demo_machine(machine, **statuses)
+    demo_machine(machine, **statuses)  # type: ignore[arg-type]
     result = machine.run("demo.sh")
     assert result.returncode == next(iter(statuses.values()))
     assert f"ended in the phase '{phase}'" in result.stderr
