@@ -176,7 +176,7 @@ def _outcome(
     state = State.DONE
     failure: UpliftError | None = None
     failed: tuple[FailedStep, ...] = ()
-    if client.exit_status != 0 and signals:
+    if signals:  # also when the build was done by then: who asked for the end wants nothing more to start
         state = State.CANCELLED
         failure = Interrupted(f"the build was cancelled by {signals[0].name}; finished steps stay in the cache")
     elif client.exit_status != 0:

@@ -9,8 +9,8 @@ import os
 import re
 import shutil
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bake.units import size
@@ -99,7 +99,7 @@ def engine_facts(client: docker.DockerClient) -> EngineFacts:
         containerd_store=any("io.containerd.snapshotter" in line for line in status),
         storage_driver=str(info.get("Driver", "")),
         data_root=root,
-        free_disk=_free(root) if host.startswith("unix://") else None,
+        free_disk=_free(root, "/var/lib/containerd") if host.startswith("unix://") else None,
         cpus=int(info.get("NCPU", 0)),
         memory=int(info.get("MemTotal", 0)),
         architecture=str(info.get("Architecture", "")),
@@ -173,6 +173,19 @@ def image_facts(client: docker.DockerClient, reference: str) -> ImageFacts | Non
     )
 
 
+def look_up_image(reference: str) -> ImageFacts | None:
+    """Connect, look at an image, and close the connection; None when the image is not there.
+
+    Raises:
+        EnvironmentUnfit: no engine answers.
+    """
+    client = connect()
+    try:
+        return image_facts(client, reference)
+    finally:
+        client.close()
+
+
 def require_disk(facts: EngineFacts, needed: int) -> None:
     """Make sure, before anything starts, that the disk has room.
 
@@ -201,14 +214,13 @@ def _text(version: tuple[int, ...]) -> str:
     return ".".join(map(str, version))
 
 
-def _free(root: str) -> int | None:
-    """Bytes free where the engine keeps images and cache; None when that folder cannot be seen."""
-    for folder in (Path(root), Path(root).parent):
-        try:
-            return shutil.disk_usage(folder).free
-        except OSError:
-            continue
-    return None
+def _free(*folders: str) -> int | None:
+    """Bytes free where the engine keeps images and cache (its own containerd included); None when unseen."""
+    free: list[int] = []
+    for folder in folders:
+        with suppress(OSError):
+            free.append(shutil.disk_usage(folder).free)
+    return min(free, default=None)
 
 
 def _knock(host: str) -> None:

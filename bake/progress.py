@@ -35,6 +35,7 @@ _POSITION = re.compile(r"(\d+)/(\d+)")
 _BAKE_FILE_STEP = "load local bake definitions"
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9]+(/v?[0-9a-z]+)?(->.*)?")
 _CANCELLED = re.compile(r"context canceled|context cancelled|code = Canceled", re.IGNORECASE)
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])|[\x00-\x08\x0b-\x1f\x7f]")
 _KINDS = (
     (re.compile(r"(importing|exporting|preparing build) cache"), StepKind.CACHE),
     (re.compile(r"(exporting|pushing|unpacking|copying files|sending tarball|naming to)\b"), StepKind.EXPORT),
@@ -235,7 +236,7 @@ class Progress:
         tail = self._logs.setdefault(log.vertex, deque(maxlen=LOG_LINES_KEPT))
         events: list[Event] = []
         for line in lines:
-            shown = line.rstrip("\r").rsplit("\r", 1)[-1]
+            shown = _shown(line)
             tail.append(shown)
             events.append(StepLog(at=now, step=step, line=shown))
         return events
@@ -244,7 +245,7 @@ class Progress:
         """The last piece of output, when it has no line end."""
         rests = [self._partial.pop((step.digest, stream), "") for stream in (1, 2)]
         tail = self._logs.setdefault(step.digest, deque(maxlen=LOG_LINES_KEPT))
-        lines = [rest for rest in rests if rest]
+        lines = [_shown(rest) for rest in rests if rest]
         tail.extend(lines)
         return [StepLog(at=now, step=step, line=line) for line in lines]
 
@@ -261,6 +262,11 @@ class Progress:
     def _remember(self, log: rawjson.Log) -> None:
         seen = self._seen_logs.setdefault(log.vertex, deque(maxlen=64))
         seen.append((log.timestamp, log.stream, log.data))
+
+
+def _shown(line: str) -> str:
+    """Give what a terminal would show at last: no colours, the last state of a progress bar."""
+    return _ESCAPES.sub("", line.rstrip("\r").rsplit("\r", 1)[-1])
 
 
 def is_cancellation(error: str) -> bool:

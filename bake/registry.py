@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
 from bake.reference import is_loopback
+from generator.errors import EnvironmentUnfit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,7 +96,7 @@ class Registry:
         self._token = ""
         context = ssl.create_default_context()
         if ca_bundle is not None:
-            context.load_verify_locations(cafile=str(ca_bundle))
+            _trust(context, ca_bundle)
         direct = [ProxyHandler({})] if is_loopback(self.host) else []
         self._opener = build_opener(HTTPSHandler(context=context), *direct)
 
@@ -180,6 +181,16 @@ class Registry:
         except (URLError, OSError) as error:
             reason = error.reason if isinstance(error, URLError) else error
             return Answer(outcome=_of_error(reason), url=url, detail=str(reason), headers={})
+
+
+def _trust(context: ssl.SSLContext, ca_bundle: Path) -> None:
+    try:
+        context.load_verify_locations(cafile=str(ca_bundle))
+    except (OSError, ssl.SSLError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise EnvironmentUnfit(
+            f"the CA bundle cannot be used: {reason}", where=str(ca_bundle), remedy="give a PEM file with certificates"
+        ) from None
 
 
 def _parsed(answer: Answer) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from bake.events import StepKind
 from bake.progress import target_progress
 from generator.errors import UsageError
 
@@ -119,10 +120,16 @@ def joined(first: BakeOutcome, second: BakeOutcome) -> BakeOutcome:
     """Join two bakes of one job, a build and the export that followed it, to one outcome.
 
     Steps that the second only found in the cache keep the times of the first; state, failure, metadata and what
-    was requested are those of the second.
+    was requested are those of the second. Steps are matched by name: BuildKit gives what stems from a local context
+    another digest in each run.
     """
-    known = {(step.target, step.digest, step.name) for step in first.steps}
-    fresh = tuple(step for step in second.steps if (step.target, step.digest, step.name) not in known)
+    known = {(step.target, step.name) for step in first.steps}
+    again = (StepKind.INTERNAL, StepKind.OTHER)
+    fresh = tuple(
+        step
+        for step in second.steps
+        if (step.target, step.name) not in known or not (step.cached or step.kind in again)
+    )
     return dataclasses.replace(second, started=first.started, steps=first.steps + fresh)
 
 

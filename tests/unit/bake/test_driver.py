@@ -158,6 +158,18 @@ def test_a_listener_that_fails_ends_the_client(docker, bake_file, tmp_path):
     assert not _alive(int((tmp_path / "pid").read_text()))
 
 
+def test_a_build_that_ends_well_after_the_signal_is_cancelled_all_the_same(docker, bake_file):
+    docker("trap '' INT TERM\necho line\nsleep 0.5\nexit 0\n")
+
+    def listener(event):
+        if event.kind == "text":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    outcome = run_bake(BakeRequest(file=bake_file), listener)
+    assert outcome.state is State.CANCELLED
+    assert isinstance(outcome.failure, Interrupted)
+
+
 def test_handlers_are_put_back(docker, bake_file):
     docker("exit 0\n")
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)

@@ -153,6 +153,13 @@ def test_progress_bars_keep_their_last_state():
     assert _said(progress.feed(_log(b"10%\r50%\r100%\r\n", "1"), now=0)) == ["100%"]
 
 
+def test_colours_and_control_characters_are_left_out():
+    progress = Progress(names=BakeFile(variables=(), targets=(), groups=()))
+    progress.feed(_vertex(started="2026-01-01T00:00:00Z"), now=0)
+    data = b"\x1b[1;31merror:\x1b[0m no\tkernel\x07 \x1b]0;title\x07image\n"
+    assert _said(progress.feed(_log(data, "1"), now=0)) == ["error: no\tkernel image"]
+
+
 def test_a_shared_steps_output_comes_once():
     progress = Progress(names=BakeFile(variables=(), targets=("a", "b"), groups=()))
     for name in ("[a internal] load", "[a 1/1] RUN x", "[b 1/1] RUN x"):

@@ -15,6 +15,7 @@ from bake.doctor import Severity, Subject, run_checks
 from bake.doctor.registry import TEXTS
 from bake.reference import parse_reference
 from bake.registry import Answer, Outcome, Pushed, Registry
+from generator.errors import EnvironmentUnfit
 
 INDEX = {"manifests": [{"digest": "sha256:m1"}, {"digest": "sha256:m2"}]}
 MANIFESTS = {
@@ -135,6 +136,16 @@ def test_a_missing_layer_is_seen():
     assert isinstance(pushed, Pushed)
     assert not pushed.complete
     assert pushed.blobs["sha256:l2"] is None
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_ca_bundle_that_is_none(tmp_path, content):
+    bundle = tmp_path / "ca.pem"
+    if content is not None:
+        bundle.write_text(content)
+    with pytest.raises(EnvironmentUnfit, match="CA bundle") as caught:
+        Registry("r.example", ca_bundle=bundle)
+    assert caught.value.where == str(bundle)
 
 
 def test_an_absent_image_is_an_answer():

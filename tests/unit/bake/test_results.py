@@ -86,6 +86,22 @@ def test_overlap_proves_that_targets_ran_side_by_side(recorded):
     assert read.overlap("a", "a") == pytest.approx(sum(end - start for start, end in read.busy("a")))
 
 
+def test_the_export_that_follows_a_build_keeps_its_times(replay):
+    def outcome(name):
+        return BakeOutcome(
+            request=BakeRequest(file=Path("x")), state=State.DONE, started=1.0, completed=9.0,
+            steps=replay(name)[0].steps, metadata={},
+        )  # fmt: skip
+
+    built, exported = outcome("success"), outcome("push")
+    assert {step.digest for step in built.steps} != {step.digest for step in exported.steps}
+    both = results.joined(built, exported)
+    runs = [step for step in both.steps if step.label == "RUN echo three" and step.target == "a"]
+    assert [(step.cached, step.state) for step in runs] == [(False, State.DONE)]
+    labels = [step.label for step in both.steps if step.target == "b"]
+    assert "exporting cache to registry" in labels
+
+
 def test_cached_steps_overlap_nothing(recorded):
     _, read = recorded("cached")
     assert read.overlap("a", "b") == 0
