@@ -9,8 +9,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from generator import __version__
+from generator import __version__, cli_host
 from generator.errors import Interrupted, UpliftError, UsageError
+from generator.options import ArchList, AssetsDir, BaseImage, Builder, CaBundle, Folder, Registry, Tag
 from generator.reporter import Reporter
 
 app = typer.Typer(
@@ -51,30 +52,6 @@ class ReportFormat(str, Enum):
     JSON = "json"
 
 
-Folder = Annotated[Path, typer.Option("-o", "--output-dir", envvar="GENERATOR_OUTPUT_DIR", help="The build folder.")]
-ArchList = Annotated[
-    str | None,
-    typer.Option("--arch", envvar="GENERATOR_ARCH", help='Compute capabilities, such as "9.0;12.0".'),
-]
-BaseImage = Annotated[
-    str | None, typer.Option("--base", envvar="GENERATOR_BASE", help="Another frozen image of the same kind.")
-]
-Registry = Annotated[
-    str | None,
-    typer.Option("--registry", envvar="GENERATOR_REGISTRY", help="Registry (and path) for the image."),
-]
-Tag = Annotated[str | None, typer.Option("--tag", envvar="GENERATOR_TAG", help="Name and tag of the image.")]
-Builder = Annotated[
-    str | None, typer.Option("--builder", envvar="GENERATOR_BUILDER", help="The buildx builder to use.")
-]
-CaBundle = Annotated[
-    Path | None,
-    typer.Option(
-        "--ca-bundle",
-        envvar="GENERATOR_CA_BUNDLE",
-        help="PEM file of a private CA; steps that download get it as a BuildKit secret.",
-    ),
-]
 ProgressOption = Annotated[
     ProgressFormat,
     typer.Option("--progress", envvar="GENERATOR_PROGRESS", help="auto: rich on a terminal, else plain."),
@@ -95,11 +72,16 @@ def _root(
         str,
         typer.Option("-r", "--recipe", envvar="GENERATOR_RECIPE", help="A shipped recipe, or the path of one."),
     ] = "demo",
+    lock: Annotated[
+        Path | None,
+        typer.Option("--lock", envvar="GENERATOR_LOCK", help="The recipe's lock; default: RECIPE.lock.toml beside it."),
+    ] = None,
     _version_wanted: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     context.obj = recipe
+    context.meta[cli_host.LOCK] = lock
 
 
 @app.command()
@@ -108,7 +90,9 @@ def render(context: typer.Context, output: Folder = Path("build"), arch: ArchLis
     from generator import pipeline
     from generator.resolve import Choices
 
-    pipeline.render(Reporter(), Choices(recipe=context.obj, output=output, archs=arch))
+    pipeline.render(
+        Reporter(), Choices(recipe=context.obj, lock=context.meta[cli_host.LOCK], output=output, archs=arch)
+    )
 
 
 @app.command()
@@ -123,7 +107,9 @@ def plan(
     from generator import pipeline
     from generator.resolve import Choices
 
-    pipeline.show_plan(Reporter(), Choices(recipe=context.obj, archs=arch), form=format_.value)
+    pipeline.show_plan(
+        Reporter(), Choices(recipe=context.obj, lock=context.meta[cli_host.LOCK], archs=arch), form=format_.value
+    )
 
 
 @app.command()
@@ -152,6 +138,7 @@ def bake(
 
     choices = Choices(
         recipe=context.obj,
+        lock=context.meta[cli_host.LOCK],
         output=output,
         archs=arch,
         registry=registry,
@@ -184,6 +171,7 @@ def verify(
 
     choices = Choices(
         recipe=context.obj,
+        lock=context.meta[cli_host.LOCK],
         output=output,
         archs=arch,
         base=base,
@@ -201,14 +189,29 @@ def doctor(
     base: BaseImage = None,
     builder: Builder = None,
     ca_bundle: CaBundle = None,
+    output: Folder = Path("build"),
+    assets_dir: AssetsDir = None,
+    fix: Annotated[bool, typer.Option("--fix", help="Mend what can be: fetch, pull, make folders.")] = False,
     format_: Format = ReportFormat.TABLE,
 ) -> None:
-    """Check engine, buildx, disk, base image and registry, and say how to mend what is not fit."""
+    """Check engine, buildx, disk, base, assets, mirrors, registry and GPU; say how to mend what is not fit."""
     from generator import pipeline
     from generator.resolve import Choices
 
-    choices = Choices(recipe=context.obj, registry=registry, base=base, builder=builder, ca_bundle=ca_bundle)
-    pipeline.doctor(Reporter(), choices, form=format_.value)
+    choices = Choices(
+        recipe=context.obj,
+        lock=context.meta[cli_host.LOCK],
+        output=output,
+        registry=registry,
+        base=base,
+        builder=builder,
+        ca_bundle=ca_bundle,
+        assets_dir=assets_dir,
+    )
+    pipeline.doctor(Reporter(), choices, form=format_.value, fix=fix)
+
+
+cli_host.add_to(app)
 
 
 def main() -> NoReturn:

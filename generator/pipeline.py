@@ -5,23 +5,33 @@ Each command of the command line is one function here; each step is one call.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from generator.errors import UsageError
 from generator.resolve import Choices, resolve, with_archs
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from generator.cleaning import Wanted
     from generator.plan import Graph
     from generator.recipe import LoadedRecipe
     from generator.reporter import Reporter
+    from generator.running import Wishes
 
 
-def _load(name: str, archs: str | None) -> LoadedRecipe:
-    from generator.recipe import LoadedRecipe, load_recipe
+def _load(reporter: Reporter, choices: Choices) -> LoadedRecipe:
+    """Load the recipe, with the facts of its lock where it has one, and for the archs that were chosen."""
+    from dataclasses import replace
 
-    loaded = load_recipe(name)
-    return LoadedRecipe(recipe=with_archs(loaded.recipe, archs), origin=loaded.origin, text=loaded.text)
+    from generator.locking import locked
+    from generator.recipe import load_recipe
+
+    loaded = load_recipe(choices.recipe)
+    applied = locked(loaded, choices.recipe, choices.lock)
+    for sentence in applied.stale if applied else ():
+        reporter.warning(f"the lock is stale, {sentence}; run `lock` again")
+    recipe = applied.recipe if applied else loaded.recipe
+    return replace(loaded, recipe=with_archs(recipe, choices.archs))
 
 
 def _plan(loaded: LoadedRecipe, output: Path) -> Graph:
@@ -39,7 +49,7 @@ def _write(graph: Graph, output: Path) -> Path:
 
 def render(reporter: Reporter, choices: Choices) -> None:
     """Write the rendered folder; the path of its bake file goes to stdout."""
-    loaded = _load(choices.recipe, choices.archs)
+    loaded = _load(reporter, choices)
     graph = _plan(loaded, choices.output)
     file = _write(graph, choices.output)
     reporter.data(str(file))
@@ -50,7 +60,7 @@ def show_plan(reporter: Reporter, choices: Choices, *, form: str) -> None:
     """Show the graph as a table, JSON, Mermaid or SVG."""
     from generator.plan import svg, views
 
-    graph = _plan(_load(choices.recipe, choices.archs), choices.output)
+    graph = _plan(_load(reporter, choices), choices.output)
     if form == "json":
         reporter.data(views.as_json(graph))
     elif form == "mermaid":
@@ -76,7 +86,7 @@ def bake(
     """
     from generator import baking
 
-    loaded = _load(choices.recipe, choices.archs)
+    loaded = _load(reporter, choices)
     facts = resolve(loaded.recipe, choices)
     graph = _plan(loaded, choices.output)
     for name in targets:
@@ -105,7 +115,7 @@ def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str
 
     if image is not None:
         parse_reference(image, where="IMAGE")
-    loaded = _load(choices.recipe, choices.archs)
+    loaded = _load(reporter, choices)
     facts = resolve(loaded.recipe, choices)
     graph = _plan(loaded, choices.output)
     file = _write(graph, choices.output)
@@ -119,13 +129,84 @@ def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str
     require_passed(report)
 
 
-def doctor(reporter: Reporter, choices: Choices, *, form: str) -> None:
-    """Check the surroundings and say how to mend them.
+def fetch(reporter: Reporter, choices: Choices, *, names: tuple[str, ...] = (), again: bool = False) -> None:
+    """Fetch and check the recipe's assets, or those named; name, SHA-256 and path of each go to stdout.
+
+    Raises:
+        UsageError: there is no asset of that name. EnvironmentUnfit: one could not be had. Interrupted: Ctrl-C.
+    """
+    from bake.assets import Store
+    from generator import fetching
+
+    recipe = _load(reporter, choices).recipe
+    for name in names:
+        if name not in recipe.assets:
+            known = ", ".join(recipe.assets) or "none"
+            raise UsageError(f"there is no asset {name!r}", where=choices.recipe, remedy=f"assets: {known}")
+    wanted = [request for request in fetching.requests(recipe) if not names or request.name in names]
+    if not wanted:
+        reporter.note(f"the recipe {recipe.name} has no assets; nothing to fetch")
+        return
+    facts = resolve(recipe, choices)
+    store = Store(fetching.assets_folder(choices.assets_dir))
+    fetching.fetch_all(reporter, wanted, store, ca_bundle=facts.ca_bundle, again=again)
+
+
+def lock(reporter: Reporter, choices: Choices, *, file: Path | None) -> None:
+    """Write the recipe's lock: the base's digest, and hashes; assets that nobody has are fetched. Its path to stdout.
+
+    Raises:
+        EnvironmentUnfit: the base or an asset can't be had, or the lock can't be written.
+    """
+    from bake.assets import Store
+    from generator import fetching, locking
+    from generator.recipe import load_recipe
+
+    loaded = load_recipe(choices.recipe)
+    facts = resolve(loaded.recipe, choices)
+    store = Store(fetching.assets_folder(choices.assets_dir))
+    digest = locking.base_digest(loaded.recipe, ca_bundle=facts.ca_bundle)
+    hashes = fetching.hashes(reporter, loaded.recipe, store, ca_bundle=facts.ca_bundle)
+    path = file or locking.written_to(choices.recipe)
+    made = locking.make_lock(loaded.recipe, digest=digest, assets=hashes)
+    changed = locking.save(made, origin=Path(loaded.origin).name, path=path)
+    reporter.data(str(path))
+    reporter.note(f"{path} is {'written' if changed else 'as it was'}: base {digest[:19]}, {len(hashes)} assets")
+
+
+def run(reporter: Reporter, choices: Choices, wishes: Wishes, *, dry_run: bool) -> int:
+    """Run the image as its users do; gives the container's exit status.
+
+    Raises:
+        UsageError, EnvironmentUnfit: what was found before anything started. Interrupted: Ctrl-C.
+    """
+    from generator import running
+
+    recipe = _load(reporter, choices).recipe
+    return running.run(reporter, recipe, resolve(recipe, choices), wishes, dry_run=dry_run)
+
+
+def clean(reporter: Reporter, choices: Choices, wanted: Wanted, *, yes: bool, dry_run: bool) -> None:
+    """List what earlier bakes left, ask, and remove it.
+
+    Raises:
+        EnvironmentUnfit: something could not be removed.
+    """
+    from generator import cleaning, fetching
+
+    recipe = _load(reporter, choices).recipe
+    folder = fetching.assets_folder(choices.assets_dir)
+    place = cleaning.Place(build=choices.output, assets=folder, builder=choices.builder)
+    cleaning.clean(reporter, recipe, place, wanted, yes=yes, dry_run=dry_run)
+
+
+def doctor(reporter: Reporter, choices: Choices, *, form: str, fix: bool = False) -> None:
+    """Check the surroundings and say how to mend them, or mend what can be.
 
     Raises:
         EnvironmentUnfit: a check found an error.
     """
     from generator import surroundings
 
-    loaded = _load(choices.recipe, choices.archs)
-    surroundings.examine(reporter, loaded.recipe, resolve(loaded.recipe, choices), form=form)
+    loaded = _load(reporter, choices)
+    surroundings.examine(reporter, loaded.recipe, resolve(loaded.recipe, choices), choices, form=form, fix=fix)

@@ -26,6 +26,8 @@ class Choices:
     builder: str | None = None
     ca_bundle: Path | None = None
     progress: str = "auto"
+    lock: Path | None = None
+    assets_dir: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from bake.reference import parse_reference
@@ -23,6 +24,9 @@ def cross_check(recipe: Recipe) -> list[Mistake]:
         *_archs(recipe),
         *_extensions(recipe),
         *_models(recipe),
+        *_assets(recipe),
+        *_run(recipe),
+        *_clean(recipe),
     ]
 
 
@@ -73,3 +77,33 @@ def _models(recipe: Recipe) -> Iterator[Mistake]:
                         ("models", name, "probe", "inputs"),
                         f"{where}.probe.inputs.{probe_input.name}: the size {size!r} is not in {where}.probe.sizes",
                     )
+
+
+def _assets(recipe: Recipe) -> Iterator[Mistake]:
+    for name, asset in recipe.assets.items():
+        if not asset.file_name:
+            yield ("assets", name), f"assets.{name}: its address ends in no file name; give one with file"
+
+
+def _run(recipe: Recipe) -> Iterator[Mistake]:
+    run = recipe.run
+    if run is None:
+        return
+    known = {"input", "output", "device"} | ({"license"} if run.license_ else set())
+    texts = [("arguments", text) for text in run.arguments] + [("defaults", text) for text in run.defaults.values()]
+    for key, text in texts:
+        for word in re.findall(r"\{([a-z]+)\}", text):
+            if word not in known:
+                known_text = ", ".join(f"{{{entry}}}" for entry in sorted(known))
+                yield ("run", key), f"run.{key}: {{{word}}} stands for nothing here; known are {known_text}"
+
+
+def _clean(recipe: Recipe) -> Iterator[Mistake]:
+    for index, image in enumerate(recipe.clean.images):
+        try:
+            parse_reference(image)
+        except UsageError as error:
+            yield ("clean", "images", index), f"clean.images.{index}: {error.message}"
+        else:
+            if image == recipe.image.tag:
+                yield ("clean", "images", index), f"clean.images.{index}: {image} is what the recipe makes"

@@ -34,7 +34,11 @@ class LoadedRecipe:
 def shipped() -> tuple[str, ...]:
     """Name the recipes that ship with the package."""
     names = (entry.name for entry in resources.files("generator.recipes").iterdir())
-    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
+    return tuple(
+        sorted(
+            name.removesuffix(".toml") for name in names if name.endswith(".toml") and not name.endswith(".lock.toml")
+        )
+    )
 
 
 def load_recipe(name_or_path: str) -> LoadedRecipe:

@@ -13,10 +13,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from generator.arch import parse_arch
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._,\s-]+\])?\s*==\s*[A-Za-z0-9.!+*_-]+")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _CUDA = re.compile(r"\d{1,2}\.\d{1,2}")
+_URL = re.compile(r"https?://[^\s\"'$`\\]+")
+_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
 
 
 def _pinned(text: str) -> str:
@@ -50,8 +53,11 @@ Pinned = Annotated[str, AfterValidator(_pinned)]
 Name = Annotated[str, _matches(_NAME, "a name: lower-case letters, digits and single hyphens")]
 Dotted = Annotated[str, _matches(_DOTTED, "a dotted Python name")]
 Sha256 = Annotated[str, _matches(_SHA256, "a SHA-256 digest: 64 lower-case hexadecimal digits")]
+Digest = Annotated[str, _matches(_DIGEST, "a digest: sha256: and 64 hexadecimal digits")]
 CudaRelease = Annotated[str, _matches(_CUDA, 'a CUDA release such as "13.0"')]
 NonEmpty = Annotated[str, Field(min_length=1)]
+Url = Annotated[str, _matches(_URL, "an http or https address")]
+FileName = Annotated[str, _matches(_FILE, "a plain file name: letters, digits and . _ + -")]
 
 
 def _kebab(name: str) -> str:
@@ -175,6 +181,46 @@ class ModelSet(Section):
     tolerance: Tolerance | None = None
 
 
+class Asset(Section):
+    """A file that a bake needs on the host; ``alternatives`` are tried in order when ``url`` does not give it."""
+
+    url: Url
+    alternatives: Annotated[tuple[Url, ...], Field(strict=False)] = ()
+    sha256: Sha256 | None = None
+    size: Annotated[int, Field(gt=0)] | None = None
+    file: FileName | None = None
+
+    @property
+    def file_name(self) -> str:
+        """The name of the file: as given, or the last part of the address; "" when that is no name."""
+        last = self.url.partition("?")[0].rpartition("/")[2]
+        return self.file or (last if _FILE.fullmatch(last) else "")
+
+
+class Run(Section):
+    """How the image is run by its users.
+
+    ``input``, ``output`` and ``license`` are where the user's folders and file appear in the container.
+    ``arguments`` come first, then those ``defaults`` (option and value) that the user does not give himself; in both
+    ``{input}``, ``{output}``, ``{license}`` and ``{device}`` stand for their values.
+    """
+
+    input: AbsolutePath
+    output: AbsolutePath
+    license_: Annotated[AbsolutePath | None, Field(alias="license")] = None
+    arguments: Annotated[tuple[str, ...], Field(strict=False)] = ("{input}", "{output}")
+    defaults: dict[NonEmpty, str] = Field(default_factory=dict)
+    resume: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    entrypoint: Annotated[tuple[NonEmpty, ...], Field(strict=False)] = ()
+    gpu: bool = True
+
+
+class Clean(Section):
+    """What ``clean`` removes besides what this software made: images by name, such as a manual recipe's steps."""
+
+    images: Annotated[tuple[NonEmpty, ...], Field(strict=False)] = ()
+
+
 class Recipe(Section):
     """One recipe, as parsed; see ``generator/recipes`` for those that ship."""
 
@@ -188,3 +234,6 @@ class Recipe(Section):
     extensions: dict[Name, Extension] = Field(default_factory=dict)
     patch: Patch | None = None
     models: dict[Name, ModelSet] = Field(default_factory=dict)
+    assets: dict[Name, Asset] = Field(default_factory=dict)
+    run: Run | None = None
+    clean: Clean = Field(default_factory=Clean)
