@@ -142,11 +142,11 @@ def _from_one(
     def began(there: int, total: int | None) -> None:
         watcher.began(request, url, there, total)
 
-    tries = 0
+    tries, earlier = 0, bool(part.size)
     while True:
         before = part.size
         try:
-            whole = transfer(session, request, url, part, began=began, came=watcher.came)
+            transfer(session, request, url, part, began=began, came=watcher.came)
         except Broken as error:
             tries = 1 if part.size > before else tries + 1
             if tries >= TRIES:
@@ -156,8 +156,9 @@ def _from_one(
         if request.sha256 in (None, found := part.digest()):
             return
         part.restart()
-        if whole:
+        if not earlier:
             raise _WrongContent(f"its SHA-256 is {found}, and {request.sha256} was expected")
+        earlier = False
         watcher.said(f"{request.name}: what came earlier does not fit; beginning anew")
 
 

@@ -82,14 +82,11 @@ def transfer(
     *,
     began: Callable[[int, int | None], None],
     came: Callable[[int], None],
-) -> bool:
+) -> None:
     """Transfer what is missing of the file.
 
     Args:
         began: told the bytes that are there already, and the file's size. came: told the bytes of each block.
-
-    Returns:
-        whether all bytes came in this one transfer.
 
     Raises:
         Refused, Broken: as their names say. EnvironmentUnfit: the disk has no room.
@@ -106,14 +103,12 @@ def transfer(
         raise Refused(reason_of(error)) from None
     with response:
         total = _settle(response, request, part, url)
-        resumed = part.size
-        began(resumed, total)
+        began(part.size, total)
         if total is None or part.size < total:
             _require_room(part, total)
             _read(response, part, came)
         if total is not None and part.size != total:
             raise Broken(f"the connection ended at {shown(part.size)} of {shown(total)}")
-    return not resumed
 
 
 def _may_continue(request: Request, url: str, part: Part) -> bool:
