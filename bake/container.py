@@ -181,6 +181,4 @@ def _not_started(error: Any, request: ContainerRequest) -> EnvironmentUnfit:
         remedy = "install the NVIDIA Container Toolkit and restart the engine, or run with --device cpu"
     elif "docker-init" in text:
         remedy = "install the engine's docker-init (package tini-static or docker-ce)"
-    elif "executable file not found" in text or "no such file" in text:
-        remedy = "mend entrypoint in the recipe's [run]"
     return EnvironmentUnfit(f"the engine could not start the container: {text}", where=request.image, remedy=remedy)

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from generator.reporter import Reporter
     from generator.resolve import Facts
 
-_KILLED = 137  # 128 + SIGKILL
+# What shells, tini and Docker agree on.
+_STATUSES = {126: "its program can't be executed", 127: "its program was not found",
+             137: "it was killed, as when memory runs out", 139: "it crashed (segmentation fault)"}
 _DEVICE = re.compile(r"auto|cpu|\d+(?:,\d+)*")
 _PLACEHOLDER = re.compile(r"\{([a-z]+)\}")
 
@@ -71,7 +73,7 @@ def run(reporter: Reporter, recipe: Recipe, facts: Facts, wishes: Wishes, *, dry
     finally:
         client.close()
     if status:
-        why = ": it was killed, as when memory runs out" if status == _KILLED else ""
+        why = f": {_STATUSES[status]}" if status in _STATUSES else ""
         reporter.note(f"the container ended with status {status}{why}; its output above says more")
     return status
 
