@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from generator.resolve import Facts
 
 # What shells, tini and Docker agree on.
-_STATUSES = {126: "its program can't be executed", 127: "its program was not found",
-             137: "it was killed, as when memory runs out", 139: "it crashed (segmentation fault)"}
+_STATUSES = {
+    126: "its program can't be executed",
+    127: "its program was not found",
+    137: "it was killed, as when memory runs out",
+    139: "it crashed (segmentation fault)",
+}
 _DEVICE = re.compile(r"auto|cpu|\d+(?:,\d+)*")
 _PLACEHOLDER = re.compile(r"\{([a-z]+)\}")
 

@@ -87,7 +87,8 @@ def _leftover(name: str, members: list[Record], builder: str | None) -> Leftover
         ids = [record.id for record in members]
         for first in range(0, len(ids), _AT_ONCE):
             wanted = "|".join(ids[first : first + _AT_ONCE])
-            _buildx("prune", "--force", "--filter", f"id=^({wanted})$", builder=builder)
+            # --all: without it, records that share a layer with an image stay.
+            _buildx("prune", "--force", "--all", "--filter", f"id=^({wanted})$", builder=builder)
         still = {record.id for record in records(builder)}
         return sum(record.size for record in members if record.id not in still)
 

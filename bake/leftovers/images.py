@@ -25,20 +25,24 @@ def find_images(
         recipe: its name. named: images that the recipe lists. results: named results go as well.
 
     """
-    for image in _all(client):
+    everything = _all(client)
+    for image in everything:
         tags = [tag for tag in image.get("RepoTags") or () if tag != "<none>:<none>"]
         if (image.get("Labels") or {}).get(LABEL) == recipe and _made_here(client, image["Id"]):
             kept = KEPT if tags and not results else ""
-            why = "made by a bake" if tags else "replaced by a later bake"
-            yield _leftover(client, image, tags or [image["Id"]], why=why, kept=kept)
-        elif wanted := [tag for tag in tags if tag in named]:
-            yield _leftover(client, image, wanted, why="the recipe lists it", kept="")
+            names, why = tags or [image["Id"]], "made by a bake" if tags else "replaced by a later bake"
+        elif names := [tag for tag in tags if tag in named]:
+            kept, why = "", "the recipe lists it"
+        else:
+            continue
+        # A name less frees nothing while the image has another one.
+        size = 0 if len(names) < len(tags) else _own_size(client, image["Id"], everything)
+        yield _leftover(client, names, size=size, why=why, kept=kept)
 
 
 def _all(client: docker.DockerClient) -> list[dict[str, Any]]:
-    """All images with the size that they share; only the engine's disk usage tells that."""
-    found = client.df().get("Images") or []
-    return sorted(found, key=lambda image: (image.get("RepoTags") or ["~"], image["Id"]))
+    """List all images, those without a name last."""
+    return sorted(client.api.images(), key=lambda image: (image.get("RepoTags") or ["~"], image["Id"]))
 
 
 def _made_here(client: docker.DockerClient, image: str) -> bool:
@@ -46,21 +50,47 @@ def _made_here(client: docker.DockerClient, image: str) -> bool:
 
     The label is the last instruction of the image target: in an image built upon it, others come after it.
     """
-    from docker.errors import APIError
-
-    try:
-        history: list[dict[str, Any]] = client.api.history(image)
-    except APIError:
-        return False
+    history = _history(client, image)
     created = str(history[0].get("CreatedBy", "")) if history else ""
     return created.startswith("LABEL ") and LABEL in created
 
 
-def _leftover(client: docker.DockerClient, image: dict[str, Any], names: list[str], *, why: str, kept: str) -> Leftover:
-    own = max(0, int(image.get("Size", 0)) - max(0, int(image.get("SharedSize", 0))))
-    stays = len(names) < len([tag for tag in image.get("RepoTags") or () if tag != "<none>:<none>"])
-    size = 0 if stays else own
+def _history(client: docker.DockerClient, image: str) -> list[dict[str, Any]]:
+    """List the instructions that made an image, newest first; none when it is gone meanwhile."""
+    from docker.errors import APIError
 
+    try:
+        found: list[dict[str, Any]] = client.api.history(image)
+    except APIError:
+        return []
+    return found
+
+
+def _layers(client: docker.DockerClient, image: str) -> tuple[str, ...]:
+    from docker.errors import APIError
+
+    try:
+        root = client.api.inspect_image(image).get("RootFS") or {}
+    except APIError:
+        return ()
+    return tuple(root.get("Layers") or ())
+
+
+def _own_size(client: docker.DockerClient, image: str, everything: list[dict[str, Any]]) -> int:
+    """Bytes of the layers that no other image has.
+
+    The engine's own disk usage would tell it too, and fails while a build is at work.
+    """
+    layers = _layers(client, image)
+    others = {layer for other in everything if other["Id"] != image for layer in _layers(client, other["Id"])}
+    sizes = [int(step.get("Size", 0)) for step in reversed(_history(client, image))]
+    sizes = [size for size in sizes if size]  # an instruction without a layer has no size
+    if len(sizes) != len(layers):
+        return 0
+    return sum(size for layer, size in zip(layers, sizes, strict=True) if layer not in others)
+
+
+def _leftover(client: docker.DockerClient, names: list[str], *, size: int, why: str, kept: str) -> Leftover:
     def remove() -> int:
         from docker.errors import APIError, ImageNotFound
 

@@ -6,7 +6,8 @@ import hashlib
 import random
 import ssl
 import threading
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -115,14 +116,12 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def finish(self) -> None:
-        try:
+        with suppress(OSError):
             super().finish()
-        except OSError:
-            pass
 
 
 @contextmanager
-def serve(source: Source):
+def serve(source: Source) -> Iterator[Source]:
     handler = type("OneSource", (Handler,), {"source": source})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     if source.tls is not None:
@@ -142,16 +141,12 @@ def serve(source: Source):
 @pytest.fixture
 def sources():
     """Start servers: ``sources(cut=…)`` gives one that behaves so."""
-    opened = []
 
     def start(**behaviour) -> Source:
-        context = serve(Source(**behaviour))
-        opened.append(context)
-        return context.__enter__()
+        return opened.enter_context(serve(Source(**behaviour)))
 
-    yield start
-    for context in opened:
-        context.__exit__(None, None, None)
+    with ExitStack() as opened:
+        yield start
 
 
 @dataclass
@@ -163,7 +158,7 @@ class Heard:
     starts: list[tuple[str, int, int | None]] = field(default_factory=list)
     bytes: int = 0
 
-    def began(self, request: Request, url: str, there: int, total: int | None) -> None:
+    def began(self, _request: Request, url: str, there: int, total: int | None) -> None:
         self.starts.append((url, there, total))
 
     def came(self, count: int) -> None:

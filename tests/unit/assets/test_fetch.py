@@ -75,7 +75,7 @@ def test_a_cut_connection_goes_on_where_it_ended(sources, asked_for, get, conten
     assert heard.bytes == len(content)
 
 
-def test_a_source_that_never_gets_on_is_given_up_and_the_part_stays(sources, asked_for, get, store, heard):
+def test_a_source_that_never_gets_on_is_given_up_and_leaves_nothing(sources, asked_for, get, store):
     source = sources(cut=0, cuts=1000)
     with pytest.raises(EnvironmentUnfit, match=r"tool\.run could not be fetched") as caught:
         get(asked_for(source))
@@ -125,7 +125,7 @@ def test_a_changed_etag_begins_anew(sources, asked_for, get, content, heard):
     assert heard.starts[-1][1] == 0
 
 
-def test_a_server_that_ignores_if_range_is_found_out_by_its_etag(sources, asked_for, get, store, content, heard):
+def test_a_server_that_ignores_if_range_is_found_out_by_its_etag(sources, asked_for, get, content, heard):
     source = sources(content=bytes(len(content)), if_range=False)
     request = asked_for(source, sha256=None)
     heard.stop = 500_000

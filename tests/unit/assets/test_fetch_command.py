@@ -76,7 +76,7 @@ def listed(folder):
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
-def test_fetch_prints_name_hash_and_path(sources, run, tmp_path):
+def test_fetch_prints_name_hash_and_path(sources, run):
     source = sources()
     sha256 = hashlib.sha256(source.content).hexdigest()
     status, out, err = run(source, "fetch", asset=f'sha256 = "{sha256}"\nsize = 3000000')
@@ -146,7 +146,7 @@ def test_what_changed_since_the_lock_is_refused(sources, run, tmp_path):
     assert "was expected" in err
 
 
-def test_a_lock_may_be_named_and_must_exist(sources, run, tmp_path):
+def test_a_lock_may_be_named_and_must_exist(sources, run):
     source = sources()
     assert run(source, "lock", "-o", "elsewhere.toml")[0] == 0
     assert run(source, "fetch", environment={"GENERATOR_LOCK": "elsewhere.toml"})[2] == ""
@@ -164,9 +164,11 @@ def test_an_unknown_asset_is_wrong_usage(sources, run):
 def test_a_private_ca_is_trusted_when_its_bundle_is_given(sources, run, tmp_path):
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-        + ["-keyout", str(key), "-out", str(certificate), "-days", "1", "-subj", "/CN=127.0.0.1"]
-        + ["-addext", "subjectAltName=IP:127.0.0.1"],
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *("-keyout", str(key), "-out", str(certificate), "-days", "1", "-subj", "/CN=127.0.0.1"),
+            *("-addext", "subjectAltName=IP:127.0.0.1"),
+        ],
         check=True,
         capture_output=True,
     )

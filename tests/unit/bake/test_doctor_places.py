@@ -6,6 +6,7 @@ import hashlib
 import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from bake.doctor import Finding, Severity, Subject, mend, run_checks
 from generator.errors import EnvironmentUnfit, Interrupted
 
 CONTENT = b"an installer" * 1000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -34,7 +36,7 @@ class Handler(BaseHTTPRequestHandler):
 def server(monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     handler = type("One", (Handler,), {})
-    opened = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    opened: Any = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=opened.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     opened.handler = handler
@@ -49,7 +51,7 @@ def found(subject, name):
     return run_checks(subject, only=frozenset({name}))
 
 
-def asset(url, sha256=hashlib.sha256(CONTENT).hexdigest()):
+def asset(url, sha256=SHA256):
     return Request(name="tool", url=url, file="tool.run", sources=(url,), sha256=sha256, size=len(CONTENT))
 
 
@@ -58,7 +60,7 @@ def test_a_missing_asset_is_fetched_by_the_doctor(server, tmp_path):
     (before,) = found(subject, "assets")
     assert (before.severity, before.remediation) == (Severity.ERROR, "run `fetch`")
     assert "12.0 kB is not there yet" in before.message
-    said = []
+    said: list[str] = []
     assert mend([before], said.append) == 1
     assert said[-1].startswith("fetched ")
     (after,) = found(subject, "assets")
@@ -82,7 +84,7 @@ def test_a_part_is_told_with_its_bytes(tmp_path):
 def test_what_can_not_be_mended_is_told_and_the_rest_goes_on(server, tmp_path):
     server.handler.status = 404
     subject = Subject(assets=(asset(server.url),), assets_folder=tmp_path / "a", folders=(tmp_path / "b",))
-    said = []
+    said: list[str] = []
     assert mend(run_checks(subject, only=frozenset({"assets", "folders"})), said.append) == 2
     assert any("404" in line for line in said)
     assert (tmp_path / "b").is_dir()
@@ -142,6 +144,6 @@ def test_a_failure_of_mending_keeps_its_remedy():
     def impossible(_say):
         raise EnvironmentUnfit("no", where="x", remedy="do this")
 
-    said = []
+    said: list[str] = []
     assert mend([Finding(severity=Severity.ERROR, check="c", message="m", mend=impossible)], said.append) == 0
     assert said == ["c: not mended: x: no\n  what to do: do this"]

@@ -46,7 +46,9 @@ def driver_says(monkeypatch, folder, text, status=0):
 
 
 def test_gpus_as_the_driver_lists_them(monkeypatch, tmp_path):
-    driver_says(monkeypatch, tmp_path, "NVIDIA GeForce RTX 5090, 575.57.08, 12.0\nNVIDIA H100 80GB HBM3, 575.57.08, 9.0")
+    driver_says(
+        monkeypatch, tmp_path, "NVIDIA GeForce RTX 5090, 575.57.08, 12.0\nNVIDIA H100 80GB HBM3, 575.57.08, 9.0"
+    )
     assert gpus() == (
         Gpu(name="NVIDIA GeForce RTX 5090", driver="575.57.08", capability="12.0"),
         Gpu(name="NVIDIA H100 80GB HBM3", driver="575.57.08", capability="9.0"),

@@ -77,7 +77,7 @@ def test_requests_ask_mirrors_first_and_stay_the_same_asset(recipe):
 
 
 def test_assets_that_a_bake_needs_are_named(recipe, tmp_path):
-    with pytest.raises(EnvironmentUnfit, match="cuda-installer .* is absent") as caught:
+    with pytest.raises(EnvironmentUnfit, match=r"cuda-installer .* is absent") as caught:
         require_assets(recipe, tmp_path)
     assert "run `fetch`" in (caught.value.remedy or "")
     assert require_assets(recipe, tmp_path, names=()) == {}

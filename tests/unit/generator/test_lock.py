@@ -49,7 +49,9 @@ def changed(recipe: Recipe, section: str, **values) -> Recipe:
 def test_a_lock_reads_as_it_was_written(lock):
     text = as_toml(lock, origin="recipe.toml", version="1")
     assert parse_lock(text, origin="x") == lock
-    assert text == """\
+    assert (
+        text
+        == """\
 # Written by `lock` of image-uplift 1 from recipe.toml. Do not edit it: run `lock` again.
 schema = 1
 recipe = "small"
@@ -67,6 +69,7 @@ size = 123
 version = "2.1.2"
 sha256 = "1111111111111111111111111111111111111111111111111111111111111111"
 """
+    )
 
 
 def test_its_facts_come_into_the_recipe(loaded, lock):
