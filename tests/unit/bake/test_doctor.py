@@ -96,6 +96,16 @@ def test_a_base_that_can_be_pulled_is_fine(surroundings):
     assert _by_check(base="pbfslab/deepprep:25.1.0")["base"].severity is Severity.OK
 
 
+def test_a_base_that_is_not_the_locked_one(surroundings, monkeypatch):
+    surroundings()
+    wanted = "sha256:" + "b" * 64
+    monkeypatch.setattr("bake.doctor.base.image_facts", lambda _client, name: None if "@" in name else IMAGE)
+    finding = _by_check(base=f"demo-base:1@{wanted}", base_remedy="make demo-base")["base"]
+    assert finding.severity is Severity.ERROR
+    assert f"{wanted} is locked" in finding.message
+    assert "run `lock` again if the new one is meant; make demo-base" in finding.remediation
+
+
 def test_a_base_of_another_architecture(surroundings):
     surroundings(facts=EngineFacts(**{**vars(FACTS), "architecture": "aarch64"}))
     assert _by_check(base="demo-base:1")["base"].severity is Severity.WARNING
