@@ -75,6 +75,26 @@ CaBundle = Annotated[
         help="PEM file of a private CA; steps that download get it as a BuildKit secret.",
     ),
 ]
+Netrc = Annotated[
+    Path | None,
+    typer.Option(
+        "--netrc",
+        envvar="GENERATOR_NETRC",
+        help="Credentials for mirrors in netrc format; steps that download get them as a BuildKit secret.",
+    ),
+]
+AssetsDir = Annotated[
+    Path | None,
+    typer.Option("--assets-dir", envvar="GENERATOR_ASSETS_DIR", help="Folder of assets that were fetched beforehand."),
+]
+SiteOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--site",
+        envvar="GENERATOR_SITE",
+        help="Site file: registry, mirrors, CA; else site.toml beside the recipe or in the configuration folder.",
+    ),
+]
 ProgressOption = Annotated[
     ProgressFormat,
     typer.Option("--progress", envvar="GENERATOR_PROGRESS", help="auto: rich on a terminal, else plain."),
@@ -94,7 +114,7 @@ def _root(
     recipe: Annotated[
         str,
         typer.Option("-r", "--recipe", envvar="GENERATOR_RECIPE", help="A shipped recipe, or the path of one."),
-    ] = "demo",
+    ] = "deepprep",
     _version_wanted: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
@@ -140,6 +160,9 @@ def bake(
     builder: Builder = None,
     arch: ArchList = None,
     ca_bundle: CaBundle = None,
+    netrc: Netrc = None,
+    assets_dir: AssetsDir = None,
+    site: SiteOption = None,
     progress: ProgressOption = ProgressFormat.AUTO,
     output: Folder = Path("build"),
     dry_run: Annotated[
@@ -159,6 +182,9 @@ def bake(
         base=base,
         builder=builder,
         ca_bundle=ca_bundle,
+        netrc=netrc,
+        assets_dir=assets_dir,
+        site=site,
         progress=progress.value,
     )
     pipeline.bake(Reporter(), choices, targets=tuple(targets or ()), push=push, dry_run=dry_run)
@@ -174,6 +200,9 @@ def verify(
     builder: Builder = None,
     arch: ArchList = None,
     ca_bundle: CaBundle = None,
+    netrc: Netrc = None,
+    assets_dir: AssetsDir = None,
+    site: SiteOption = None,
     progress: ProgressOption = ProgressFormat.AUTO,
     output: Folder = Path("build"),
     format_: Format = ReportFormat.TABLE,
@@ -189,6 +218,9 @@ def verify(
         base=base,
         builder=builder,
         ca_bundle=ca_bundle,
+        netrc=netrc,
+        assets_dir=assets_dir,
+        site=site,
         progress=progress.value,
     )
     pipeline.verify(Reporter(), choices, image=image, form=format_.value)
@@ -201,13 +233,25 @@ def doctor(
     base: BaseImage = None,
     builder: Builder = None,
     ca_bundle: CaBundle = None,
+    netrc: Netrc = None,
+    assets_dir: AssetsDir = None,
+    site: SiteOption = None,
     format_: Format = ReportFormat.TABLE,
 ) -> None:
     """Check engine, buildx, disk, base image and registry, and say how to mend what is not fit."""
     from generator import pipeline
     from generator.resolve import Choices
 
-    choices = Choices(recipe=context.obj, registry=registry, base=base, builder=builder, ca_bundle=ca_bundle)
+    choices = Choices(
+        recipe=context.obj,
+        registry=registry,
+        base=base,
+        builder=builder,
+        ca_bundle=ca_bundle,
+        netrc=netrc,
+        assets_dir=assets_dir,
+        site=site,
+    )
     pipeline.doctor(Reporter(), choices, form=format_.value)
 
 

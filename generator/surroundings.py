@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ def require_fit(recipe: Recipe, facts: Facts, *, folder: Path, push: bool, build
     """
     from bake import doctor, engine
 
+    if facts.base_mirror is not None and (builder is not None or not _held(facts.base)):
+        facts = dataclasses.replace(facts, base=facts.base_mirror)
     subject = _subject(recipe, facts)
     skipped = {
         doctor.base.NAME: builder is not None,
@@ -41,6 +44,16 @@ def require_fit(recipe: Recipe, facts: Facts, *, folder: Path, push: bool, build
         return facts.base
     image = engine.image_facts(engine.connect(), facts.base)
     return facts.base if image is None or image.digest is None else f"{facts.base}@{image.digest}"
+
+
+def _held(image: str) -> bool:
+    """Tell whether the engine has an image; then no mirror is asked for it."""
+    from bake import engine
+
+    try:
+        return engine.image_facts(engine.connect(), image) is not None
+    except EnvironmentUnfit:  # the checks say so, with all else that is wrong
+        return True
 
 
 def _subject(recipe: Recipe, facts: Facts) -> Subject:
