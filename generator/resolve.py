@@ -48,6 +48,7 @@ class Facts:
     mirrors: Mapping[str, str] = field(default_factory=dict)
     checksums: Mapping[str, str] = field(default_factory=dict)
     base_mirror: str | None = None
+    disk_gib: float = 0.0
     toolkit_image: str | None = None
     assets: Mapping[str, Path] = field(default_factory=dict)
 
@@ -103,6 +104,7 @@ def resolve(recipe: Recipe, choices: Choices) -> Facts:
         netrc=_netrc(choices.netrc or place.path(place.site.netrc)),
         mirrors=mirrors,
         checksums=place.site.checksums,
+        disk_gib=recipe.image.disk_gib if place.site.disk_gib is None else place.site.disk_gib,
         base_mirror=moved if moved != base else None,
         toolkit_image=mirrored_image(devel, mirrors) if devel else None,
         assets=_lying(recipe, choices.assets_dir or place.path(place.site.assets)),

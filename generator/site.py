@@ -3,6 +3,7 @@
 ``site.toml`` is looked for beside the recipe, then in the user's configuration folder; ``--site`` names another. Keys:
 
     registry, builder, ca-bundle, netrc, assets        as the options of these names
+    disk-gib           room that a first bake takes here, in place of the recipe's estimate
     [mirrors]    "https://download.pytorch.org/" = "https://mirror.lab/pytorch/"     prefix = replacement
                  "docker.io/" = "registry.lab/hub/"   for images;   pypi = "https://mirror.lab/simple"
     [checksums]  "https://…/file" = "sha256"          of what a mirror serves in place of the original, if it differs
@@ -13,7 +14,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -37,6 +38,7 @@ class Site(Section):
     ca_bundle: NonEmpty | None = None
     netrc: NonEmpty | None = None
     assets: NonEmpty | None = None
+    disk_gib: Annotated[float, Field(ge=0, strict=False)] | None = None
     mirrors: dict[NonEmpty, NonEmpty] = Field(default_factory=dict)
     checksums: dict[Url, Sha256] = Field(default_factory=dict)
 

@@ -64,7 +64,7 @@ def _subject(recipe: Recipe, facts: Facts) -> Subject:
         base=facts.base,
         base_remedy=f"run `{recipe.base.remedy}`" if recipe.base.remedy else "",
         registry=parse_reference(facts.image).registry if facts.registry else None,
-        disk=int(recipe.image.disk_gib * GIB),
+        disk=int(facts.disk_gib * GIB),
         ca_bundle=facts.ca_bundle,
     )
 
