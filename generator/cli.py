@@ -11,7 +11,18 @@ import typer
 
 from generator import __version__, cli_host
 from generator.errors import Interrupted, UpliftError, UsageError
-from generator.options import ArchList, AssetsDir, BaseImage, Builder, CaBundle, Folder, Registry, Tag
+from generator.options import (
+    ArchList,
+    AssetsDir,
+    BaseImage,
+    Builder,
+    CaBundle,
+    Folder,
+    Netrc,
+    Registry,
+    SiteOption,
+    Tag,
+)
 from generator.reporter import Reporter
 
 app = typer.Typer(
@@ -71,7 +82,7 @@ def _root(
     recipe: Annotated[
         str,
         typer.Option("-r", "--recipe", envvar="GENERATOR_RECIPE", help="A shipped recipe, or the path of one."),
-    ] = "demo",
+    ] = "deepprep",
     lock: Annotated[
         Path | None,
         typer.Option("--lock", envvar="GENERATOR_LOCK", help="The recipe's lock; default: RECIPE.lock.toml beside it."),
@@ -126,6 +137,9 @@ def bake(
     builder: Builder = None,
     arch: ArchList = None,
     ca_bundle: CaBundle = None,
+    netrc: Netrc = None,
+    assets_dir: AssetsDir = None,
+    site: SiteOption = None,
     progress: ProgressOption = ProgressFormat.AUTO,
     output: Folder = Path("build"),
     dry_run: Annotated[
@@ -146,6 +160,9 @@ def bake(
         base=base,
         builder=builder,
         ca_bundle=ca_bundle,
+        netrc=netrc,
+        assets_dir=assets_dir,
+        site=site,
         progress=progress.value,
     )
     pipeline.bake(Reporter(), choices, targets=tuple(targets or ()), push=push, dry_run=dry_run)
@@ -161,6 +178,9 @@ def verify(
     builder: Builder = None,
     arch: ArchList = None,
     ca_bundle: CaBundle = None,
+    netrc: Netrc = None,
+    assets_dir: AssetsDir = None,
+    site: SiteOption = None,
     progress: ProgressOption = ProgressFormat.AUTO,
     output: Folder = Path("build"),
     format_: Format = ReportFormat.TABLE,
@@ -177,6 +197,9 @@ def verify(
         base=base,
         builder=builder,
         ca_bundle=ca_bundle,
+        netrc=netrc,
+        assets_dir=assets_dir,
+        site=site,
         progress=progress.value,
     )
     pipeline.verify(Reporter(), choices, image=image, form=format_.value)
@@ -189,8 +212,10 @@ def doctor(
     base: BaseImage = None,
     builder: Builder = None,
     ca_bundle: CaBundle = None,
+    netrc: Netrc = None,
     output: Folder = Path("build"),
     assets_dir: AssetsDir = None,
+    site: SiteOption = None,
     fix: Annotated[bool, typer.Option("--fix", help="Mend what can be: fetch, pull, make folders.")] = False,
     format_: Format = ReportFormat.TABLE,
 ) -> None:
@@ -206,7 +231,9 @@ def doctor(
         base=base,
         builder=builder,
         ca_bundle=ca_bundle,
+        netrc=netrc,
         assets_dir=assets_dir,
+        site=site,
     )
     pipeline.doctor(Reporter(), choices, form=format_.value, fix=fix)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from generator.options import AssetsDir, Builder, CaBundle, Folder, Registry, Tag
+from generator.options import AssetsDir, Builder, CaBundle, Folder, Netrc, Registry, SiteOption, Tag
 from generator.reporter import Reporter
 
 LOCK = "generator.lock"  # where the root command leaves --lock
@@ -24,13 +24,22 @@ def fetch(
     names: Annotated[list[str] | None, typer.Argument(metavar="[ASSET]...", help="Assets; none: all.")] = None,
     assets_dir: AssetsDir = None,
     ca_bundle: CaBundle = None,
+    netrc: Netrc = None,
+    site: SiteOption = None,
     check: Annotated[bool, typer.Option("--check", help="Read and check files that were checked before.")] = False,
 ) -> None:
     """Download and check the recipe's host-side assets; goes on after an interruption."""
     from generator import pipeline
     from generator.resolve import Choices
 
-    choices = Choices(recipe=context.obj, lock=context.meta[LOCK], assets_dir=assets_dir, ca_bundle=ca_bundle)
+    choices = Choices(
+        recipe=context.obj,
+        lock=context.meta[LOCK],
+        assets_dir=assets_dir,
+        ca_bundle=ca_bundle,
+        netrc=netrc,
+        site=site,
+    )
     pipeline.fetch(Reporter(), choices, names=tuple(names or ()), again=check)
 
 
@@ -44,12 +53,14 @@ def lock(
     ] = None,
     assets_dir: AssetsDir = None,
     ca_bundle: CaBundle = None,
+    netrc: Netrc = None,
+    site: SiteOption = None,
 ) -> None:
     """Write the recipe's lock: digests and hashes of what the build will use."""
     from generator import pipeline
     from generator.resolve import Choices
 
-    choices = Choices(recipe=context.obj, assets_dir=assets_dir, ca_bundle=ca_bundle)
+    choices = Choices(recipe=context.obj, assets_dir=assets_dir, ca_bundle=ca_bundle, netrc=netrc, site=site)
     pipeline.lock(Reporter(), choices, file=output)
 
 
@@ -78,6 +89,7 @@ def run(
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier run ended.")] = False,
     registry: Registry = None,
     tag: Tag = None,
+    site: SiteOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check, and print the same as a docker run command.")
     ] = False,
@@ -87,7 +99,7 @@ def run(
     from generator.resolve import Choices
     from generator.running import Wishes
 
-    choices = Choices(recipe=context.obj, lock=context.meta[LOCK], registry=registry, tag=tag)
+    choices = Choices(recipe=context.obj, lock=context.meta[LOCK], registry=registry, tag=tag, site=site)
     wishes = Wishes(
         input=input_,
         output=output,
@@ -107,6 +119,7 @@ def clean(
     output: Folder = Path("build"),
     assets_dir: AssetsDir = None,
     builder: Builder = None,
+    site: SiteOption = None,
     images: Annotated[bool, typer.Option("--images", help="Also results that have a name.")] = False,
     assets: Annotated[bool, typer.Option("--assets", help="Also fetched assets.")] = False,
     cache: Annotated[bool, typer.Option("--cache", help="Also the build cache of the recipe's targets.")] = False,
@@ -119,7 +132,7 @@ def clean(
     from generator.resolve import Choices
 
     choices = Choices(
-        recipe=context.obj, lock=context.meta[LOCK], output=output, assets_dir=assets_dir, builder=builder
+        recipe=context.obj, lock=context.meta[LOCK], output=output, assets_dir=assets_dir, builder=builder, site=site
     )
     wanted = Wanted(images=images, assets=assets, cache=cache)
     pipeline.clean(Reporter(), choices, wanted, yes=yes, dry_run=dry_run)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from generator.errors import EnvironmentUnfit
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from bake.assets import Request, Store
     from generator.recipe import Recipe
     from generator.reporter import Reporter
+    from generator.resolve import Facts
 
 APPLICATION = "image-uplift"
 
@@ -31,11 +34,17 @@ def _as_it_is(url: str) -> tuple[str, ...]:
     return (url,)
 
 
-def requests(recipe: Recipe, *, mirrored: Callable[[str], tuple[str, ...]] = _as_it_is) -> tuple[Request, ...]:
+def requests(
+    recipe: Recipe,
+    *,
+    mirrored: Callable[[str], tuple[str, ...]] = _as_it_is,
+    checksums: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[Request, ...]:
     """Turn the recipe's assets into what is asked for.
 
     Args:
         recipe: with its lock's facts. mirrored: gives the addresses to try for one address, a lab's mirror first.
+        checksums: SHA-256 by address, of what the site's mirrors serve in place of the original.
     """
     from bake.assets import Request
 
@@ -48,11 +57,18 @@ def requests(recipe: Recipe, *, mirrored: Callable[[str], tuple[str, ...]] = _as
                 url=asset.url,
                 file=asset.file_name,
                 sources=tuple(dict.fromkeys(sources)),
-                sha256=asset.sha256,
-                size=asset.size,
+                sha256=checksums.get(asset.url, asset.sha256),
+                size=None if asset.url in checksums else asset.size,
             )
         )
     return tuple(found)
+
+
+def requests_here(recipe: Recipe, facts: Facts) -> tuple[Request, ...]:
+    """Turn the recipe's assets into what is asked for at this site, its mirrors before the originals."""
+    from generator.site import mirrored
+
+    return requests(recipe, mirrored=lambda url: (mirrored(url, facts.mirrors), url), checksums=facts.checksums)
 
 
 def require_assets(recipe: Recipe, folder: Path, names: Iterable[str] | None = None) -> dict[str, Path]:
@@ -88,7 +104,7 @@ def fetch_all(
     wanted: Iterable[Request],
     store: Store,
     *,
-    ca_bundle: Path | None,
+    facts: Facts,
     again: bool = False,
     quiet: bool = False,
 ) -> dict[str, tuple[str, int]]:
@@ -107,7 +123,7 @@ def fetch_all(
 
     failures: list[EnvironmentUnfit] = []
     done = {}
-    with open_session(ca_bundle) as session, shown() as watcher:
+    with open_session(facts.ca_bundle, facts.netrc) as session, shown() as watcher:
         for request in wanted:
             try:
                 fetched = fetch(request, store, watcher, session=session, again=again)
@@ -128,16 +144,20 @@ def fetch_all(
     return {name: (fetched.sha256, fetched.size) for name, fetched in done.items()}
 
 
-def hashes(reporter: Reporter, recipe: Recipe, store: Store, *, ca_bundle: Path | None) -> dict[str, tuple[str, int]]:
+def hashes(reporter: Reporter, recipe: Recipe, facts: Facts) -> dict[str, tuple[str, int]]:
     """Give SHA-256 and size of every asset: as the recipe knows them, or of the file, fetched if need be.
 
     Raises:
         EnvironmentUnfit, Interrupted: as for ``fetch_all``.
     """
-    found = {item.name: (item.sha256, item.size) for item in requests(recipe) if item.sha256 and item.size}
-    unknown = [item for item in requests(recipe) if item.name not in found]
+    from bake.assets import Store
+
+    # A lock travels between sites: what a mirror serves in place of an original is not what it holds.
+    wanted = requests_here(recipe, dataclasses.replace(facts, checksums={}))
+    found = {item.name: (item.sha256, item.size) for item in wanted if item.sha256 and item.size}
+    unknown = [item for item in wanted if item.name not in found]
     if unknown:
-        found |= fetch_all(reporter, unknown, store, ca_bundle=ca_bundle, quiet=True)
+        found |= fetch_all(reporter, unknown, Store(facts.assets_folder), facts=facts, quiet=True)
     return found
 
 

@@ -88,8 +88,11 @@ def save(lock: Lock, *, origin: str, path: Path) -> bool:
     return write_lock(as_toml(lock, origin=origin, version=__version__), path)
 
 
-def base_digest(recipe: Recipe, *, ca_bundle: Path | None) -> str:
+def base_digest(recipe: Recipe, *, ca_bundle: Path | None, mirror: str | None = None) -> str:
     """Digest of the frozen image: as the recipe pins it, else as this engine holds it, else as its registry says.
+
+    Args:
+        ca_bundle: PEM file with more CAs. mirror: the image's name at this site, None where it has no other.
 
     Raises:
         EnvironmentUnfit: neither has it.
@@ -110,6 +113,8 @@ def base_digest(recipe: Recipe, *, ca_bundle: Path | None) -> str:
         if facts is not None and facts.digest:
             return facts.digest
         reasons.append("this engine does not have it" if facts is None else "this engine has it without a digest")
+    if mirror is not None:
+        reference = parse_reference(mirror)
     answer = Registry(reference.registry, ca_bundle=ca_bundle).manifest(reference)
     digest = answer.headers.get("docker-content-digest", "")
     if answer.outcome is Outcome.ANSWERS and digest:

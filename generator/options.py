@@ -39,3 +39,19 @@ AssetsDir = Annotated[
         help="Folder of fetched assets; default: image-uplift/assets in the user's cache folder.",
     ),
 ]
+Netrc = Annotated[
+    Path | None,
+    typer.Option(
+        "--netrc",
+        envvar="GENERATOR_NETRC",
+        help="Credentials for mirrors in netrc format; steps that download get them as a BuildKit secret.",
+    ),
+]
+SiteOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--site",
+        envvar="GENERATOR_SITE",
+        help="Site file: registry, mirrors, CA; else site.toml beside the recipe or in the configuration folder.",
+    ),
+]

@@ -143,13 +143,11 @@ def fetch(reporter: Reporter, choices: Choices, *, names: tuple[str, ...] = (), 
         if name not in recipe.assets:
             known = ", ".join(recipe.assets) or "none"
             raise UsageError(f"there is no asset {name!r}", where=choices.recipe, remedy=f"assets: {known}")
-    wanted = [request for request in fetching.requests(recipe) if not names or request.name in names]
+    facts = resolve(recipe, choices)
+    wanted = [request for request in fetching.requests_here(recipe, facts) if not names or request.name in names]
     if not wanted:
         reporter.note(f"the recipe {recipe.name} has no assets; nothing to fetch")
-        return
-    facts = resolve(recipe, choices)
-    store = Store(fetching.assets_folder(choices.assets_dir))
-    fetching.fetch_all(reporter, wanted, store, ca_bundle=facts.ca_bundle, again=again)
+    fetching.fetch_all(reporter, wanted, Store(facts.assets_folder), facts=facts, again=again)
 
 
 def lock(reporter: Reporter, choices: Choices, *, file: Path | None) -> None:
@@ -158,15 +156,13 @@ def lock(reporter: Reporter, choices: Choices, *, file: Path | None) -> None:
     Raises:
         EnvironmentUnfit: the base or an asset can't be had, or the lock can't be written.
     """
-    from bake.assets import Store
     from generator import fetching, locking
     from generator.recipe import load_recipe
 
     loaded = load_recipe(choices.recipe)
     facts = resolve(loaded.recipe, choices)
-    store = Store(fetching.assets_folder(choices.assets_dir))
-    digest = locking.base_digest(loaded.recipe, ca_bundle=facts.ca_bundle)
-    hashes = fetching.hashes(reporter, loaded.recipe, store, ca_bundle=facts.ca_bundle)
+    digest = locking.base_digest(loaded.recipe, ca_bundle=facts.ca_bundle, mirror=facts.base_mirror)
+    hashes = fetching.hashes(reporter, loaded.recipe, facts)
     path = file or locking.written_to(choices.recipe)
     made = locking.make_lock(loaded.recipe, digest=digest, assets=hashes)
     changed = locking.save(made, origin=Path(loaded.origin).name, path=path)
@@ -192,11 +188,11 @@ def clean(reporter: Reporter, choices: Choices, wanted: Wanted, *, yes: bool, dr
     Raises:
         EnvironmentUnfit: something could not be removed.
     """
-    from generator import cleaning, fetching
+    from generator import cleaning
 
     recipe = _load(reporter, choices).recipe
-    folder = fetching.assets_folder(choices.assets_dir)
-    place = cleaning.Place(build=choices.output, assets=folder, builder=choices.builder)
+    facts = resolve(recipe, choices)
+    place = cleaning.Place(build=choices.output, assets=facts.assets_folder, builder=facts.builder)
     cleaning.clean(reporter, recipe, place, wanted, yes=yes, dry_run=dry_run)
 
 

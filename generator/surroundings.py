@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ def require_fit(recipe: Recipe, facts: Facts, *, folder: Path, push: bool, build
     """
     from bake import doctor, engine
 
+    if facts.base_mirror is not None and (builder is not None or not _held(facts.base)):
+        facts = dataclasses.replace(facts, base=facts.base_mirror)
     subject = _subject(recipe, facts)
     skipped = {
         doctor.base.NAME: builder is not None,
@@ -45,6 +48,16 @@ def require_fit(recipe: Recipe, facts: Facts, *, folder: Path, push: bool, build
     return facts.base if image is None or image.digest is None else f"{facts.base}@{image.digest}"
 
 
+def _held(image: str) -> bool:
+    """Tell whether the engine has an image; then no mirror is asked for it."""
+    from bake import engine
+
+    try:
+        return engine.image_facts(engine.connect(), image) is not None
+    except EnvironmentUnfit:  # the checks say so, with all else that is wrong
+        return True
+
+
 def _subject(recipe: Recipe, facts: Facts, choices: Choices | None = None) -> Subject:
     from bake.doctor import Subject
     from bake.reference import parse_reference
@@ -54,11 +67,13 @@ def _subject(recipe: Recipe, facts: Facts, choices: Choices | None = None) -> Su
         base=facts.base,
         base_remedy=f"run `{recipe.base.remedy}`" if recipe.base.remedy else "",
         registry=parse_reference(facts.image).registry if facts.registry else None,
-        disk=int(recipe.image.disk_gib * GIB),
+        disk=int(facts.disk_gib * GIB),
         ca_bundle=facts.ca_bundle,
         cuda=recipe.stack.cuda,
-        assets=fetching.requests(recipe),
-        assets_folder=fetching.assets_folder(choices.assets_dir if choices else None),
+        netrc=facts.netrc,
+        assets=fetching.requests_here(recipe, facts),
+        assets_folder=facts.assets_folder,
+        mirrors=tuple(dict.fromkeys(to for to in facts.mirrors.values() if "://" in to)),
         folders=(choices.output,) if choices else (),
     )
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import netrc
 import re
 import shutil
 import ssl
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase, HTTPBasicAuth
 from urllib3.exceptions import HTTPError
 
 from bake.assets.part import Origin
@@ -42,8 +45,11 @@ class Broken(Exception):
         self.wait = wait
 
 
-def open_session(ca_bundle: Path | None) -> requests.Session:
-    """Make a session: proxies and netrc as the environment has them, the system's CAs and the bundle's trusted.
+def open_session(ca_bundle: Path | None, credentials: Path | None = None) -> requests.Session:
+    """Make a session: proxies as the environment has them, the system's CAs and the bundle's trusted.
+
+    Args:
+        ca_bundle: PEM file with more CAs. credentials: a netrc file; None: ~/.netrc, or what NETRC names.
 
     Raises:
         EnvironmentUnfit: the bundle can't be used.
@@ -58,9 +64,22 @@ def open_session(ca_bundle: Path | None) -> requests.Session:
             ) from None
     session = requests.Session()
     session.mount("https://", _Trusting(context))
+    if credentials is not None:
+        session.auth = _Logins(credentials)
     # Bytes as they are: a server that compresses on the way would change the hash, and ranges with it.
     session.headers.update({"Accept-Encoding": "identity", "User-Agent": "image-uplift"})
     return session
+
+
+class _Logins(AuthBase):
+    """Logs in at the hosts of a netrc file; requests takes the login off again where it is sent to another host."""
+
+    def __init__(self, file: Path) -> None:
+        self._known = netrc.netrc(str(file))
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        found = self._known.authenticators(urlsplit(request.url or "").hostname or "")
+        return HTTPBasicAuth(found[0] or found[1] or "", found[2] or "")(request) if found else request
 
 
 class _Trusting(HTTPAdapter):

@@ -51,6 +51,6 @@ def _fetch(request: Request, subject: Subject, say: Say) -> None:
 
     if subject.assets_folder is None:
         return
-    with open_session(subject.ca_bundle) as session, shown() as watcher:
+    with open_session(subject.ca_bundle, subject.netrc) as session, shown() as watcher:
         fetched = fetch(request, Store(subject.assets_folder), watcher, session=session)
     say(f"fetched {fetched.path}")

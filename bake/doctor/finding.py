@@ -54,11 +54,13 @@ class Subject:
     """What the checks are asked about.
 
     Args:
-        base: the frozen image. base_remedy: how to get it when it is absent (the recipe knows). registry: where
-            the result is pushed, ``host[:port][/path]``. disk: bytes that a bake needs. ca_bundle: PEM file of the
-            place's own CAs. cuda: the release that the image will use, "" for an image without. assets: what has to be
-            on this machine, with the folder for it. mirrors: addresses that stand in for public ones. folders: to be
-            written by a bake.
+        base: the frozen image. base_remedy: how to get it when it is absent (the recipe knows).
+        registry: where the result is pushed, ``host[:port][/path]``.
+        disk: bytes that a bake needs. folders: to be written by a bake.
+        ca_bundle: PEM file of the place's own CAs. netrc: logins of the place.
+        cuda: the release that the image will use, "" for an image without.
+        assets: what has to be on this machine, with the folder for it.
+        mirrors: addresses that stand in for public ones.
 
     """
 
@@ -67,6 +69,7 @@ class Subject:
     registry: str | None = None
     disk: int = 0
     ca_bundle: Path | None = None
+    netrc: Path | None = None
     cuda: str = ""
     assets: tuple[Request, ...] = ()
     assets_folder: Path | None = None

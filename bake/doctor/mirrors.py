@@ -22,7 +22,7 @@ def check(subject: Subject, _engine: Engine) -> Iterator[Finding]:
 
     from bake.assets.transfer import open_session, reason_of
 
-    with open_session(subject.ca_bundle) as session:
+    with open_session(subject.ca_bundle, subject.netrc) as session:
         for url in subject.mirrors:
             try:
                 with session.get(url, timeout=_TIMEOUT, stream=True) as response:
@@ -35,7 +35,9 @@ def check(subject: Subject, _engine: Engine) -> Iterator[Finding]:
                 )
                 continue
             if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-                yield warning(NAME, f"the mirror {url} asks for a login ({text})", "put it into ~/.netrc")
+                yield warning(
+                    NAME, f"the mirror {url} asks for a login ({text})", "put it into ~/.netrc, or the file of --netrc"
+                )
             elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 yield error(NAME, f"the mirror {url} answers with an error ({text})", "look at the mirror's log")
             else:
