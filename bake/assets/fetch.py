@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bake.assets.store import Store
 
 TRIES = 5  # of one source without a byte of progress
+TRIES_TO_REACH = 2  # of a source that has given nothing yet
 PAUSE = 1.0  # seconds before the second try; doubled each time, up to PAUSE_LIMIT
 PAUSE_LIMIT = 30.0
 
@@ -137,19 +138,20 @@ def _from_one(
     request: Request, url: str, watcher: Watcher, session: requests.Session, part: Part, pause: float
 ) -> None:
     """Transfer until all is there and right; a break is worth another try, progress makes the count begin anew."""
-    from bake.assets.transfer import Broken, transfer
+    from bake.assets.transfer import Broken, Unreachable, transfer
 
     def began(there: int, total: int | None) -> None:
         watcher.began(request, url, there, total)
 
-    tries, earlier = 0, bool(part.size)
+    tries, earlier, at_first = 0, bool(part.size), part.size
     while True:
         before = part.size
         try:
             transfer(session, request, url, part, began=began, came=watcher.came)
         except Broken as error:
             tries = 1 if part.size > before else tries + 1
-            if tries >= TRIES:
+            # A host that gave bytes will come back; one that never answered most likely never will.
+            if tries >= (TRIES_TO_REACH if isinstance(error, Unreachable) and part.size == at_first else TRIES):
                 raise
             _wait(error.wait, pause * 2 ** (tries - 1), watcher, f"{request.name}: {error}")
             continue

@@ -45,6 +45,10 @@ class Broken(Exception):
         self.wait = wait
 
 
+class Unreachable(Broken):
+    """No connection came about."""
+
+
 def open_session(ca_bundle: Path | None, credentials: Path | None = None) -> requests.Session:
     """Make a session: proxies as the environment has them, the system's CAs and the bundle's trusted.
 
@@ -117,7 +121,7 @@ def transfer(
     except requests.exceptions.SSLError as error:
         raise Refused(f"the certificate is not trusted ({reason_of(error)})") from None
     except (requests.ConnectionError, requests.Timeout) as error:
-        raise Broken(reason_of(error)) from None
+        raise Unreachable(reason_of(error)) from None
     except requests.RequestException as error:
         raise Refused(reason_of(error)) from None
     with response:

@@ -10,7 +10,7 @@ from bake.doctor.finding import Engine, Finding, Say, Subject, error, ok, warnin
 from bake.units import size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from bake.assets import Request
 
@@ -39,10 +39,16 @@ def check(subject: Subject, _engine: Engine) -> Iterator[Finding]:
                 yield error(NAME, message, "run `fetch`: it is checked, and fetched anew if it is wrong", mend)
             case State.PARTIAL:
                 message = f"{request.name}: {size(part.stat().st_size)} of {request.file} are there"
-                yield error(NAME, message, "run `fetch`: it goes on from there", mend)
+                yield _missing(request)(NAME, message, "run `fetch`: it goes on from there", mend)
             case _:
-                of = f", {size(request.size)}" if request.size else ""
-                yield error(NAME, f"{request.name}: {request.file}{of} is not there yet", "run `fetch`", mend)
+                of = f", {size(request.size)}," if request.size else ""
+                message = f"{request.name}: {request.file}{of} is not on this machine"
+                yield _missing(request)(NAME, message, "run `fetch`, or leave it to the build", mend)
+
+
+def _missing(request: Request) -> Callable[[str, str, str, Callable[[Say], None]], Finding]:
+    """A build fetches what is missing itself, without resuming, when it knows what has to come."""
+    return warning if request.sha256 else error
 
 
 def _fetch(request: Request, subject: Subject, say: Say) -> None:

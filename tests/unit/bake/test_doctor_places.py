@@ -58,8 +58,8 @@ def asset(url, sha256=SHA256):
 def test_a_missing_asset_is_fetched_by_the_doctor(server, tmp_path):
     subject = Subject(assets=(asset(server.url),), assets_folder=tmp_path / "assets")
     (before,) = found(subject, "assets")
-    assert (before.severity, before.remediation) == (Severity.ERROR, "run `fetch`")
-    assert "12.0 kB is not there yet" in before.message
+    assert (before.severity, before.remediation) == (Severity.WARNING, "run `fetch`, or leave it to the build")
+    assert "12.0 kB, is not on this machine" in before.message
     said: list[str] = []
     assert mend([before], said.append) == 1
     assert said[-1].startswith("fetched ")
@@ -72,6 +72,11 @@ def test_a_missing_asset_is_fetched_by_the_doctor(server, tmp_path):
     (changed,) = found(subject, "assets")
     assert changed.severity is Severity.ERROR
     assert "is not the file that was checked" in changed.message
+
+
+def test_a_missing_asset_that_nobody_could_check_is_an_error(tmp_path):
+    (finding,) = found(Subject(assets=(asset("http://x/tool.run", None),), assets_folder=tmp_path), "assets")
+    assert finding.severity is Severity.ERROR
 
 
 def test_a_part_is_told_with_its_bytes(tmp_path):
