@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from generator.errors import UsageError
 from generator.plan import specs
 from generator.plan.graph import ContextFile, Kind, Target
 
@@ -110,4 +111,10 @@ def _files(extension: Extension) -> tuple[ContextFile, ...]:
 
 def _asset(recipe: Recipe, name: str) -> dict[str, object]:
     asset = recipe.assets[name]
+    if asset.sha256 is None:  # a lock may know what the recipe does not: so this is no matter of the recipe alone
+        raise UsageError(
+            "it has no sha256, in the recipe or a lock; the build checks every file that it fetches",
+            where=f"assets.{name}",
+            remedy="run `lock`, or write the sha256 into the recipe",
+        )
     return {"file": asset.file_name, "sha256": asset.sha256, "urls": (asset.url, *asset.alternatives)}

@@ -79,8 +79,6 @@ def _asset(recipe: Recipe, name: str | None) -> Iterator[tuple[str, str]]:
         yield "asset", "missing; it names one of [assets]"
     elif name not in recipe.assets:
         yield "asset", f"there is no [assets.{name}]"
-    elif recipe.assets[name].sha256 is None:
-        yield "asset", f"[assets.{name}] has no sha256; the build checks every file that it fetches"
 
 
 def _toolkit(recipe: Recipe) -> Iterator[Mistake]:

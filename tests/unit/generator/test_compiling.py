@@ -8,6 +8,7 @@ import pytest
 from generator.errors import UsageError
 from generator.plan import build_graph
 from generator.recipe import Recipe, load_recipe
+from generator.recipe.lock import Lock, LockedAsset, apply_lock
 from generator.render import render
 
 Writer = Callable[[str], Path]
@@ -110,5 +111,11 @@ def test_what_a_toolkit_lacks_is_said(minimal: str, write_recipe: Writer, toolki
 
 def test_an_asset_without_a_checksum_is_not_built_from(minimal: str, write_recipe: Writer) -> None:
     text = f'{minimal}\n[toolkit]\nsource = "runfile"\nasset = "y"\n[assets.y]\nurl = "https://e.org/y"\n'
-    with pytest.raises(UsageError, match="has no sha256"):
-        load_recipe(str(write_recipe(text)))
+    text += '[extensions.z]\nsource = "archive"\nasset = "y"\nversion = "1"\n'
+    recipe = load_recipe(str(write_recipe(text))).recipe
+    with pytest.raises(UsageError, match="has no sha256") as caught:
+        build_graph(recipe)
+    assert caught.value.remedy == "run `lock`, or write the sha256 into the recipe"
+    lock = Lock(schema=1, recipe="small", assets={"y": LockedAsset(url="https://e.org/y", sha256="1" * 64, size=1)})
+    files = render(build_graph(apply_lock(recipe, lock, origin="x").recipe))
+    assert f"--sha256 {'1' * 64}" in files[PurePosixPath("contexts/toolchain/Dockerfile")].decode()
