@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from generator.reporter import Reporter
 
 # What bakes write into a build folder; anything else there is the user's.
-OWNED = ("docker-bake.hcl", "contexts", "results.json", "metadata.json", "verify", ".render-*")
+OWNED = ("docker-bake.hcl", "contexts", "results.json", "metadata.json", "mirrors.txt", "verify", ".render-*")
 
 
 @dataclass(frozen=True, kw_only=True)

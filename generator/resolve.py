@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -118,7 +117,9 @@ def resolve(recipe: Recipe, choices: Choices) -> Facts:
 
 def asset_folder(folder: Path, name: str, url: str) -> Path:
     """Give the folder of one asset among those of this machine: it holds that file and nothing else."""
-    return folder / f"{name}-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
+    from bake.assets.request import key_of
+
+    return folder / key_of(name, url)
 
 
 def _lying(recipe: Recipe, folder: Path) -> dict[str, Path]:

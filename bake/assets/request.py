@@ -26,4 +26,9 @@ class Request:
     @property
     def key(self) -> str:
         """Name of the folder that holds the file: the asset's name, and a hash of its address."""
-        return f"{self.name}-{hashlib.sha256(self.url.encode()).hexdigest()[:12]}"
+        return key_of(self.name, self.url)
+
+
+def key_of(name: str, url: str) -> str:
+    """Name the folder of an asset: its name, and the first 12 hexadecimal digits of its address's SHA-256."""
+    return f"{name}-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
