@@ -48,7 +48,10 @@ def lock(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", help="The file; default: RECIPE.lock.toml beside the recipe, or in this folder."
+            "-o",
+            "--output",
+            envvar="GENERATOR_LOCK_OUTPUT",
+            help="The file; default: RECIPE.lock.toml beside the recipe, or in this folder.",
         ),
     ] = None,
     assets_dir: AssetsDir = None,
@@ -70,10 +73,10 @@ def run(
         list[str] | None, typer.Argument(metavar="[-- ARGS]...", help="Passed through to the image's program.")
     ] = None,
     input_: Annotated[
-        Path | None, typer.Option("--input", envvar="GENERATOR_INPUT", help="The data set (BIDS); read only.")
+        Path | None, typer.Option("--input", envvar="GENERATOR_RUN_INPUT", help="The data set (BIDS); read only.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", envvar="GENERATOR_OUTPUT", help="For the results; made if need be.")
+        Path | None, typer.Option("--output", envvar="GENERATOR_RUN_OUTPUT", help="For the results; made if need be.")
     ] = None,
     license_: Annotated[
         Path | None,
