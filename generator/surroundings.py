@@ -31,8 +31,7 @@ def require_fit(recipe: Recipe, facts: Facts, *, folder: Path, push: bool, build
     """
     from bake import doctor, engine
 
-    if facts.base_mirror is not None and (builder is not None or not _held(facts.base)):
-        facts = dataclasses.replace(facts, base=facts.base_mirror)
+    facts = _at_hand(facts, builder=builder)
     subject = _subject(recipe, facts)
     skipped = {
         doctor.base.NAME: builder is not None,
@@ -46,6 +45,13 @@ def require_fit(recipe: Recipe, facts: Facts, *, folder: Path, push: bool, build
         return facts.base
     image = engine.image_facts(engine.connect(), facts.base)
     return facts.base if image is None or image.digest is None else f"{facts.base}@{image.digest}"
+
+
+def _at_hand(facts: Facts, *, builder: str | None) -> Facts:
+    """Take the base from the mirror of its registry, unless this engine builds and holds it."""
+    if facts.base_mirror is None or (builder is None and _held(facts.base)):
+        return facts
+    return dataclasses.replace(facts, base=facts.base_mirror)
 
 
 def _held(image: str) -> bool:
@@ -97,7 +103,7 @@ def examine(
     """
     from bake.doctor import mend, run_checks
 
-    subject = _subject(recipe, facts, choices)
+    subject = _subject(recipe, _at_hand(facts, builder=facts.builder), choices)
     findings = run_checks(subject)
     if fix:
         count = mend(findings, reporter.note)
