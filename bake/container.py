@@ -81,7 +81,7 @@ def run_container(client: docker.DockerClient, request: ContainerRequest) -> int
             return int(container.wait()["StatusCode"])
         except APIError as error:
             raise _not_started(error, request) from None
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Interrupted):
             if container is not None:
                 _stop(container)
             raise Interrupted("interrupted; the container is stopped and removed") from None
@@ -146,7 +146,7 @@ def _stop(container: Container) -> None:
     with suppress(APIError):
         try:
             container.stop(timeout=GRACE)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Interrupted):
             container.kill()
 
 

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from generator.errors import EnvironmentUnfit, UpliftError
+from generator.errors import EnvironmentUnfit, Interrupted, UpliftError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,6 +130,8 @@ def _remove(reporter: Reporter, going: list[Leftover]) -> None:
     for entry in going:
         try:
             freed += entry.remove()
+        except Interrupted:
+            raise
         except UpliftError as error:
             failures.append(f"{entry.name}: {error.message}")
     done = len(going) - len(failures)

@@ -76,7 +76,7 @@ def fetch(
     with Part(store.part_of(request)) as part:
         try:
             _from_any(request, store, watcher, session, part, pause)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Interrupted):
             raise Interrupted(
                 f"interrupted; {size(part.size)} of {request.file} are kept",
                 remedy="run the same command again: it goes on from there",

@@ -41,6 +41,8 @@ def run_checks(subject: Subject, *, only: frozenset[str] | None = None) -> list[
             continue
         try:
             findings += check(subject, connection)
+        except Interrupted:
+            raise
         except UpliftError as failure:
             findings.append(from_failure(name, failure))
     connection.close()
