@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
@@ -33,17 +32,20 @@ def docker(*command: str, check: bool = True) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Lab:
-    """A running mirror, a base in the loopback registry, and a site file that knows both."""
+    """A running mirror, a base in the loopback registry, and a site file that knows both.
+
+    Addresses begin with a part of their own each time (``prefix``), so that nobody has them in a cache.
+    """
 
     mirror: str
     hub: str
     address: str
-    digest: str
+    prefix: str
     sums: dict[str, str]
 
     def write_site(self, folder: Path, **changes: str) -> Path:
         """Write the place's files; ``changes`` are further top-level keys, as TOML."""
-        root = f"http://{self.address}:{PORT}/{self.digest}"
+        root = f"http://{self.address}:{PORT}/{self.prefix}"
         mirrors = {
             "https://download.pytorch.org/": f"{root}/pytorch/",
             "https://data.pyg.org/": f"{root}/pyg/",
@@ -66,7 +68,7 @@ class Lab:
 
     def fetch(self, path: str) -> bytes:
         """A file of the mirror, as its users get it."""
-        return fetch(f"http://{self.address}:{PORT}/{self.digest}/{path}")
+        return fetch(f"http://{self.address}:{PORT}/{self.prefix}/{path}")
 
     def generator(
         self, *command: str, folder: Path, environment: dict[str, str] | None = None
@@ -90,18 +92,11 @@ def fetch(url: str) -> bytes:
     return content
 
 
-def _digest() -> str:
-    state = hashlib.sha256()
-    for path in sorted(CONTEXT.rglob("*")):
-        if path.is_file() and path.suffix != ".pyc":
-            state.update(path.relative_to(CONTEXT).as_posix().encode() + path.read_bytes())
-    return state.hexdigest()[:12]
-
-
 def _build(target: str, name: str, rootfs: str) -> None:
     bundle = os.environ.get("GENERATOR_CA_BUNDLE")
     secret = [f"--secret=id=ca-bundle,src={bundle}"] if bundle else []
-    arguments = ["--provenance=false", *secret, "--build-arg", f"ROOTFS={rootfs}", "--target", target, "-t", name]
+    values = [f"--build-arg=ROOTFS={rootfs}", f"--build-arg=CACHEBUST={time.time_ns()}"]
+    arguments = ["--provenance=false", *secret, *values, "--target", target, "-t", name]
     docker("buildx", "build", "--quiet", *arguments, str(CONTEXT))
 
 
@@ -121,7 +116,7 @@ def lab() -> Iterator[Lab]:
         networks: Any = json.loads(docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", mirror))
         address = networks["bridge"]["IPAddress"]
         sums = _sums(address)
-        yield Lab(mirror=mirror, hub=hub, address=address, digest=_digest(), sums=sums)
+        yield Lab(mirror=mirror, hub=hub, address=address, prefix=f"at-{time.time_ns()}", sums=sums)
     finally:
         docker("rm", "--force", mirror, check=False)
         docker("image", "rm", "--force", base, image, check=False)
