@@ -61,8 +61,8 @@ def extract_set(spec: models.ModelSet, out: Path, done: Dict[str, str]) -> List[
             name = f"{len(done):04d}-{re.sub(r'[^A-Za-z0-9._-]', '_', os.path.basename(file))}.pt"
             try:
                 taken = extract_file(spec, file)
-            except ConversionError as error:
-                failed.append((file, str(error)))
+            except Exception as error:  # noqa: BLE001 - model code may raise anything
+                failed.append((file, describe(error)))
                 continue
             record.write(taken, out / name)
             done[file] = name

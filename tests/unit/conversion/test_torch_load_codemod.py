@@ -131,7 +131,7 @@ def calls(draw: st.DrawFn, depth: int = 3) -> str:
     order = ["*a", "map_location=g", "weights_only=h", "**k"]
     keywords = sorted(draw(st.sets(st.sampled_from(order), max_size=2)), key=order.index)
     arguments += [draw(SPACES) + item + draw(SPACES) for item in keywords]
-    comma = "," + draw(SPACES) if arguments and draw(st.booleans()) else ""
+    comma = "," + draw(SPACES) if len(arguments) > 0 and draw(st.booleans()) else ""
     return draw(FUNCTIONS) + "(" + draw(SPACES) + ",".join(arguments) + comma + ")"
 
 
