@@ -1,4 +1,7 @@
-"""Extract, rebuild and the model rows on small models of every awkward kind; needs a torch (any build of it)."""
+"""Extract, rebuild and the model rows on small models of every awkward kind.
+
+Needs a torch: ``tests/engine/test_with_torch.py`` runs it inside the demo's base and uplifted images.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,9 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-torch = pytest.importorskip("torch")
+import torch
 
-from conversion import extract, model_rows, models, rebuild  # noqa: E402 - after the skip
+from conversion import extract, model_rows, models, rebuild
 
 CODE = """
 import collections
