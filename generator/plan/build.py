@@ -153,11 +153,19 @@ def _wheel(recipe: Recipe, name: str) -> Target:
             "sha256": extension.sha256,
             "env": dict(sorted(extension.env.items())),
             "needs": tuple(needs),
+            "awaited": name in specs.needed_by_models(recipe) or _is_needed(recipe, name),
             "index": recipe.stack.index,
         },
-        files=(ContextFile(path="compile.py", package="contexts", resource="wheel/compile.py"),),
+        files=(
+            ContextFile(path="compile.py", package="contexts", resource="wheel/compile.py"),
+            ContextFile(path="slot.py", package="contexts", resource="wheel/slot.py"),
+        ),
         args={"TORCH_CUDA_ARCH_LIST": "TORCH_CUDA_ARCH_LIST"},
     )
+
+
+def _is_needed(recipe: Recipe, name: str) -> bool:
+    return any(name in extension.needs for extension in recipe.extensions.values())
 
 
 def _patch(recipe: Recipe) -> Target:

@@ -40,14 +40,11 @@ def test_models_of_every_awkward_kind(runner: Path, which: str) -> None:
     figures = Path(os.environ.get("LOCAL_STATE", TOP / ".local")) / "demo.json"
     image = "deepprep-demo:25.1.0" if which == "base" else json.loads(figures.read_text())["image"]
     mounts = [f"--volume={TOP}:/repository:ro", f"--volume={runner}:/runner:ro", "--tmpfs=/tmp:exec"]
-    pytest_ = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "default", "tests/with_torch"]
-    done = subprocess.run(
-        ["docker", "run", "--rm", "--network=none", *mounts, "--workdir=/repository", "--env=PYTHONPATH=/repository:/runner",
-         "--env=PYTHONDONTWRITEBYTECODE=1", f"--entrypoint={PYTHON}", image, *pytest_],
-        capture_output=True,
-        text=True,
-        check=False,
-    )  # fmt: skip
+    environment = ["--env=PYTHONPATH=/repository:/runner", "--env=PYTHONDONTWRITEBYTECODE=1"]
+    container = ["--rm", "--network=none", "--workdir=/repository", f"--entrypoint={PYTHON}", *mounts, *environment]
+    tests = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "default", "tests/with_torch"]
+    command = ["docker", "run", *container, image, *tests]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     assert " passed" in done.stdout
     assert "skipped" not in done.stdout
