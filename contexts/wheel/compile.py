@@ -73,7 +73,7 @@ def unpack_wheels(folder: Path) -> None:
 def prepare_environment(*, awaited: bool) -> None:
     """Set what torch's extension builder, nvcc, ccache and the compile slots read."""
     sys.path.insert(0, str(BUILD_REQUIRES))
-    path = [str(WRAPPERS), "/usr/lib/ccache", str(BUILD_REQUIRES / "bin"), str(CUDA_HOME / "bin"), os.environ["PATH"]]
+    path = ["/usr/lib/ccache", str(BUILD_REQUIRES / "bin"), str(CUDA_HOME / "bin"), os.environ["PATH"]]
     jobs = os.environ.get("MAX_JOBS") or str(job_count())
     threads = os.environ.get("NVCC_THREADS") or str(thread_count(int(jobs)))
     slots = CACHE / "slots"
@@ -91,7 +91,7 @@ def prepare_environment(*, awaited: bool) -> None:
         # ccache can't cache an nvcc call that also writes dependencies; a build from scratch needs none.
         PYTORCH_NVCC=f"{wrapper('nvcc', f'ccache {CUDA_HOME}/bin/nvcc')}",
         TORCH_EXTENSION_SKIP_NVCC_GEN_DEPENDENCIES="1",
-        CXX=str(wrapper("c++", "/usr/lib/ccache/c++")),
+        CXX=str(wrapper("c++", "ccache /usr/bin/c++")),
         SLOTS=str(slots),
         SLOT_COUNT=jobs,
         SLOT_PAUSE=str(PAUSE_WHEN_AWAITED if awaited else PAUSE),
