@@ -91,6 +91,7 @@ def test_a_killed_compiler_frees_its_slot(slots: Slots) -> None:
     holder = slots.start("holder")
     slots.wait_for("+holder")
     holder.send_signal(signal.SIGKILL)
+    holder.wait(30)
     slots.let_go("next")
     assert slots.start("next").wait(30) == 0
 
