@@ -14,8 +14,10 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import traceback
 import zipfile
 from pathlib import Path
+from typing import Any, NoReturn
 
 HERE = Path(__file__).resolve().parent
 CUDA_HOME = Path("/usr/local/cuda")
@@ -157,8 +159,43 @@ def use_ninja() -> None:
         original(self, *arguments, **keywords)
 
     cpp_extension.BuildExtension.__init__ = initialise
+    cpp_extension.BuildExtension._build_extensions_serial = build_modules_side_by_side  # noqa: SLF001
     if not cpp_extension.is_ninja_available():
         sys.exit("compile.py: ninja is not on PATH; the toolchain target installs it")
+
+
+def build_modules_side_by_side(builder: Any) -> None:
+    """Build each extension module of a package in a process of its own, with a build folder of its own.
+
+    setuptools builds them one after the other, each ending with its longest file alone on one core. The compile slots
+    hold the number of compilers down.
+    """
+    children = {}
+    for extension in builder.extensions:
+        pid = os.fork()
+        if pid == 0:
+            build_module(builder, extension)
+        children[pid] = extension.name
+    while children:
+        pid, status = os.wait()
+        name = children.pop(pid, None)
+        if name is not None and status != 0:
+            sys.exit(f"compile.py: the extension module {name} failed; its compiler's words stand above")
+
+
+def build_module(builder: Any, extension: Any) -> NoReturn:
+    """Build one extension module and end this process."""
+    status = 1
+    try:
+        builder.build_temp = str(Path(builder.build_temp) / extension.name)
+        builder.build_extension(extension)
+        status = 0
+    except BaseException:  # noqa: BLE001  whatever it was, the parent ends the build
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
 
 
 if __name__ == "__main__":
