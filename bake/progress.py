@@ -32,7 +32,7 @@ TEXT_LINES_KEPT = 400
 
 _BRACKET = re.compile(r"\[([^\]]*)\] ?(.*)", re.DOTALL)
 _POSITION = re.compile(r"(\d+)/(\d+)")
-_BAKE_FILE_STEP = "load local bake definitions"
+_FIRST_STEP_OF_A_TARGET = "load build definition"
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9]+(/v?[0-9a-z]+)?(->.*)?")
 _CANCELLED = re.compile(r"context canceled|context cancelled|code = Canceled", re.IGNORECASE)
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])|[\x00-\x08\x0b-\x1f\x7f]")
@@ -186,14 +186,14 @@ class Progress:
         match = _BRACKET.fullmatch(name)
         words = match[1].split() if match else []
         label = match[2] if match else name
-        target = self._sole
-        if label == _BAKE_FILE_STEP:
-            target = ""
-        else:
-            if self._prefixed is None and words:
-                self._prefixed = words[0] != "internal" and words[0] in self._known
-            if self._prefixed and words:
-                target, *words = words
+        if self._prefixed is None and words:
+            if words[0] in self._known:
+                self._prefixed = True
+            elif label.startswith(_FIRST_STEP_OF_A_TARGET):
+                self._prefixed = False
+        target = self._sole if self._prefixed is False else ""  # "": reads the bake file, boots a builder
+        if self._prefixed and words and words[0] in self._known:
+            target, *words = words
         position: tuple[int, int] | None = None
         if words and (found := _POSITION.fullmatch(words[-1])):
             position = (int(found[1]), int(found[2]))

@@ -44,8 +44,8 @@ def files_of(spec: models.ModelSet) -> List[str]:
     return sorted(found)
 
 
-def extract_set(spec: models.ModelSet, out: Path, done: Dict[str, str]) -> List[Tuple[str, str]]:
-    """Extract every file of a set; adds to `done` (file → record name) and returns the failures."""
+def extract_set(spec: models.ModelSet, out: Path, done: Dict[str, Tuple[str, str]]) -> List[Tuple[str, str]]:
+    """Extract every file of a set; adds to `done` (file → set, record) and returns the failures."""
     failed: List[Tuple[str, str]] = []
     with surroundings(spec, ()):
         try:
@@ -61,11 +61,11 @@ def extract_set(spec: models.ModelSet, out: Path, done: Dict[str, str]) -> List[
             name = f"{len(done):04d}-{re.sub(r'[^A-Za-z0-9._-]', '_', os.path.basename(file))}.pt"
             try:
                 taken = extract_file(spec, file)
-            except ConversionError as error:
-                failed.append((file, str(error)))
+            except Exception as error:  # noqa: BLE001 - model code may raise anything
+                failed.append((file, describe(error)))
                 continue
             record.write(taken, out / name)
-            done[file] = name
+            done[file] = (spec.name, name)
             print(f"{spec.name}: {file}: {len(taken.state)} tensors of state, {_counted(taken)}", flush=True)
     return failed
 
@@ -199,7 +199,7 @@ def _probe(spec: models.ModelSet, module: Any) -> Optional[record.ProbeRun]:
 def extract(specs: Sequence[models.ModelSet], out: Path) -> int:
     """Extract all sets into `out`; returns the exit status."""
     out.mkdir(parents=True, exist_ok=True)
-    done: Dict[str, str] = {}
+    done: Dict[str, Tuple[str, str]] = {}
     failed: List[Tuple[str, str]] = []
     for spec in specs:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Callable, Sequence, Tuple
 
@@ -44,6 +45,9 @@ def describe(error: BaseException) -> str:
 
 def run(main: Callable[[], int]) -> None:
     """Run a script's main; a `ConversionError` becomes its text and exit status 2."""
+    for stream in (sys.stdout, sys.stderr):  # source and paths may hold what the locale can't show
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = main()
     except ConversionError as error:

@@ -34,7 +34,8 @@ def surroundings(spec: ModelSet, stubbed: Sequence[str]) -> Iterator[None]:
     finally:
         stubs.remove(finder)
         for folder in spec.path:
-            sys.path.remove(folder)
+            if folder in sys.path:  # model code may have removed it itself
+                sys.path.remove(folder)
         for name in set(sys.modules) - before:
             if _comes_from(sys.modules[name], spec.path):
                 del sys.modules[name]

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import subprocess
 import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import Iterator, List, Sequence
+from typing import Iterator, Sequence
 
 from conversion import failures, models, stubs
 from conversion.failures import ConversionError, describe
@@ -40,17 +41,12 @@ def model_rows(raw_spec: object, extracted: str) -> Iterator[Row]:
             command = [sys.executable, "-m", "conversion.model_rows", "--spec", str(spec_file)]
             command += ["--set", spec.name, "--extracted", extracted]
             done = subprocess.run(command, capture_output=True, text=True, check=False, errors="replace")
-            rows = _parse(done.stdout)
+            rows = [Row(**json.loads(line)) for line in done.stdout.splitlines()]
             yield from rows
             if done.returncode:
                 yield Row("model", f"set {spec.name}", EXPECTED, "the check broke off", FAIL, _why(done, rows))
             elif not rows:
                 yield Row("model", f"set {spec.name}", EXPECTED, "no model was checked", FAIL)
-
-
-def _parse(output: str) -> List[Row]:
-    """The rows among a process's output; model code may print lines of its own."""
-    return [Row(**json.loads(line)) for line in output.splitlines() if line.startswith('{"check": ')]
 
 
 def _why(done: subprocess.CompletedProcess[str], rows: Sequence[Row]) -> str:
@@ -75,16 +71,11 @@ def check_set(spec: models.ModelSet, extracted: Path) -> Iterator[Row]:
         note = f"; stand-ins for what the image lacks: {', '.join(missing)}" if missing else ""
         cpu_defaults.neutralise(spec.cpu_defaults)
         files = files_of(spec)
-        known = [file for file, _ in sorted(manifest.entries.items())]
         for file in files:
             yield _check_file(spec, file, extracted, manifest, note)
-        for file in known:
-            if file not in files and _belongs(file, spec):
+        for file, name in sorted(manifest.sets.items()):
+            if name == spec.name and file not in files:
                 yield judged("model", file, EXPECTED, "the file is gone", False)
-
-
-def _belongs(file: str, spec: models.ModelSet) -> bool:
-    return any(Path(file).match(pattern) for pattern in spec.files)
 
 
 def _check_file(spec: models.ModelSet, file: str, extracted: Path, manifest: object, note: str) -> Row:
@@ -115,10 +106,12 @@ def main() -> int:
     parser.add_argument("--set", required=True)
     parser.add_argument("--extracted", required=True, type=Path)
     options = parser.parse_args()
-    for spec in models.load(options.spec):
-        if spec.name == options.set:
-            for row in check_set(spec, options.extracted):
-                print(json.dumps(asdict(row)), flush=True)
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as rows:
+        os.dup2(2, 1)  # whatever model code or libraries print must not get between the rows
+        for spec in models.load(options.spec):
+            if spec.name == options.set:
+                for row in check_set(spec, options.extracted):
+                    print(json.dumps(asdict(row)), file=rows, flush=True)
     return 0
 
 

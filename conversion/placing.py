@@ -1,7 +1,8 @@
 """Writes files under their absolute path below another folder, with the mode and owner of what they replace.
 
-The folders on the way get the mode and owner of the originals too, so that copying the tree over the image's
-root changes nothing but the files.
+The folders on the way get the mode and owner of the originals too, so that copying the tree over the image's root
+changes nothing but the files. All keep the originals' times, so that the same content makes the same layer; Python
+does not take an old ``.pyc`` for a patched file, since it also compares the size.
 """
 
 from __future__ import annotations
@@ -20,24 +21,24 @@ def below(out: Path, path: str) -> Path:
 def place(out: Path, path: str, content: bytes) -> Path:
     """Write `content` below `out` at the absolute `path`, like the file that is there now; returns the new path."""
     target = below(out, path)
-    _make_folders(out, os.path.dirname(path))
+    folders = [str(folder) for folder in reversed(Path(path).parents)][1:]
+    out.mkdir(parents=True, exist_ok=True)
+    for folder in folders:
+        if not below(out, folder).exists():
+            below(out, folder).mkdir()
+            _copy_owner_and_mode(folder, below(out, folder))
     target.write_bytes(content)
-    if os.path.exists(path):
-        _copy_owner_and_mode(path, target)
+    _copy_owner_and_mode(path, target)
+    for name in [path, *reversed(folders)]:
+        if os.path.exists(name):
+            times = os.stat(name)
+            os.utime(str(below(out, name)), ns=(times.st_mtime_ns, times.st_mtime_ns))
     return target
 
 
-def _make_folders(out: Path, folder: str) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    for original in [*reversed(Path(folder).parents), Path(folder)]:
-        target = below(out, str(original))
-        if not target.exists():
-            target.mkdir()
-            if original.is_dir():
-                _copy_owner_and_mode(str(original), target)
-
-
 def _copy_owner_and_mode(original: str, target: Path) -> None:
+    if not os.path.exists(original):
+        return
     found = os.stat(original)
     shutil.copymode(original, str(target))
     try:

@@ -128,9 +128,9 @@ def rebuild_set(
                     raise ConversionError("is not among the extracted models")
                 taken = record.read(extracted / manifest.entries[file])
                 content, entry["restored"], agreement = rebuild_file(spec, taken)
-            except ConversionError as error:
-                entry["problems"] = [str(error)]
-                failed.append((file, str(error)))
+            except Exception as error:  # noqa: BLE001 - model code may raise anything
+                entry["problems"] = [describe(error)]
+                failed.append((file, describe(error)))
                 continue
             entry.update(agreement.to_json())
             if agreement.problems:

@@ -77,11 +77,12 @@ class Record:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The records of an extraction (file → record's file name), and where it ran."""
+    """The records of an extraction (file → record's file name), the files' sets, and where it ran."""
 
     torch: str
     cpu: str
     entries: Mapping[str, str]
+    sets: Mapping[str, str]
 
 
 def cpu_name() -> str:
@@ -119,14 +120,14 @@ def read(path: Path) -> Record:
     return Record(**content)
 
 
-def write_manifest(folder: Path, entries: Mapping[str, str]) -> None:
-    """Write the manifest of an extraction done here and now."""
+def write_manifest(folder: Path, done: Mapping[str, Tuple[str, str]]) -> None:
+    """Write the manifest of an extraction done here and now: file → its set and its record's file name."""
     document = {
         "format": FORMAT,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "cpu": cpu_name(),
-        "models": [{"file": file, "record": name} for file, name in sorted(entries.items())],
+        "models": [{"file": file, "set": name, "record": entry} for file, (name, entry) in sorted(done.items())],
     }
     (folder / MANIFEST).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
@@ -143,6 +144,7 @@ def read_manifest(folder: Path) -> Manifest:
         if document["format"] != FORMAT:
             raise SpecError(f"{path} has format {document['format']}, not {FORMAT}: extract again")
         entries = {item["file"]: item["record"] for item in document["models"]}
-        return Manifest(torch=document["torch"], cpu=document["cpu"], entries=entries)
+        sets = {item["file"]: item["set"] for item in document["models"]}
+        return Manifest(torch=document["torch"], cpu=document["cpu"], entries=entries, sets=sets)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SpecError(f"can't read the extraction's manifest {path}: {error}") from error

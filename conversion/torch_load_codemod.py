@@ -76,7 +76,7 @@ def transform(source: bytes) -> Result:
         changed = text.with_insertions(insertions)
         if insertions:
             _assert_only_added(source, changed)
-    except (Unreadable, SyntaxError, ValueError, RecursionError) as error:
+    except (Unreadable, SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return Result(source, error=f"can't be read as Python {_version()}: {_reason(error)}")
     edits = tuple(_edit(call, text, SourceText(changed)) for call in search.calls)
     return Result(changed, tuple(sorted(edits, key=_place)), tuple(sorted(search.undecided, key=_place)))

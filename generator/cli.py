@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from enum import Enum
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from generator import __version__, cli_host
-from generator.errors import Interrupted, UpliftError, UsageError
+from generator.errors import Interrupted, UpliftError
 from generator.options import (
     ArchList,
     AssetsDir,
@@ -241,16 +242,22 @@ def doctor(
 cli_host.add_to(app)
 
 
+def _interrupt(number: int, _frame: object) -> None:
+    raise Interrupted(f"interrupted by {signal.Signals(number).name}")
+
+
 def main() -> NoReturn:
     """Run the command line; every failure that a user can cause ends in a message and its exit status."""
+    # While a bake runs, the driver has handlers of its own, which end the build first.
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
-        app(standalone_mode=True)
+        app()
     except UpliftError as error:
         Reporter().failure(error)
         sys.exit(error.exit_status)
-    except KeyboardInterrupt:
-        Reporter().note("interrupted")
-        sys.exit(Interrupted.exit_status)
     except BrokenPipeError:
-        sys.exit(UsageError.exit_status)
+        # Who read stdout has gone, as in `… plan | head`; nothing is left to say, and nothing to flush.
+        sys.stdout = None
+        sys.exit(UpliftError.exit_status)
     sys.exit(0)

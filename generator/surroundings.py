@@ -43,7 +43,7 @@ def require_fit(recipe: Recipe, facts: Facts, *, folder: Path, push: bool, build
     doctor.require_fit(subject, only=frozenset(name for name, _ in doctor.CHECKS if not skipped.get(name)))
     if builder is not None or "@" in facts.base:
         return facts.base
-    image = engine.image_facts(engine.connect(), facts.base)
+    image = engine.look_up_image(facts.base)
     return facts.base if image is None or image.digest is None else f"{facts.base}@{image.digest}"
 
 

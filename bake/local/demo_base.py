@@ -67,7 +67,7 @@ def build_command(*, tag: str, rootfs: str, inputs: str, context: Path, bundle: 
     command += ["--label", f"{LABEL}={inputs}"]
     if bundle:
         command += ["--secret", f"id=ca-bundle,src={bundle}"]
-    output = f"type=image,name={tag},compression=zstd,compression-level=3,unpack=false"
+    output = f"type=image,name={tag},compression=zstd,compression-level=3"
     return [*command, "--output", output, str(context)]
 
 

@@ -15,12 +15,19 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import traceback
 import zipfile
 from pathlib import Path
+from typing import Any, NoReturn
 
+HERE = Path(__file__).resolve().parent
 CUDA_HOME = Path("/usr/local/cuda")
 BUILD_REQUIRES = Path("/opt/build-requires")
 WORK = Path("/build")
+WRAPPERS = Path("/build-bin")
+CACHE = Path("/ccache")
+# Seconds between two looks for a free compile slot; see slot.py. Who is waited for looks more often.
+PAUSE, PAUSE_WHEN_AWAITED = 0.5, 0.02
 # A heavy nvcc or g++ on torch's headers takes up to this much; measured and reported by others as 3-5 GB.
 GIB_PER_JOB = 3.0
 
@@ -30,6 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--source", type=Path, required=True, help="folder that holds one source archive or tree")
     parser.add_argument("--needs", type=Path, required=True, help="folder of wheels that the build imports")
+    parser.add_argument("--awaited", action="store_true", help="another target waits for this wheel: compile it first")
     parser.add_argument("--out", type=Path, required=True, help="folder for the wheel")
     parser.add_argument("--local", help="local version that the wheel gets, such as pt27cu128")
     parser.add_argument("--commit", help="commit that the archive must say it is of")
@@ -40,7 +48,7 @@ def main() -> None:
     if options.local:
         mark_local(source, options.local)
     unpack_wheels(options.needs)
-    prepare_environment()
+    prepare_environment(awaited=options.awaited)
     build_wheel(source, options.out.resolve())
     subprocess.run(["ccache", "--show-stats"], check=False)
 
@@ -90,12 +98,14 @@ def unpack_wheels(folder: Path) -> None:
         sys.path.insert(0, "/needs-site")
 
 
-def prepare_environment() -> None:
-    """Set what torch's extension builder, nvcc and ccache read."""
+def prepare_environment(*, awaited: bool) -> None:
+    """Set what torch's extension builder, nvcc, ccache and the compile slots read."""
     sys.path.insert(0, str(BUILD_REQUIRES))
     path = ["/usr/lib/ccache", str(BUILD_REQUIRES / "bin"), str(CUDA_HOME / "bin"), os.environ["PATH"]]
     jobs = os.environ.get("MAX_JOBS") or str(job_count())
     threads = os.environ.get("NVCC_THREADS") or str(thread_count(int(jobs)))
+    slots = CACHE / "slots"
+    slots.mkdir(exist_ok=True)
     os.environ.update(
         PATH=os.pathsep.join(path),
         CUDA_HOME=str(CUDA_HOME),
@@ -107,9 +117,13 @@ def prepare_environment() -> None:
         SOURCE_DATE_EPOCH="315532800",  # the earliest time that a zip file can hold: equal input, equal wheel
         PYTHONDONTWRITEBYTECODE="1",
         # ccache can't cache an nvcc call that also writes dependencies; a build from scratch needs none.
-        PYTORCH_NVCC=f"ccache {CUDA_HOME / 'bin' / 'nvcc'}",
+        PYTORCH_NVCC=f"{wrapper('nvcc', f'ccache {CUDA_HOME}/bin/nvcc')}",
         TORCH_EXTENSION_SKIP_NVCC_GEN_DEPENDENCIES="1",
-        CCACHE_DIR="/ccache",
+        CXX=str(wrapper("c++", "ccache /usr/bin/c++")),
+        SLOTS=str(slots),
+        SLOT_COUNT=jobs,
+        SLOT_PAUSE=str(PAUSE_WHEN_AWAITED if awaited else PAUSE),
+        CCACHE_DIR=str(CACHE),
         CCACHE_COMPILERCHECK="content",
         CCACHE_NOHASHDIR="1",
         CCACHE_SLOPPINESS="include_file_ctime,include_file_mtime",
@@ -117,6 +131,15 @@ def prepare_environment() -> None:
     )
     archs = os.environ.get("TORCH_CUDA_ARCH_LIST")
     print(f"compile.py: {jobs} jobs, {threads} nvcc threads, archs {archs}", flush=True)
+
+
+def wrapper(name: str, command: str) -> Path:
+    """Write a compiler of that name that runs the command in a compile slot."""
+    WRAPPERS.mkdir(exist_ok=True)
+    path = WRAPPERS / name
+    path.write_text(f'#!/bin/sh\nexec {sys.executable} -IS {HERE}/slot.py {command} "$@"\n', encoding="ascii")
+    path.chmod(0o755)
+    return path
 
 
 def job_count() -> int:
@@ -162,8 +185,43 @@ def use_ninja() -> None:
         original(self, *arguments, **keywords)
 
     cpp_extension.BuildExtension.__init__ = initialise
+    cpp_extension.BuildExtension._build_extensions_serial = build_modules_side_by_side  # noqa: SLF001
     if not cpp_extension.is_ninja_available():
         sys.exit("compile.py: ninja is not on PATH; the toolchain target installs it")
+
+
+def build_modules_side_by_side(builder: Any) -> None:
+    """Build each extension module of a package in a process of its own, with a build folder of its own.
+
+    setuptools builds them one after the other, each ending with its longest file alone on one core. The compile slots
+    hold the number of compilers down.
+    """
+    children = {}
+    for extension in builder.extensions:
+        pid = os.fork()
+        if pid == 0:
+            build_module(builder, extension)
+        children[pid] = extension.name
+    while children:
+        pid, status = os.wait()
+        name = children.pop(pid, None)
+        if name is not None and status != 0:
+            sys.exit(f"compile.py: the extension module {name} failed; its compiler's words stand above")
+
+
+def build_module(builder: Any, extension: Any) -> NoReturn:
+    """Build one extension module and end this process."""
+    status = 1
+    try:
+        builder.build_temp = str(Path(builder.build_temp) / extension.name)
+        builder.build_extension(extension)
+        status = 0
+    except BaseException:  # noqa: BLE001  whatever it was, the parent ends the build
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
 
 
 if __name__ == "__main__":

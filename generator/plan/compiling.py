@@ -97,16 +97,21 @@ def wheel(recipe: Recipe, name: str) -> Target:
             "commit": extension.commit,
             "env": dict(sorted(extension.env.items())),
             "needs": tuple(needs),
+            "awaited": name in specs.needed_by_models(recipe) or _is_needed(recipe, name),
         },
         files=_files(extension),
         args={"TORCH_CUDA_ARCH_LIST": "TORCH_CUDA_ARCH_LIST"} if extension.compiles else {},
     )
 
 
+def _is_needed(recipe: Recipe, name: str) -> bool:
+    return any(name in extension.needs for extension in recipe.extensions.values())
+
+
 def _files(extension: Extension) -> tuple[ContextFile, ...]:
-    found = ContextFile(path="prebuilt.py", package="contexts", resource="wheel/prebuilt.py")
-    compiled = ContextFile(path="compile.py", package="contexts", resource="wheel/compile.py")
-    return ((found,) if extension.source == "wheel" else ()) + ((compiled,) if extension.compiles else ())
+    found = ("prebuilt.py",) if extension.source == "wheel" else ()
+    compiled = ("compile.py", "slot.py") if extension.compiles else ()
+    return tuple(ContextFile(path=name, package="contexts", resource=f"wheel/{name}") for name in (*found, *compiled))
 
 
 def _asset(recipe: Recipe, name: str) -> dict[str, object]:

@@ -7,68 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bake import results
+from tests.engine.small import RECIPE, TOP, docker
 
 pytestmark = pytest.mark.engine
-
-TOP = Path(__file__).parents[2]
-PREFIX = "/opt/env"
-RECIPE = """\
-schema = 1
-name = "small"
-summary = "A recipe without torch, for tests"
-
-[image]
-tag = "uplift-test-small:1"
-
-[base]
-image = "{base}"
-prefix = "/opt/env"
-
-[stack]
-cuda = "13.0"
-archs = ["12.0"]
-install = ["six==1.17.0"]
-may-change = []
-
-[patch]
-roots = ["/opt/app"]
-"""
-BASE = """\
-ARG ROOTFS
-FROM ${ROOTFS}
-ARG CACHEBUST
-RUN [ -e /usr/lib/python3.11/ensurepip ] || (apt-get update && apt-get install --yes python3 python3-venv)
-RUN python3 -m venv /opt/env && mkdir /opt/app
-RUN printf 'import torch\\nmodel = torch.load(open("x", "rb"))\\n' > /opt/app/load.py
-RUN echo "$CACHEBUST" > /opt/bust
-"""
-
-
-def docker(*command: str, check: bool = True) -> str:
-    return subprocess.run(["docker", *command], check=check, capture_output=True, text=True).stdout.strip()
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A small base that no earlier run built upon, so that nothing of it is cached."""
-    from bake.local.demo_rootfs import Machine, rootfs_for
-
-    rootfs = rootfs_for(Machine(say=print), force=False)
-    folder = tmp_path_factory.mktemp("base")
-    (folder / "Dockerfile").write_text(BASE)
-    name = f"uplift-test-base:{os.getpid()}"
-    arguments = [f"--build-arg=ROOTFS={rootfs}", f"--build-arg=CACHEBUST={time.time_ns()}"]
-    docker("buildx", "build", *arguments, "-t", name, str(folder))
-    yield name
-    docker("image", "rm", "--force", name, "uplift-test-small:1", check=False)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ import pytest
 from bake import results
 from generator.recipe import load_recipe
 from generator.resolve import asset_folder
-from tests.engine.conftest import ARCHIVE, PASSWORD, RUNFILE, Lab, docker
+from tests.engine.mirror import ARCHIVE, PASSWORD, RUNFILE, Lab, docker
 
 pytestmark = pytest.mark.engine
 

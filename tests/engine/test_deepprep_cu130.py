@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine.conftest import Lab, docker
+from tests.engine.mirror import Lab, docker
 
 pytestmark = [pytest.mark.engine, pytest.mark.heavy]
 

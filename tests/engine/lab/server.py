@@ -1,6 +1,6 @@
 """Serves a folder with a password; writes every request to stdout.
 
-The first part of every path is passed over: a client that caches by address sees a new one when the lab's content is new.
+The first part of every path is passed over: each run has addresses of its own, which no cache knows.
 """
 
 import base64

@@ -110,6 +110,14 @@ def test_a_stage_named_like_a_target_is_no_target_in_the_single_form():
     assert [(step.target, step.stage) for step in progress.steps][-1] == ("image", "torch")
 
 
+def test_booting_a_builder_belongs_to_no_target():
+    names = BakeFile(variables=(), targets=("t", "u"), groups=())
+    progress = Progress(names=names)
+    for name in ("[internal] booting buildkit", "[t internal] load build definition from x", "[internal] merging"):
+        progress.feed(json.dumps({"vertexes": [{"digest": name, "name": name}]}), now=0)
+    assert [step.target for step in progress.steps] == ["", "t", ""]
+
+
 def test_platforms_are_no_stages():
     names = BakeFile(variables=(), targets=("t", "u"), groups=())
     progress = Progress(names=names)
@@ -122,7 +130,7 @@ def test_platforms_are_no_stages():
 
 
 def _vertex(**values):
-    return json.dumps({"vertexes": [{"digest": "d", "name": "[internal] load x", **values}]})
+    return json.dumps({"vertexes": [{"digest": "d", "name": "[internal] load build definition", **values}]})
 
 
 def _said(events):

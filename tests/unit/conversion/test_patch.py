@@ -67,6 +67,8 @@ def test_mode_and_owner_are_kept_also_of_the_folders_and_of_read_only_files(tree
     written = tmp_path / "out" / str(file).lstrip("/")
     assert stat.S_IMODE(written.stat().st_mode) == 0o4550
     assert (written.stat().st_uid, written.stat().st_gid) == (file.stat().st_uid, file.stat().st_gid)
+    assert written.stat().st_mtime_ns == file.stat().st_mtime_ns
+    assert written.parent.stat().st_mtime_ns == file.parent.stat().st_mtime_ns
     assert stat.S_IMODE((tmp_path / "out" / str(tree / "deep").lstrip("/")).stat().st_mode) == 0o700
 
 

@@ -40,11 +40,10 @@ def outcome(case: Case) -> tuple[bytes, list[str]]:
     return as_bytes(case, "after" if changes else "before"), undecided
 
 
-@pytest.mark.parametrize("name", CORPUS)
+# A case in the syntax of a later Python than this one is no case here.
+@pytest.mark.parametrize("name", [name for name, case in CORPUS.items() if case.get("since", 0) <= VERSION])
 def test_corpus(name: str) -> None:
     case = CORPUS[name]
-    if case.get("since", 0) > VERSION:
-        pytest.skip(f"source of Python {case['since']}")
     expected, reasons = outcome(case)
     result = transform(as_bytes(case, "before"))
     assert result.source == expected
@@ -131,7 +130,7 @@ def calls(draw: st.DrawFn, depth: int = 3) -> str:
     order = ["*a", "map_location=g", "weights_only=h", "**k"]
     keywords = sorted(draw(st.sets(st.sampled_from(order), max_size=2)), key=order.index)
     arguments += [draw(SPACES) + item + draw(SPACES) for item in keywords]
-    comma = "," + draw(SPACES) if arguments and draw(st.booleans()) else ""
+    comma = "," + draw(SPACES) if len(arguments) > 0 and draw(st.booleans()) else ""
     return draw(FUNCTIONS) + "(" + draw(SPACES) + ",".join(arguments) + comma + ")"
 
 

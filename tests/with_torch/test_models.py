@@ -1,10 +1,13 @@
-"""Extract, rebuild and the model rows on small models of every awkward kind; needs a torch (any build of it)."""
+"""Extract, rebuild and the model rows on small models of every awkward kind.
+
+Needs a torch: ``tests/engine/test_with_torch.py`` runs it inside the demo's base and uplifted images.
+"""
 
 from __future__ import annotations
 
 import importlib
 import json
-import os
+import shutil
 import sys
 import textwrap
 from pathlib import Path
@@ -15,9 +18,9 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-torch = pytest.importorskip("torch")
+import torch
 
-from conversion import extract, model_rows, models, rebuild  # noqa: E402 - after the skip
+from conversion import extract, model_rows, models, rebuild
 
 CODE = """
 import collections
@@ -373,11 +376,24 @@ def test_a_link_to_a_model_counts_once(case: Case) -> None:
     assert len(json.loads((case.folder / "x" / "manifest.json").read_text())["models"]) == 1
 
 
-def test_a_crash_of_the_process_is_a_failing_row(case: Case) -> None:
+def test_rows_come_through_what_model_code_prints(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    case.make()
+    shutil.copy(case.file, case.file.parent / "b.pt")
+    assert case.extract() == 0
+    edit(case, "import collections", "import os; print('hello', end=''); os.write(1, b'{\"check\": 1}')")
+    monkeypatch.setenv("PYTHONPATH", str(Path(model_rows.__file__).parents[1]))
+    rows = list(model_rows.model_rows(spec_of(case.folder), str(case.folder / "x")))
+    assert [row.status for row in rows] == ["pass", "pass"]
+    (case.file.parent / "b.pt").unlink()
+    rows = list(model_rows.model_rows(spec_of(case.folder), str(case.folder / "x")))
+    assert [(row.status, row.found) for row in rows] == [("pass", "bitwise equal"), ("fail", "the file is gone")]
+
+
+def test_a_crash_of_the_process_is_a_failing_row(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     case.make()
     assert case.extract() == 0
     edit(case, "import collections", "import os; os.abort()")
-    os.environ["PYTHONPATH"] = str(Path(model_rows.__file__).parents[1])
+    monkeypatch.setenv("PYTHONPATH", str(Path(model_rows.__file__).parents[1]))
     (row,) = model_rows.model_rows(spec_of(case.folder), str(case.folder / "x"))
     assert row.status == "fail"
     assert "SIGABRT" in row.detail

@@ -1,0 +1,43 @@
+"""A recipe without torch and the base that it uplifts: small enough for many bakes."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+TOP = Path(__file__).parents[2]
+RECIPE = """\
+schema = 1
+name = "small"
+summary = "A recipe without torch, for tests"
+
+[image]
+tag = "uplift-test-small:1"
+
+[base]
+image = "{base}"
+prefix = "/opt/env"
+
+[stack]
+cuda = "13.0"
+archs = ["12.0"]
+install = ["six==1.17.0"]
+may-change = []
+
+[patch]
+roots = ["/opt/app"]
+"""
+BASE = """\
+ARG ROOTFS
+FROM ${ROOTFS}
+ARG CACHEBUST
+RUN [ -e /usr/lib/python3.11/ensurepip ] || (apt-get update && apt-get install --yes python3 python3-venv)
+RUN python3 -m venv /opt/env && mkdir /opt/app
+RUN printf 'import torch\\nmodel = torch.load(open("x", "rb"))\\n' > /opt/app/load.py
+RUN echo "$CACHEBUST" > /opt/bust
+"""
+
+
+def docker(*command: str, check: bool = True) -> str:
+    """Run docker and give its stdout."""
+    return subprocess.run(["docker", *command], check=check, capture_output=True, text=True).stdout.strip()

@@ -1,0 +1,50 @@
+"""Runs `tests/with_torch` where torch is: in the old environment of the demo's base, and in the uplifted one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.engine.small import TOP
+
+pytestmark = [pytest.mark.engine, pytest.mark.demo]
+
+PYTHON = "/opt/conda/envs/deepprep/bin/python"
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Hold pytest, pure Python, beside the images: they have none."""
+    folder = tmp_path_factory.mktemp("runner")
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--target",
+        str(folder),
+    ]
+    subprocess.run([*install, "pytest"], check=True)
+    return folder
+
+
+@pytest.mark.parametrize("which", ["base", "uplifted"])
+def test_models_of_every_awkward_kind(runner: Path, which: str) -> None:
+    figures = Path(os.environ.get("LOCAL_STATE", TOP / ".local")) / "demo.json"
+    image = "deepprep-demo:25.1.0" if which == "base" else json.loads(figures.read_text())["image"]
+    mounts = [f"--volume={TOP}:/repository:ro", f"--volume={runner}:/runner:ro", "--tmpfs=/tmp:exec"]
+    environment = ["--env=PYTHONPATH=/repository:/runner", "--env=PYTHONDONTWRITEBYTECODE=1"]
+    container = ["--rm", "--network=none", "--workdir=/repository", f"--entrypoint={PYTHON}", *mounts, *environment]
+    tests = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "default", "tests/with_torch"]
+    command = ["docker", "run", *container, image, *tests]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout
+    assert "skipped" not in done.stdout

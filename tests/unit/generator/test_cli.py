@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parents[3]
+
+
+def generator(*command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "generator", *command],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(TOP), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["-r", "dmeo", "plan"], 'did you mean "demo"?'),
+        (["-r", "none.toml", "plan"], "No such file"),
+        (["render", "--arch", "12"], 'write "12.0"'),
+        (["-r", "demo", "render", "--arch", "7.0"], "CUDA 12.9 was the last"),
+        (["bake", "--tag", "Up:per:case"], "--tag: 'Up:per:case' is not a valid image reference"),
+        (["bake", "--registry", "a//b"], "--registry"),
+        (["verify", "no image"], "IMAGE: 'no image' is not a valid image reference"),
+        (["bake", "wheel-torch-scater"], 'did you mean "wheel-torch-scatter"?'),
+        (["frobnicate"], "No such command"),
+        (["plan", "--format", "gif"], "--format"),
+    ],
+)
+def test_wrong_usage_has_its_message_and_status_2(tmp_path: Path, command: list[str], message: str) -> None:
+    done = generator(*command, folder=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_render_writes_its_path_to_stdout_and_the_rest_to_stderr(tmp_path: Path) -> None:
+    done = generator("-r", "demo", "render", "-o", "out", folder=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout == "out/docker-bake.hcl\n"
+    assert "docker buildx bake -f out/docker-bake.hcl" in done.stderr
+    assert (tmp_path / "out/contexts/verify/verify.json").is_file()
+
+
+def test_options_come_from_the_environment_too(tmp_path: Path) -> None:
+    done = generator("-r", "demo", "render", folder=tmp_path, GENERATOR_OUTPUT_DIR="elsewhere", GENERATOR_ARCH="12.0")
+    assert done.returncode == 0
+    assert 'default     = "12.0"' in (tmp_path / "elsewhere/docker-bake.hcl").read_text()
+
+
+def test_a_bad_bundle_is_unfit_surroundings(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("nothing")
+    done = generator("-r", "demo", "bake", "--ca-bundle", "ca.pem", folder=tmp_path)
+    assert done.returncode == 3
+    assert "holds no certificate" in done.stderr
+
+
+def test_only_commands_that_exist_are_listed(tmp_path: Path) -> None:
+    listed = generator("--help", folder=tmp_path).stdout
+    commands = listed.split("Commands:")[1].split("Exit status")[0]
+    names = set(re.findall(r"^  ([a-z]+)\b", commands, flags=re.MULTILINE))
+    assert names == {"render", "plan", "bake", "verify", "doctor"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_outside_a_bake_gives_130_without_a_traceback(tmp_path: Path, number: signal.Signals) -> None:
+    script = (
+        "import os, sys\n"
+        "from generator import cli, pipeline\n"
+        f"pipeline.render = lambda *a, **k: os.kill(os.getpid(), {int(number)})\n"
+        "sys.argv = ['generator', '-r', 'demo', 'render']\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(TOP)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 130
+    assert f"interrupted by {number.name}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_goes_away_is_no_traceback(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m generator -r demo plan --format json | head -1"
+    done = subprocess.run(
+        command,
+        shell=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(TOP)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "{\n"
+    assert "Traceback" not in done.stderr
