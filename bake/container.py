@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -77,6 +78,7 @@ def run_container(client: docker.DockerClient, request: ContainerRequest) -> int
             container = _create(client, request)
             output = container.attach(stdout=True, stderr=True, stream=True, demux=not _on_terminal(), logs=True)
             container.start()
+            _fit_terminal(container)
             _copy(output, tty=_on_terminal())
             return int(container.wait()["StatusCode"])
         except APIError as error:
@@ -123,6 +125,16 @@ def _devices(gpu: Access) -> list[Any]:
 
 def _on_terminal() -> bool:
     return sys.stdout.isatty() and sys.stderr.isatty()
+
+
+def _fit_terminal(container: Container) -> None:
+    """Give the container's terminal the size of this one."""
+    from docker.errors import APIError
+
+    if _on_terminal():
+        columns, lines = os.get_terminal_size(sys.stdout.fileno())
+        with suppress(APIError):  # a short program has ended already
+            container.resize(lines, columns)
 
 
 def _copy(output: Any, *, tty: bool) -> None:

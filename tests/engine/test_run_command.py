@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import pty
 import shlex
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -42,6 +47,7 @@ arguments = ["{{input}}", "{{output}}", "participant"]
 defaults = {{ "--bold_task_type" = "rest", "--fs_license_file" = "{{license}}", "--device" = "{{device}}" }}
 resume = ["--resume"]
 """
+PATHS = ("--input", "data", "--output", "results/new", "--license", "license.txt")
 SHOW = 'echo "$@"; cat /input/scan; cp /fs_license.txt /output/copy; echo to-stderr >&2; touch /input/x; exit 7'
 
 
@@ -59,9 +65,8 @@ def start(tmp_path, image):
     (tmp_path / "data" / "scan").write_text("bytes of a scan\n")
     (tmp_path / "data" / "dataset_description.json").write_text("{}")
     (tmp_path / "license.txt").write_text("licence\n")
-    paths = ["--input", "data", "--output", "results/new", "--license", "license.txt"]
 
-    def begin(*arguments, script=SHOW, given=paths, entrypoint='["/bin/sh", '):
+    def begin(*arguments, script=SHOW, given=PATHS, entrypoint='["/bin/sh", '):
         text = RECIPE.format(name=NAME, image=image, script=script)
         (tmp_path / "r.toml").write_text(text.replace('["/bin/sh", ', entrypoint))
         return subprocess.Popen(
@@ -200,3 +205,22 @@ def test_the_gpu_is_asked_of_the_engine(run):
     status, out, _ = run("--device", "auto", "--dry-run")
     assert status == 0
     assert out.rstrip().endswith("--device 0" if able else "--device cpu")
+
+
+@pytest.mark.usefixtures("start")
+def test_on_a_terminal_the_program_has_one_of_the_same_size(tmp_path, image):
+    (tmp_path / "r.toml").write_text(RECIPE.format(name=NAME, image=image, script="sleep 1; stty size; test -t 1"))
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 123, 0, 0))
+    command = [sys.executable, "-m", "generator", "-r", "r.toml", "run", *PATHS, "--device", "cpu"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(TOP)}, stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # the terminal is gone when the process ends
+        while block := os.read(ours, 4096):
+            shown += block
+    os.close(ours)
+    assert process.wait(timeout=60) == 0, shown
+    assert b"33 123" in shown
