@@ -56,6 +56,15 @@ ArchList = Annotated[
     str | None,
     typer.Option("--arch", envvar="GENERATOR_ARCH", help='Compute capabilities, such as "9.0;12.0".'),
 ]
+GpuNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--gpu",
+        envvar="GENERATOR_GPU",
+        metavar="NAME|auto",
+        help="GPUs by name instead of --arch, such as rtx5090 or h100,a100; auto: those of this machine.",
+    ),
+]
 BaseImage = Annotated[
     str | None, typer.Option("--base", envvar="GENERATOR_BASE", help="Another frozen image of the same kind.")
 ]
@@ -103,12 +112,13 @@ def _root(
 
 
 @app.command()
-def render(context: typer.Context, output: Folder = Path("build"), arch: ArchList = None) -> None:
+def render(context: typer.Context, output: Folder = Path("build"), arch: ArchList = None, gpu: GpuNames = None) -> None:
     """Write the bake file and the build contexts; plain buildx can bake them."""
     from generator import pipeline
+    from generator.gpus import chosen_archs
     from generator.resolve import Choices
 
-    pipeline.render(Reporter(), Choices(recipe=context.obj, output=output, archs=arch))
+    pipeline.render(Reporter(), Choices(recipe=context.obj, output=output, archs=chosen_archs(arch, gpu)))
 
 
 @app.command()
@@ -118,12 +128,14 @@ def plan(
         PlanFormat, typer.Option("--format", envvar="GENERATOR_PLAN_FORMAT", help="How the graph is written.")
     ] = PlanFormat.TABLE,
     arch: ArchList = None,
+    gpu: GpuNames = None,
 ) -> None:
     """Show the graph of targets: what waits for what, and what builds side by side."""
     from generator import pipeline
+    from generator.gpus import chosen_archs
     from generator.resolve import Choices
 
-    pipeline.show_plan(Reporter(), Choices(recipe=context.obj, archs=arch), form=format_.value)
+    pipeline.show_plan(Reporter(), Choices(recipe=context.obj, archs=chosen_archs(arch, gpu)), form=format_.value)
 
 
 @app.command()
@@ -139,6 +151,7 @@ def bake(
     base: BaseImage = None,
     builder: Builder = None,
     arch: ArchList = None,
+    gpu: GpuNames = None,
     ca_bundle: CaBundle = None,
     progress: ProgressOption = ProgressFormat.AUTO,
     output: Folder = Path("build"),
@@ -148,12 +161,13 @@ def bake(
 ) -> None:
     """Build the image, verify it, and push it if asked."""
     from generator import pipeline
+    from generator.gpus import chosen_archs
     from generator.resolve import Choices
 
     choices = Choices(
         recipe=context.obj,
         output=output,
-        archs=arch,
+        archs=chosen_archs(arch, gpu),
         registry=registry,
         tag=tag,
         base=base,
