@@ -225,6 +225,17 @@ def doctor(
     pipeline.doctor(Reporter(), choices, form=format_.value)
 
 
+@app.command()
+def diagnose(
+    log: Annotated[str, typer.Argument(metavar="LOGFILE", help="A log of any build or run; -: what is piped in.")],
+    format_: Format = ReportFormat.TABLE,
+) -> None:
+    """Name the known causes of a failure in a log, each with its remedy."""
+    from generator.diagnosing import diagnose as show
+
+    show(Reporter(), log, form=format_.value)
+
+
 def main() -> NoReturn:
     """Run the command line; every failure that a user can cause ends in a message and its exit status."""
     try:
