@@ -12,6 +12,7 @@ import typer
 from generator import __version__
 from generator.errors import Interrupted, UpliftError, UsageError
 from generator.reporter import Reporter
+from generator.saving import Archive, ArchiveFormat
 
 app = typer.Typer(
     name="generator",
@@ -49,6 +50,14 @@ class ReportFormat(str, Enum):
 
     TABLE = "table"
     JSON = "json"
+
+
+class VerifyFormat(str, Enum):
+    """How ``verify`` writes its rows."""
+
+    TABLE = "table"
+    JSON = "json"
+    JUNIT = "junit"
 
 
 Folder = Annotated[Path, typer.Option("-o", "--output-dir", envvar="GENERATOR_OUTPUT_DIR", help="The build folder.")]
@@ -155,6 +164,15 @@ def bake(
     ca_bundle: CaBundle = None,
     progress: ProgressOption = ProgressFormat.AUTO,
     output: Folder = Path("build"),
+    save: Annotated[
+        tuple[ArchiveFormat, Path] | None,
+        typer.Option(
+            "--output",
+            envvar="GENERATOR_OUTPUT",
+            metavar="oci-archive|docker-archive PATH",
+            help="Save the verified image as a file.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Render and show what would be baked; build nothing.")
     ] = False,
@@ -175,7 +193,8 @@ def bake(
         ca_bundle=ca_bundle,
         progress=progress.value,
     )
-    pipeline.bake(Reporter(), choices, targets=tuple(targets or ()), push=push, dry_run=dry_run)
+    archive = Archive(form=save[0], path=save[1]) if save else None
+    pipeline.bake(Reporter(), choices, targets=tuple(targets or ()), push=push, dry_run=dry_run, archive=archive)
 
 
 @app.command()
@@ -190,7 +209,9 @@ def verify(
     ca_bundle: CaBundle = None,
     progress: ProgressOption = ProgressFormat.AUTO,
     output: Folder = Path("build"),
-    format_: Format = ReportFormat.TABLE,
+    format_: Annotated[
+        VerifyFormat, typer.Option("--format", envvar="GENERATOR_FORMAT", help="How the result is written.")
+    ] = VerifyFormat.TABLE,
 ) -> None:
     """Check an image against the recipe: versions, device code, models, conflicts."""
     from generator import pipeline

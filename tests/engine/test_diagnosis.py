@@ -18,7 +18,7 @@ PROVOKED = {
     "no toolkit, sh": ("RUN nvcc --version\n", "nvcc-absent"),
     "no toolkit, bash": (BASH + "RUN nvcc --version\n", "nvcc-absent"),
     "no file to copy": ("COPY cuda_12.8.0_570.86.10_linux.run /tmp/cuda.run\n", "copy-absent"),
-    "killed": ("RUN kill -9 $$\n", "memory-full"),
+    "killed": ("RUN sh -c 'kill -9 $$'\n", "memory-full"),
     "no network": ("RUN --network=none apt-get update --error-on=any\n", "name-unresolved"),
 }
 
