@@ -84,9 +84,9 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., su
     """Run ``bake`` with a recipe of the test's own; where it writes is outside of the folder it runs in."""
     base = built(tmp_path_factory.mktemp("base"), BASE, BASE_TAG)
     folder = tmp_path_factory.mktemp("run")
-    (folder / "saved.toml").write_text(RECIPE)
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, recipe: str = RECIPE) -> subprocess.CompletedProcess[str]:
+        (folder / "saved.toml").write_text(recipe)
         return subprocess.run(
             [sys.executable, "-m", "generator", "-r", "saved.toml", "bake", *arguments],
             cwd=folder,
@@ -193,11 +193,12 @@ def test_apptainer_makes_a_sif_image_of_it_and_runs_it(archives: dict[str, Path]
         sif.unlink()
 
 
-def test_a_failed_check_saves_nothing_and_keeps_the_old_file(saved: Any, tmp_path: Path) -> None:
+def test_an_image_that_failed_a_check_is_not_saved(saved: Any, tmp_path: Path) -> None:
     path = tmp_path / "image.tar"
     path.write_text("old")
-    done = saved("--output", "oci-archive", str(path), "--base", "uplift-test-nothing:1")
-    assert done.returncode == 3
+    done = saved("--output", "oci-archive", str(path), recipe=RECIPE + '[stack.expect]\nsix = "9.9"\n')
+    assert done.returncode == 4
+    assert "version six: expected 9.9, found 1.17.0" in done.stderr
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["image.tar"]
 
