@@ -55,12 +55,15 @@ def diagnose(log: Iterable[str]) -> Diagnosis:
 
 
 def _chunks(log: Iterable[str]) -> Iterator[list[tuple[int, str]]]:
-    """Parts of the log as (number of the line, one line of text), without escapes; raw JSON is unpacked."""
+    """Parts of the log as (number of the line, one line of text), without escapes; raw JSON is unpacked.
+
+    Quotes that another log escaped (the engine's own does) read as they were said.
+    """
     chunk: list[tuple[int, str]] = []
     size = 0
     for number, line in enumerate(log, start=1):
         for text in _texts(line):
-            chunk.append((number, without_escapes(text)))
+            chunk.append((number, without_escapes(text).replace('\\"', '"')))
             size += len(text)
         if size > _CHUNK:
             yield chunk

@@ -168,7 +168,7 @@ def test_buildkit_reads_the_oci_archive(archives: dict[str, Path], tmp_path: Pat
 
 
 @pytest.fixture(scope="module")
-def apptainer(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+def apptainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
     image = built(tmp_path_factory.mktemp("apptainer"), APPTAINER, "uplift-test-apptainer:1")
 
     def run(folder: Path, command: str) -> str:
@@ -176,7 +176,8 @@ def apptainer(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
             "run", "--rm", *CONTAINER, "--volume", f"{folder}:/work", "--workdir=/work", image, "sh", "-ec", command
         )
 
-    return run
+    yield run
+    docker("image", "rm", "--force", image)
 
 
 @pytest.mark.parametrize("form", ["docker-archive", "oci-archive"])

@@ -78,6 +78,15 @@ def test_raw_json_progress_is_unpacked() -> None:
     assert [entry.known.id for entry in diagnose([line]).found] == ["memory-full"]
 
 
+def test_the_log_of_the_engine_itself_is_read_too() -> None:
+    said = (
+        'time="2026-11-23T14:26:41Z" level=info msg="fetch failed" error="failed to do request: '
+        r'Head \"https://127.0.0.1:5998/v2/x/manifests/1\": dial tcp 127.0.0.1:5998: connect: connection refused"'
+    )
+    (entry,) = diagnose([said]).found
+    assert entry.known.message == "the registry at 127.0.0.1:5998 refuses the connection"
+
+
 def test_a_place_that_the_log_leaves_open_is_dropped() -> None:
     known = find_cause("CUDA error: no kernel image is available for execution on the device", speaker=Speaker.PROGRAM)
     assert known is not None
