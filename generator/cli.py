@@ -13,6 +13,7 @@ import typer
 from generator import __version__
 from generator.errors import Interrupted, UpliftError
 from generator.reporter import Reporter
+from generator.saving import Archive, ArchiveFormat
 
 app = typer.Typer(
     name="generator",
@@ -52,10 +53,27 @@ class ReportFormat(str, Enum):
     JSON = "json"
 
 
+class VerifyFormat(str, Enum):
+    """How ``verify`` writes its rows."""
+
+    TABLE = "table"
+    JSON = "json"
+    JUNIT = "junit"
+
+
 Folder = Annotated[Path, typer.Option("-o", "--output-dir", envvar="GENERATOR_OUTPUT_DIR", help="The build folder.")]
 ArchList = Annotated[
     str | None,
     typer.Option("--arch", envvar="GENERATOR_ARCH", help='Compute capabilities, such as "9.0;12.0".'),
+]
+GpuNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--gpu",
+        envvar="GENERATOR_GPU",
+        metavar="NAME|auto",
+        help="GPUs by name instead of --arch, such as rtx5090 or h100,a100; auto: those of this machine.",
+    ),
 ]
 BaseImage = Annotated[
     str | None, typer.Option("--base", envvar="GENERATOR_BASE", help="Another frozen image of the same kind.")
@@ -104,12 +122,13 @@ def _root(
 
 
 @app.command()
-def render(context: typer.Context, output: Folder = Path("build"), arch: ArchList = None) -> None:
+def render(context: typer.Context, output: Folder = Path("build"), arch: ArchList = None, gpu: GpuNames = None) -> None:
     """Write the bake file and the build contexts; plain buildx can bake them."""
     from generator import pipeline
+    from generator.gpus import chosen_archs
     from generator.resolve import Choices
 
-    pipeline.render(Reporter(), Choices(recipe=context.obj, output=output, archs=arch))
+    pipeline.render(Reporter(), Choices(recipe=context.obj, output=output, archs=chosen_archs(arch, gpu)))
 
 
 @app.command()
@@ -119,12 +138,14 @@ def plan(
         PlanFormat, typer.Option("--format", envvar="GENERATOR_PLAN_FORMAT", help="How the graph is written.")
     ] = PlanFormat.TABLE,
     arch: ArchList = None,
+    gpu: GpuNames = None,
 ) -> None:
     """Show the graph of targets: what waits for what, and what builds side by side."""
     from generator import pipeline
+    from generator.gpus import chosen_archs
     from generator.resolve import Choices
 
-    pipeline.show_plan(Reporter(), Choices(recipe=context.obj, archs=arch), form=format_.value)
+    pipeline.show_plan(Reporter(), Choices(recipe=context.obj, archs=chosen_archs(arch, gpu)), form=format_.value)
 
 
 @app.command()
@@ -140,21 +161,32 @@ def bake(
     base: BaseImage = None,
     builder: Builder = None,
     arch: ArchList = None,
+    gpu: GpuNames = None,
     ca_bundle: CaBundle = None,
     progress: ProgressOption = ProgressFormat.AUTO,
     output: Folder = Path("build"),
+    save: Annotated[
+        tuple[ArchiveFormat, Path] | None,
+        typer.Option(
+            "--output",
+            envvar="GENERATOR_OUTPUT",
+            metavar="oci-archive|docker-archive PATH",
+            help="Save the verified image as a file.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Render and show what would be baked; build nothing.")
     ] = False,
 ) -> None:
     """Build the image, verify it, and push it if asked."""
     from generator import pipeline
+    from generator.gpus import chosen_archs
     from generator.resolve import Choices
 
     choices = Choices(
         recipe=context.obj,
         output=output,
-        archs=arch,
+        archs=chosen_archs(arch, gpu),
         registry=registry,
         tag=tag,
         base=base,
@@ -162,7 +194,8 @@ def bake(
         ca_bundle=ca_bundle,
         progress=progress.value,
     )
-    pipeline.bake(Reporter(), choices, targets=tuple(targets or ()), push=push, dry_run=dry_run)
+    archive = Archive(form=save[0], path=save[1]) if save else None
+    pipeline.bake(Reporter(), choices, targets=tuple(targets or ()), push=push, dry_run=dry_run, archive=archive)
 
 
 @app.command()
@@ -177,7 +210,9 @@ def verify(
     ca_bundle: CaBundle = None,
     progress: ProgressOption = ProgressFormat.AUTO,
     output: Folder = Path("build"),
-    format_: Format = ReportFormat.TABLE,
+    format_: Annotated[
+        VerifyFormat, typer.Option("--format", envvar="GENERATOR_FORMAT", help="How the result is written.")
+    ] = VerifyFormat.TABLE,
 ) -> None:
     """Check an image against the recipe: versions, device code, models, conflicts."""
     from generator import pipeline
@@ -210,6 +245,17 @@ def doctor(
 
     choices = Choices(recipe=context.obj, registry=registry, base=base, builder=builder, ca_bundle=ca_bundle)
     pipeline.doctor(Reporter(), choices, form=format_.value)
+
+
+@app.command()
+def diagnose(
+    log: Annotated[str, typer.Argument(metavar="LOGFILE", help="A log of any build or run; -: what is piped in.")],
+    format_: Format = ReportFormat.TABLE,
+) -> None:
+    """Name the known causes of a failure in a log, each with its remedy."""
+    from generator.diagnosing import diagnose as show
+
+    show(Reporter(), log, form=format_.value)
 
 
 def _interrupt(number: int, _frame: object) -> None:
