@@ -1,174 +1,99 @@
-"""The table of causes: BuildKit's and buildx's error texts that mean something other than a step that failed.
-
-Each row is data: a pattern over the error text, the failure that it stands for, what to say and what to do. Named
-groups of the pattern fill the message. The first match wins. tests/unit/bake/streams/errors holds recorded text.
-"""
+"""The table of known causes: error texts, what they mean and what to do. The table is data: ``causes.toml``."""
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
+from enum import Enum
+from importlib import resources
+
+import tomli
 
 from generator.errors import BuildFailed, EnvironmentUnfit, UpliftError, UsageError
 
 
+class Speaker(Enum):
+    """Who says it: the engine (docker, buildx, BuildKit, registries), a program in a step or image, or either."""
+
+    ENGINE = "engine"
+    PROGRAM = "program"
+    ANY = "any"
+
+
+_FAILURES: dict[str, type[UpliftError]] = {"unfit": EnvironmentUnfit, "build": BuildFailed, "usage": UsageError}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cause:
-    """One known cause: ``name`` for tests, ``pattern`` over the error text, and what to tell."""
+    """One known cause; ``means`` and ``remedy`` have places for the named groups of the patterns."""
 
-    name: str
-    pattern: re.Pattern[str]
+    id: str
+    speaker: Speaker
+    failure: type[UpliftError]
+    patterns: tuple[re.Pattern[str], ...]
+    means: str
+    remedy: str
+    minor: bool = False
+
+    def search(self, text: str) -> re.Match[str] | None:
+        """Find the earliest line of a text that names this cause."""
+        found = [match for pattern in self.patterns if (match := pattern.search(text))]
+        return min(found, key=lambda match: match.start(), default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """A cause found in a text, told with what the text says: ``failure`` is what a bake ends with for it."""
+
+    id: str
     message: str
     remedy: str
-    failure: type[UpliftError] = EnvironmentUnfit
+    failure: type[UpliftError]
 
 
-def _cause(name: str, pattern: str, message: str, remedy: str, failure: type[UpliftError] = EnvironmentUnfit) -> Cause:
-    return Cause(name=name, pattern=re.compile(pattern), message=message, remedy=remedy, failure=failure)
+@functools.cache
+def causes() -> tuple[Cause, ...]:
+    """Read the table that ships, in its order."""
+    data = tomli.loads((resources.files("bake") / "causes.toml").read_text(encoding="utf-8"))
+    return tuple(
+        Cause(
+            id=row["id"],
+            speaker=Speaker(row["speaker"]),
+            failure=_FAILURES[row["failure"]],
+            patterns=tuple(re.compile(pattern) for pattern in row["patterns"]),
+            means=row["means"],
+            remedy=row["remedy"],
+            minor=row.get("minor", False),
+        )
+        for row in data["causes"]
+    )
 
 
-_REQUEST = r'(?:Head|Get|Post|Put|Patch) "https?://(?P<host>[^/"]+)[^"]*": '
-_ANSWER = r"unexpected status from \w+ request to https?://(?P<host>[^/\s]+)\S*: "
+def find_cause(text: str, *, speaker: Speaker) -> Known | None:
+    """Find the cause that a text names; the first in the table wins, those that often only follow come last.
 
-CAUSES: tuple[Cause, ...] = (
-    _cause(
-        "engine-absent",
-        r"Cannot connect to the Docker daemon at (?P<host>\S+?)\.? Is the docker daemon running",
-        "no Docker Engine answers at {host}",
-        "start it (`make engine`, or systemctl start docker), or point DOCKER_HOST at one",
-    ),
-    _cause(
-        "engine-denied",
-        r"permission denied while trying to connect to the Docker daemon socket at (?P<host>\S+?):",
-        "this user may not use the Docker Engine at {host}",
-        "add the user to the group `docker` and log in again, or run as root",
-    ),
-    _cause(
-        "engine-lost",
-        r"error reading from server: EOF|code = Unavailable|transport is closing|docker\.sock: connect:",
-        "the connection to the Docker Engine broke while it was building",
-        "look at the engine's log (out of memory?), then run the same command again: finished steps are cached",
-    ),
-    _cause(
-        "buildx-unfit",
-        r"unknown command: docker buildx|is not a docker command|unknown (?:shorthand )?flag: |rawjson",
-        "docker has no buildx, or one that is too old",
-        "`python -m generator doctor` says which one is needed",
-    ),
-    _cause(
-        "builder-absent",
-        r'no builder "(?P<host>[^"]+)" found',
-        "there is no buildx builder called {host}",
-        "`docker buildx ls` lists the builders; give one with --builder",
-    ),
-    _cause(
-        "disk-full",
-        r"no space left on device|(?i:disk quota exceeded)",
-        "the disk is full",
-        "free space (`docker system df`, `docker buildx prune`), then run the same command again",
-    ),
-    _cause(
-        "registry-refused",
-        _REQUEST + r"dial tcp \S+: connect: connection refused",
-        "the registry at {host} refuses the connection",
-        "start the registry, or mend its address (--registry)",
-    ),
-    _cause(
-        "registry-name",
-        _REQUEST + r"dial tcp: lookup \S+.*: (?:no such host|server misbehaving|.*i/o timeout)",
-        "the name of the registry {host} cannot be resolved, so what is asked of it cannot be had",
-        "mend the name or the network; an image that should be local has to be built or imported first",
-    ),
-    _cause(
-        "registry-timeout",
-        _REQUEST + r".*(?:i/o timeout|TLS handshake timeout|Client\.Timeout|no route to host|unreachable)",
-        "the registry at {host} does not answer",
-        "mend the network or the proxy settings of the engine, then run the same command again",
-    ),
-    _cause(
-        "registry-certificate",
-        _REQUEST + r"tls: failed to verify certificate: (?P<why>x509: [^\n]+)",
-        "the certificate of the registry {host} is not trusted ({why})",
-        "put the CA's certificate into /etc/docker/certs.d/{host}/ca.crt on the engine's machine",
-    ),
-    _cause(
-        "registry-plain-http",
-        _REQUEST + r".*(?:first record does not look like a TLS handshake|HTTP response to HTTPS client)",
-        "the registry at {host} does not speak TLS, or answers with an error in plain HTTP",
-        "give the registry a certificate, or name it under insecure-registries in the engine's settings",
-    ),
-    _cause(
-        "registry-login",
-        _ANSWER + r"401 |(?P<image>\S+): pull access denied|no basic auth credentials|insufficient_scope"
-        r"|failed to (?:authorize|fetch \w+ token)",
-        "the registry asks for a login",
-        "log in with `docker login REGISTRY`; for an image that should be local: it is not there",
-    ),
-    _cause(
-        "registry-forbidden",
-        _ANSWER + r"403 |denied: requested access to the resource is denied",
-        "the registry forbids it: the account may not read or write there",
-        "ask for the right on that repository, or choose another one (--registry)",
-    ),
-    _cause(
-        "registry-error",
-        _ANSWER + r"(?P<why>(?:429|5\d\d)[^\n]*)|(?i:toomanyrequests)",
-        "the registry answered with an error of its own",
-        "try again later, or look at the registry's log: finished steps are cached",
-    ),
-    _cause(
-        "image-absent",
-        r"(?:failed to resolve source metadata|load metadata) for (?P<host>\S+?): .*not found",
-        "the image {host} does not exist, neither on the engine nor in its registry",
-        "build or import it, or mend its name in the recipe",
-    ),
-    _cause(
-        "secret-absent",
-        r"failed to stat (?P<host>\S+): stat .*: no such file or directory",
-        "the file {host}, which the build needs as a secret, is not there",
-        "mend the path (CA bundle of the site), or leave it out",
-    ),
-    _cause(
-        "target-unknown",
-        r"failed to find target (?P<host>\S+)",
-        "the bake file has no target called {host}",
-        "`python -m generator plan` lists the targets",
-        UsageError,
-    ),
-    _cause(
-        "export-broken",
-        r"error from receiver: context canceled",
-        "the files of an output could not be written on this machine",
-        "check the free space and the rights of the output folder",
-    ),
-    _cause(
-        "bake-file-broken",
-        r"ERROR: (?:failed to parse )?(?P<host>[^:\s]+(?:\.hcl:\d+)?)[,:][\d,-]*:? "
-        r"(?P<why>[^\n]*(?:diagnostic|parsing)[^\n]*)",
-        "the bake file {host} cannot be parsed: {why}",
-        "render it again: python -m generator render",
-        UsageError,
-    ),
-    _cause(
-        "context-absent",
-        r'unable to prepare context: path "(?P<host>[^"]+)" not found',
-        "the folder {host}, a build context, is not there",
-        "render again: python -m generator render",
-        BuildFailed,
-    ),
-)
-
-
-def find_cause(text: str) -> tuple[Cause, str, str] | None:
-    """Find the cause that an error text names.
-
-    Returns:
-        the cause, the filled message and the filled remedy; None when the table knows nothing of it.
-
+    Args:
+        text: an error, or the output of a step. speaker: who said it.
     """
-    for cause in CAUSES:
-        match = cause.pattern.search(text)
-        if match is not None:
-            groups = {key: value or "?" for key, value in match.groupdict().items()}
-            return cause, cause.message.format(**groups), cause.remedy.format(**groups)
+    for cause in sorted(causes(), key=lambda cause: cause.minor):
+        if cause.speaker in (speaker, Speaker.ANY) and (match := cause.search(text)):
+            return told(cause, match)
     return None
+
+
+def told(cause: Cause, match: re.Match[str]) -> Known:
+    """Fill in what the text said; a place that the text leaves open is dropped with its brackets."""
+    groups = {key: value for key, value in match.groupdict().items() if value}
+    message, remedy = (_filled(text, groups) for text in (cause.means, cause.remedy))
+    return Known(id=cause.id, message=message, remedy=remedy, failure=cause.failure)
+
+
+def _filled(text: str, groups: dict[str, str]) -> str:
+    def put(match: re.Match[str]) -> str:
+        bracket, name = match["bracket"] or "", match["name"]
+        if name in groups:
+            return f"{bracket}{groups[name]}{match['rest'] or ''}"
+        return "" if bracket else "?"
+
+    return re.sub(r"(?P<bracket> \()?\{(?P<name>\w+)\}(?P<rest>(?(bracket)\)))", put, text)

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from bake.gpu import Access
+from bake.gpu_access import Access
 from generator.errors import EnvironmentUnfit, Interrupted
 
 if TYPE_CHECKING:

@@ -39,9 +39,10 @@ class BakeRequest:
         file: the bake file. targets: targets or groups; none means the group ``default``.
         variables: values of HCL variables. overrides: ``--set`` values, ``{"image.tags": "…"}``.
         builder: buildx builder, None for the current one. no_cache, push: as in buildx.
-        metadata_file: where buildx writes digests when the bake succeeds. allow: paths outside the context
-            folder that the build may read (``--allow=fs.read=``). context: working directory of buildx, the bake
-            file's folder when None. environment: more environment variables for the client (``DOCKER_HOST``…).
+        metadata_file: where buildx writes digests when the bake succeeds. allow, allow_write: paths outside the
+            context folder that the build may read (``--allow=fs.read=``) or write. context: working directory of
+            buildx, the bake file's folder when None. environment: more environment variables for the client
+            (``DOCKER_HOST``…).
 
     """
 
@@ -54,6 +55,7 @@ class BakeRequest:
     push: bool = False
     metadata_file: Path | None = None
     allow: tuple[Path, ...] = ()
+    allow_write: tuple[Path, ...] = ()
     context: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -130,8 +132,10 @@ def run_bake(request: BakeRequest, listener: Callable[[Event], None]) -> BakeOut
 
 def _bake(docker: Any, request: BakeRequest) -> Iterator[str]:
     """Start ``buildx bake``; python-on-whales has no parameter for --allow, but passes targets through."""
+    allowed = [f"--allow=fs.read={path}" for path in request.allow]
+    allowed += [f"--allow=fs.write={path}" for path in request.allow_write]
     stream: Iterator[str] = docker.buildx.bake(
-        targets=[*(f"--allow=fs.read={path}" for path in request.allow), *request.targets],
+        targets=[*allowed, *request.targets],
         builder=request.builder,
         files=[request.file.resolve()],
         cache=not request.no_cache,

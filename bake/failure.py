@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from bake.causes import find_cause
+from bake.causes import Known, Speaker, find_cause
 from generator.errors import BuildFailed, EnvironmentUnfit, UpliftError
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 LOG_LINES_SHOWN = 25
 _PLACE = re.compile(r"(?P<file>[^\s:]+):(?P<line>\d+)")
 _PROCESS = re.compile(r"did not complete successfully: exit code: (?P<code>\d+)")
-_RETRY = "mend it and run the same command again: steps that finished are cached"
+_AGAIN = "run the same command again: steps that finished are cached"
+_RETRY = f"mend it and {_AGAIN}"
 _KILLED = 128 + 9
 
 
@@ -28,7 +29,7 @@ class FailedStep:
     """A step that failed of itself.
 
     ``file`` is the Dockerfile's path and ``line`` its 1-based line, "" and None when BuildKit did not say; ``log``
-    holds the last lines of the step's output.
+    holds the last lines of the step's output; ``known`` is the cause that the table knows for it.
     """
 
     target: str
@@ -37,6 +38,7 @@ class FailedStep:
     file: str
     line: int | None
     log: tuple[str, ...]
+    known: Known | None = None
 
     @property
     def where(self) -> str:
@@ -70,11 +72,11 @@ def explain(steps: tuple[FailedStep, ...], text: tuple[str, ...], exit_status: i
             return unfit
     if steps:
         first = steps[0]
-        return BuildFailed("\n".join(_summary(steps)), where=first.where, remedy=_RETRY)
-    said = "\n".join(text)
-    if (found := find_cause(said)) is not None:
-        cause, message, remedy = found
-        return cause.failure(f"{message}\n{_indented(_last_error(text))}", remedy=remedy)
+        known = next((step.known for step in steps if step.known), None)
+        remedy = f"{known.remedy}; then {_AGAIN}" if known else _RETRY
+        return BuildFailed("\n".join(_summary(steps)), where=first.where, remedy=remedy)
+    if (known := find_cause("\n".join(text), speaker=Speaker.ENGINE)) is not None:
+        return known.failure(f"{known.message}\n{_indented(_last_error(text))}", remedy=known.remedy)
     if exit_status in (_KILLED, -9):
         return EnvironmentUnfit("the docker client was killed", remedy="was memory short? run the same command again")
     return BuildFailed(_last_error(text) or f"buildx ended with status {exit_status} and said nothing", remedy=_RETRY)
@@ -89,21 +91,24 @@ def _failed_step(step: Step, progress: Progress, place: tuple[str, int] | None, 
         file=(path or place[0]) if place and matches else "",
         line=place[1] if place and matches else None,
         log=progress.log_tail(step.digest, LOG_LINES_SHOWN),
+        known=_known(step.title, step.error, progress.log_tail(step.digest)),
     )
 
 
+def _known(title: str, error: str, log: tuple[str, ...]) -> Known | None:
+    """The known cause of a failed step: BuildKit's error names it, or the output of the program that ended."""
+    if not _PROCESS.search(error):
+        return find_cause(f"{title}: {error}", speaker=Speaker.ENGINE)
+    return find_cause("\n".join((*log, error)), speaker=Speaker.PROGRAM)
+
+
 def _unfit(step: FailedStep) -> UpliftError | None:
-    """The failure when the surroundings caused it: always by the error, by the log only for a full disk."""
-    said = f"{step.step}: {step.error}" if not _PROCESS.search(step.error) else ""
-    found = find_cause(said) if said else None
-    if found is None and any("no space left on device" in line.lower() for line in step.log):
-        found = find_cause("no space left on device")
-    if found is None or not issubclass(found[0].failure, EnvironmentUnfit):
+    """The failure when the surroundings caused it."""
+    if step.known is None or not issubclass(step.known.failure, EnvironmentUnfit):
         return None
-    cause, message, remedy = found
-    lines = [message, f"  step: {step.step}", *(f"  error: {line}" for line in step.error.splitlines())]
+    lines = [step.known.message, f"  step: {step.step}", *(f"  error: {line}" for line in step.error.splitlines())]
     lines += [f"  | {line}" for line in step.log[-5:]]
-    return cause.failure("\n".join(lines), where=step.where, remedy=remedy)
+    return step.known.failure("\n".join(lines), where=step.where, remedy=step.known.remedy)
 
 
 def _summary(steps: tuple[FailedStep, ...]) -> list[str]:
@@ -117,6 +122,8 @@ def _summary(steps: tuple[FailedStep, ...]) -> list[str]:
             lines += ["  its last output:", *(f"  | {line}" for line in step.log)]
         elif code:
             lines.append("  it printed nothing")
+        if step.known:
+            lines.append(f"  known cause: {step.known.message}")
     return lines
 
 

@@ -1,95 +1,71 @@
-"""What the engine and the machine know of NVIDIA GPUs: how a container gets one, which driver is there.
-
-Sources: Docker's documentation on GPU access (``--gpus`` needs the NVIDIA Container Toolkit) and on CDI (the engine
-lists devices of ``/etc/cdi`` and ``/var/run/cdi``); NVIDIA's *CUDA Compatibility*, table of minor version
-compatibility, for the oldest driver of each CUDA major release.
-"""
+"""Asks the NVIDIA driver which GPUs this machine has."""
 
 from __future__ import annotations
 
+import csv
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
-from enum import Enum
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    import docker
+from generator.errors import EnvironmentUnfit
 
-# CUDA major release -> the oldest Linux driver that runs it.
-OLDEST_DRIVER = {11: (450, 80, 2), 12: (525, 60, 13), 13: (580, 65, 6)}
-BLACKWELL_DRIVER = (570, 0)  # the first branch with Blackwell GPUs (release notes of CUDA 12.8)
-_KIND = "nvidia.com/gpu"
-_QUERY = ("nvidia-smi", "--query-gpu=name,driver_version,compute_cap", "--format=csv,noheader")
-
-
-class Access(str, Enum):
-    """How the engine gives a container GPUs."""
-
-    RUNTIME = "NVIDIA container runtime"
-    CDI = "CDI"
-    HOOK = "NVIDIA container hook"
-    NONE = "none"
+_TIMEOUT = 30.0  # seconds; the first call after a boot loads the driver
+_CAPABILITY = re.compile(r"\d{1,2}\.\d")
+_REMEDY = "install NVIDIA's driver on this machine, or name the GPU: --gpu rtx5090"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gpu:
-    """One GPU of this machine."""
+class InstalledGpu:
+    """A GPU of this machine; ``capability`` is "" where the driver is too old to say (before 510)."""
 
     name: str
-    driver: str
     capability: str
 
 
-def access(info: dict[str, Any], *, local: bool = True) -> Access:
-    """Tell from the engine's own facts how it gives GPUs.
+def installed_gpus() -> tuple[InstalledGpu, ...]:
+    """List the GPUs that the driver reports.
 
-    Args:
-        info: what ``docker info`` holds. local: the engine runs on this machine, so its files can be seen.
+    Raises:
+        EnvironmentUnfit: there is no driver, it does not answer, or it reports no GPU.
     """
-    if "nvidia" in (info.get("Runtimes") or {}):
-        return Access.RUNTIME
-    devices = [str(device.get("ID", "")) for device in info.get("DiscoveredDevices") or ()]
-    folders = [Path(folder) for folder in info.get("CDISpecDirs") or ()] if local else []
-    if any(device.startswith(f"{_KIND}=") for device in devices) or any(map(_has_specification, folders)):
-        return Access.CDI
-    if local and shutil.which("nvidia-container-runtime-hook"):
-        return Access.HOOK
-    return Access.NONE
+    if shutil.which("nvidia-smi") is None:
+        raise EnvironmentUnfit("there is no nvidia-smi on PATH, so the driver cannot be asked", remedy=_REMEDY)
+    said = _ask("name,compute_cap") or _ask("name")
+    found = tuple(_gpu(row) for row in csv.reader(said.splitlines()) if row)
+    if not found:
+        raise EnvironmentUnfit("the driver reports no GPU", remedy=_REMEDY)
+    return found
 
 
-def access_of(client: docker.DockerClient) -> Access:
-    """Ask an engine."""
-    from bake.engine import engine_host
+def driver_version() -> str:
+    """Give the driver's version, such as ``575.57.08``.
 
-    return access(client.info(), local=engine_host().startswith("unix://"))
+    Raises:
+        EnvironmentUnfit: there is no driver, or it does not answer.
+    """
+    return next(iter(_ask("driver_version").split()), "")
 
 
-def gpus() -> tuple[Gpu, ...] | None:
-    """Ask the driver for its GPUs; None when no driver answers."""
+def _gpu(row: list[str]) -> InstalledGpu:
+    last = row[-1].strip()
+    return InstalledGpu(name=row[0].strip(), capability=last if _CAPABILITY.fullmatch(last) else "")
+
+
+def _ask(fields: str) -> str:
+    """Query the driver; "" where it does not know one of the fields.
+
+    Raises:
+        EnvironmentUnfit: it does not answer.
+    """
+    command = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"]
     try:
-        done = subprocess.run(_QUERY, capture_output=True, text=True, check=True, timeout=20)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    rows = [[cell.strip() for cell in line.split(",")] for line in done.stdout.splitlines() if line.strip()]
-    return tuple(Gpu(name=row[0], driver=row[1], capability=row[2]) for row in rows if len(row) == 3)  # noqa: PLR2004
-
-
-def oldest_driver(cuda: str, capability: str) -> tuple[int, ...]:
-    """The oldest driver that runs a CUDA release on a GPU of this capability."""
-    needed = OLDEST_DRIVER.get(int(cuda.partition(".")[0]), ())
-    major = capability.partition(".")[0]
-    blackwell = major.isdigit() and int(major) >= 10  # noqa: PLR2004 - Blackwell is 10.0 and later
-    return max(needed, BLACKWELL_DRIVER) if blackwell else needed
-
-
-def _has_specification(folder: Path) -> bool:
-    for file in (*folder.glob("*.yaml"), *folder.glob("*.json")):
-        try:
-            text = file.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            continue
-        if _KIND in text:
-            return True
-    return False
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TIMEOUT)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EnvironmentUnfit(f"nvidia-smi does not answer: {error}", remedy=_REMEDY) from None
+    if done.returncode == 0:
+        return done.stdout
+    if "is not a valid field" in done.stdout + done.stderr:
+        return ""
+    lines = (done.stdout + done.stderr).strip().splitlines() or [f"exit status {done.returncode}"]
+    raise EnvironmentUnfit(f"nvidia-smi cannot reach the driver: {lines[0]}", remedy=_REMEDY)

@@ -264,9 +264,14 @@ class Progress:
         seen.append((log.timestamp, log.stream, log.data))
 
 
+def without_escapes(text: str) -> str:
+    """Drop colours and other control sequences of a terminal."""
+    return _ESCAPES.sub("", text)
+
+
 def _shown(line: str) -> str:
     """Give what a terminal would show at last: no colours, the last state of a progress bar."""
-    return _ESCAPES.sub("", line.rstrip("\r").rsplit("\r", 1)[-1])
+    return without_escapes(line.rstrip("\r").rsplit("\r", 1)[-1])
 
 
 def is_cancellation(error: str) -> bool:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from generator.recipe import Recipe
     from generator.reporter import Reporter
     from generator.resolve import Choices, Facts
+    from generator.saving import Archive
 
 IMAGE, VERIFY = "image", "verify"
 REPORT = "report.json"
@@ -41,7 +42,9 @@ class Job:
         return self.file.parent
 
 
-def show_dry_run(job: Job, graph: Graph, targets: tuple[str, ...], *, push: bool) -> None:
+def show_dry_run(
+    job: Job, graph: Graph, targets: tuple[str, ...], *, push: bool, archive: Archive | None = None
+) -> None:
     """Say what would be baked; nothing is built."""
     wanted = targets or (VERIFY, IMAGE)
     needed = {name for target in wanted for name in (target, *graph.ancestors(target))}
@@ -50,7 +53,8 @@ def show_dry_run(job: Job, graph: Graph, targets: tuple[str, ...], *, push: bool
             job.reporter.data(f"{name}\t{graph[name].description}")
     job.reporter.note(f"dry run: {job.file} is written; nothing was built")
     if not targets:
-        job.reporter.note(f"the image would be {job.facts.image}{', and pushed' if push else ''}")
+        saved = f", and saved as {archive.path}" if archive else ""
+        job.reporter.note(f"the image would be {job.facts.image}{', and pushed' if push else ''}{saved}")
 
 
 def settle(job: Job, *, push: bool) -> Job:
@@ -75,18 +79,35 @@ def bake_targets(job: Job, targets: tuple[str, ...]) -> None:
     job.reporter.note(f"baked {', '.join(targets)} in {outcome.seconds:.1f} s; every step is in {path}")
 
 
-def bake_verified(job: Job, *, push: bool) -> None:
-    """Build and verify; the tag moves, and the image is pushed, only after every check passed."""
+def bake_verified(job: Job, *, push: bool, archive: Archive | None = None) -> None:
+    """Build and verify; the tag moves, and the image is pushed or saved, only after every check passed.
+
+    An image that is saved as a file is stored on the engine no more than one that is pushed.
+    """
     from bake.results import joined, record
 
     built = _run(job, (VERIFY,))
     path = record(built, recipe=job.recipe.name, folder=job.folder)
     built.raise_for_failure()
     require_passed(_report(job, job.facts.image))
-    exported = _run(job, (IMAGE,), overrides=PUSHED if push else {})
-    record(joined(built, exported), recipe=job.recipe.name, folder=job.folder)
-    exported.raise_for_failure()
-    _show_result(job, built, exported, path, pushed=push)
+    if push or archive is None:
+        exported = _run(job, (IMAGE,), overrides=PUSHED if push else {})
+        record(joined(built, exported), recipe=job.recipe.name, folder=job.folder)
+        exported.raise_for_failure()
+        _show_result(job, built, exported, path, pushed=push)
+    if archive is not None:
+        _save(job, built, archive)
+
+
+def _save(job: Job, built: BakeOutcome, archive: Archive) -> None:
+    from bake.results import joined, record
+
+    with archive.writing() as part:
+        saved = _run(job, (IMAGE,), overrides={f"{IMAGE}.output": archive.exporter(part)}, writes=part.parent)
+        record(joined(built, saved), recipe=job.recipe.name, folder=job.folder)
+        saved.raise_for_failure()
+    job.reporter.data(str(archive.path))
+    job.reporter.note(f"{job.facts.image} is verified and saved ({saved.seconds:.1f} s); there: {archive.use}")
 
 
 def check(job: Job, *, image: str | None) -> VerificationReport:
@@ -101,7 +122,13 @@ def _report(job: Job, image: str) -> VerificationReport:
     return read_report(job.folder / VERIFY / REPORT, image=image)
 
 
-def _run(job: Job, targets: tuple[str, ...], *, overrides: Mapping[str, str] | None = None) -> BakeOutcome:
+def _run(
+    job: Job,
+    targets: tuple[str, ...],
+    *,
+    overrides: Mapping[str, str] | None = None,
+    writes: Path | None = None,
+) -> BakeOutcome:
     from bake.display import ProgressMode, display
     from bake.driver import BakeRequest, run_bake
 
@@ -116,6 +143,7 @@ def _run(job: Job, targets: tuple[str, ...], *, overrides: Mapping[str, str] | N
         builder=job.facts.builder,
         metadata_file=job.folder / "metadata.json",
         allow=tuple(path.resolve() for path in outside),
+        allow_write=(writes.resolve(),) if writes else (),
         context=here,
     )
     with display(ProgressMode(job.choices.progress)) as listener:

@@ -19,12 +19,14 @@ from generator.options import (
     Builder,
     CaBundle,
     Folder,
+    GpuNames,
     Netrc,
     Registry,
     SiteOption,
     Tag,
 )
 from generator.reporter import Reporter
+from generator.saving import Archive, ArchiveFormat
 
 app = typer.Typer(
     name="generator",
@@ -64,6 +66,14 @@ class ReportFormat(str, Enum):
     JSON = "json"
 
 
+class VerifyFormat(str, Enum):
+    """How ``verify`` writes its rows."""
+
+    TABLE = "table"
+    JSON = "json"
+    JUNIT = "junit"
+
+
 ProgressOption = Annotated[
     ProgressFormat,
     typer.Option("--progress", envvar="GENERATOR_PROGRESS", help="auto: rich on a terminal, else plain."),
@@ -97,13 +107,15 @@ def _root(
 
 
 @app.command()
-def render(context: typer.Context, output: Folder = Path("build"), arch: ArchList = None) -> None:
+def render(context: typer.Context, output: Folder = Path("build"), arch: ArchList = None, gpu: GpuNames = None) -> None:
     """Write the bake file and the build contexts; plain buildx can bake them."""
     from generator import pipeline
+    from generator.gpus import chosen_archs
     from generator.resolve import Choices
 
     pipeline.render(
-        Reporter(), Choices(recipe=context.obj, lock=context.meta[cli_host.LOCK], output=output, archs=arch)
+        Reporter(),
+        Choices(recipe=context.obj, lock=context.meta[cli_host.LOCK], output=output, archs=chosen_archs(arch, gpu)),
     )
 
 
@@ -114,13 +126,17 @@ def plan(
         PlanFormat, typer.Option("--format", envvar="GENERATOR_PLAN_FORMAT", help="How the graph is written.")
     ] = PlanFormat.TABLE,
     arch: ArchList = None,
+    gpu: GpuNames = None,
 ) -> None:
     """Show the graph of targets: what waits for what, and what builds side by side."""
     from generator import pipeline
+    from generator.gpus import chosen_archs
     from generator.resolve import Choices
 
     pipeline.show_plan(
-        Reporter(), Choices(recipe=context.obj, lock=context.meta[cli_host.LOCK], archs=arch), form=format_.value
+        Reporter(),
+        Choices(recipe=context.obj, lock=context.meta[cli_host.LOCK], archs=chosen_archs(arch, gpu)),
+        form=format_.value,
     )
 
 
@@ -137,25 +153,36 @@ def bake(
     base: BaseImage = None,
     builder: Builder = None,
     arch: ArchList = None,
+    gpu: GpuNames = None,
     ca_bundle: CaBundle = None,
     netrc: Netrc = None,
     assets_dir: AssetsDir = None,
     site: SiteOption = None,
     progress: ProgressOption = ProgressFormat.AUTO,
     output: Folder = Path("build"),
+    save: Annotated[
+        tuple[ArchiveFormat, Path] | None,
+        typer.Option(
+            "--output",
+            envvar="GENERATOR_OUTPUT",
+            metavar="oci-archive|docker-archive PATH",
+            help="Save the verified image as a file.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Render and show what would be baked; build nothing.")
     ] = False,
 ) -> None:
     """Build the image, verify it, and push it if asked."""
     from generator import pipeline
+    from generator.gpus import chosen_archs
     from generator.resolve import Choices
 
     choices = Choices(
         recipe=context.obj,
         lock=context.meta[cli_host.LOCK],
         output=output,
-        archs=arch,
+        archs=chosen_archs(arch, gpu),
         registry=registry,
         tag=tag,
         base=base,
@@ -166,7 +193,8 @@ def bake(
         site=site,
         progress=progress.value,
     )
-    pipeline.bake(Reporter(), choices, targets=tuple(targets or ()), push=push, dry_run=dry_run)
+    archive = Archive(form=save[0], path=save[1]) if save else None
+    pipeline.bake(Reporter(), choices, targets=tuple(targets or ()), push=push, dry_run=dry_run, archive=archive)
 
 
 @app.command()
@@ -184,7 +212,9 @@ def verify(
     site: SiteOption = None,
     progress: ProgressOption = ProgressFormat.AUTO,
     output: Folder = Path("build"),
-    format_: Format = ReportFormat.TABLE,
+    format_: Annotated[
+        VerifyFormat, typer.Option("--format", envvar="GENERATOR_FORMAT", help="How the result is written.")
+    ] = VerifyFormat.TABLE,
 ) -> None:
     """Check an image against the recipe: versions, device code, models, conflicts."""
     from generator import pipeline
@@ -240,6 +270,17 @@ def doctor(
 
 
 cli_host.add_to(app)
+
+
+@app.command()
+def diagnose(
+    log: Annotated[str, typer.Argument(metavar="LOGFILE", help="A log of any build or run; -: what is piped in.")],
+    format_: Format = ReportFormat.TABLE,
+) -> None:
+    """Name the known causes of a failure in a log, each with its remedy."""
+    from generator.diagnosing import diagnose as show
+
+    show(Reporter(), log, form=format_.value)
 
 
 def _interrupt(number: int, _frame: object) -> None:

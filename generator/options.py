@@ -12,6 +12,15 @@ ArchList = Annotated[
     str | None,
     typer.Option("--arch", envvar="GENERATOR_ARCH", help='Compute capabilities, such as "9.0;12.0".'),
 ]
+GpuNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--gpu",
+        envvar="GENERATOR_GPU",
+        metavar="NAME|auto",
+        help="GPUs by name instead of --arch, such as rtx5090 or h100,a100; auto: those of this machine.",
+    ),
+]
 BaseImage = Annotated[
     str | None, typer.Option("--base", envvar="GENERATOR_BASE", help="Another frozen image of the same kind.")
 ]

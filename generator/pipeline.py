@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from generator.recipe import LoadedRecipe
     from generator.reporter import Reporter
     from generator.running import Wishes
+    from generator.saving import Archive
 
 
 def _load(reporter: Reporter, choices: Choices) -> LoadedRecipe:
@@ -78,14 +79,19 @@ def bake(
     targets: tuple[str, ...] = (),
     push: bool = False,
     dry_run: bool = False,
+    archive: Archive | None = None,
 ) -> None:
-    """Build, verify, and only then tag and push the image.
+    """Build, verify, and only then tag and push or save the image.
 
     Raises:
         UsageError, EnvironmentUnfit, BuildFailed, VerificationFailed, Interrupted: as their names say.
     """
     from generator import baking
 
+    if archive is not None:
+        if targets:
+            raise UsageError("--output saves the verified image", where="--output", remedy="name no targets beside it")
+        archive.check()
     loaded = _load(reporter, choices)
     facts = resolve(loaded.recipe, choices)
     graph = _plan(loaded, choices.output)
@@ -94,13 +100,13 @@ def bake(
     file = _write(graph, choices.output)
     job = baking.Job(reporter=reporter, recipe=loaded.recipe, facts=facts, choices=choices, file=file)
     if dry_run:
-        baking.show_dry_run(job, graph, targets, push=push)
+        baking.show_dry_run(job, graph, targets, push=push, archive=archive)
         return
     job = baking.settle(job, push=push)
     if targets:
         baking.bake_targets(job, targets)
         return
-    baking.bake_verified(job, push=push)
+    baking.bake_verified(job, push=push, archive=archive)
 
 
 def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str) -> None:
@@ -111,6 +117,7 @@ def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str
     """
     from bake.reference import parse_reference
     from generator import baking
+    from generator.junit import as_junit
     from generator.verification import as_json, require_passed, show_table
 
     if image is not None:
@@ -124,6 +131,8 @@ def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str
     report = baking.check(job, image=image)
     if form == "json":
         reporter.data(as_json(report))
+    elif form == "junit":
+        reporter.data(as_junit(report))
     else:
         show_table(reporter, report)
     require_passed(report)

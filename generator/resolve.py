@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from generator.arch import parse_arch_list, unsupported
+from generator.arch import Arch, parse_arch_list, unsupported
 from generator.errors import EnvironmentUnfit, UsageError
 
 if TYPE_CHECKING:
@@ -160,9 +160,21 @@ def with_archs(recipe: Recipe, archs: str | None) -> Recipe:
         raise UsageError(str(error), where="--arch", remedy='write for example --arch "9.0;12.0"') from error
     reasons = [reason for arch in wanted if (reason := unsupported(arch, recipe.stack.cuda))]
     if reasons:
-        raise UsageError("; ".join(reasons), where="--arch", remedy="choose a recipe with another CUDA release")
+        raise UsageError("; ".join(reasons), where="--arch or --gpu", remedy=_stack_for(wanted))
     stack = recipe.stack.model_copy(update={"archs": tuple(str(arch) for arch in wanted)})
     return recipe.model_copy(update={"stack": stack})
+
+
+def _stack_for(archs: tuple[Arch, ...]) -> str:
+    """Name the shipped recipes whose CUDA compiles for all of these."""
+    from generator.recipe import load_recipe, shipped
+
+    releases = {name: load_recipe(name).recipe.stack.cuda for name in shipped()}
+    fit = [f"{name} (CUDA {cuda})" for name, cuda in releases.items() if not any(unsupported(a, cuda) for a in archs)]
+    if fit:
+        return f"take a recipe whose CUDA can: -r {fit[0]}" + "".join(f", or {name}" for name in fit[1:])
+    releases_text = ", ".join(f"{name} (CUDA {cuda})" for name, cuda in releases.items())
+    return f"no shipped recipe can ({releases_text}); give a recipe of your own another CUDA release"
 
 
 def _ca_bundle(path: Path | None) -> Path | None:

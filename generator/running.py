@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import docker
 
     from bake.container import ContainerRequest, Mount
-    from bake.gpu import Access
+    from bake.gpu_access import Access
     from generator.recipe import Recipe
     from generator.recipe.model import Run
     from generator.reporter import Reporter
@@ -134,7 +134,7 @@ def _present(client: docker.DockerClient, image: str) -> str:
 
 def _gpu(reporter: Reporter, client: docker.DockerClient, run: Run, device: str) -> tuple[Access, str]:
     """Decide how the container gets GPUs, and what the program inside is told."""
-    from bake.gpu import Access, access_of
+    from bake.gpu_access import Access, access_of
 
     if not run.gpu or device == "cpu":
         return Access.NONE, "cpu"

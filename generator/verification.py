@@ -110,8 +110,17 @@ def require_passed(report: VerificationReport) -> None:
         + (f" ({row.detail})" if row.detail else "")
         for row in report.failed
     ] or ["the report holds no check"]
+    known = _known_causes(report.failed)
     raise VerificationFailed(
-        "\n  ".join([f"{len(lines)} of {len(report.rows)} checks failed:", *lines]),
+        "\n  ".join([f"{len(lines)} of {len(report.rows)} checks failed:", *lines, *known]),
         where=report.image,
         remedy="the image was not tagged or pushed; mend the recipe, or the package named above, and bake again",
     )
+
+
+def _known_causes(rows: tuple[Row, ...]) -> list[str]:
+    """What is known of what the failed checks saw, such as a library compiled for another torch; each cause once."""
+    from bake.causes import Speaker, find_cause
+
+    known = (find_cause(f"{row.found}\n{row.detail}", speaker=Speaker.PROGRAM) for row in rows)
+    return list(dict.fromkeys(f"known cause: {entry.message}; {entry.remedy}" for entry in known if entry))

@@ -110,6 +110,7 @@ def test_a_failing_step_is_named_with_its_line_and_output(bake: Any, tmp_path: P
     assert "target torch" in last
     assert "build/contexts/torch/Dockerfile:" in last
     assert "six==0.0.0.1" in last
+    assert "known cause: no package index that the step may use has a version that fits" in last
     recorded = results.load(tmp_path / "build").data
     assert recorded["failure"]["exit_status"] == 1
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bake.causes import CAUSES, find_cause
+from bake.causes import Speaker, causes, find_cause
 from bake.failure import explain, failed_steps
 from generator.errors import BuildFailed, EnvironmentUnfit, UsageError
 
@@ -38,12 +38,16 @@ RECORDED = [
     ("push-403", 3, "registry-forbidden", "403 Forbidden"),
     ("base-500", 3, "registry-error", "500 Internal Server Error"),
     ("push-500", 3, "registry-error", "500 Internal Server Error"),
+    ("push-413", 3, "registry-too-large", "client_max_body_size"),
+    ("push-429", 3, "registry-rate", "429 Too Many Requests"),
+    ("push-503", 3, "registry-error", "503 Service Unavailable"),
+    ("push-plain-http", 3, "registry-plain-http", "does not speak TLS"),
     ("base-missing", 3, "image-absent", "127.0.0.1:5917/no/such:1"),
     ("secret", 3, "secret-absent", "/tmp/nosuch"),
     ("target-unknown", 2, "target-unknown", "nosuch"),
     ("hcl-broken", 2, "bake-file-broken", "broken.hcl:2"),
     ("ctxmissing", 1, "context-absent", "nosuchfolder"),
-    ("copy-missing", 1, None, '"/nosuch": not found'),
+    ("copy-missing", 1, None, "known cause: COPY finds no /nosuch in the build context"),
     ("syntax", 1, None, "unknown instruction: RUNN"),
     ("dockerfile-missing", 1, None, "Dockerfile.nosuch"),
 ]
@@ -60,26 +64,13 @@ def test_recorded_errors_are_told_apart(replay, name, status, cause, shown):
     assert failure.exit_status == status
     assert shown in str(failure)
     if cause is not None:
-        expected = next(row for row in CAUSES if row.name == cause)
-        assert failure.message.startswith(expected.message.partition("{")[0])
+        expected = next(row for row in causes() if row.id == cause)
+        assert failure.message.startswith(expected.means.partition("{")[0].rstrip(" ("))
         assert failure.remedy is not None
 
 
 def test_every_recorded_text_has_a_row():
     assert {path.stem for path in ERRORS.glob("*.jsonl")} == {row[0] for row in RECORDED}
-
-
-def test_causes_without_a_recorded_text_are_known():
-    recorded = {row[2] for row in RECORDED}
-    assert {cause.name for cause in CAUSES} - recorded == {"registry-timeout", "registry-plain-http"}
-
-
-def test_causes_that_cannot_be_recorded_here():
-    # The wording is that of Go's net/http.
-    timeout = 'Head "https://registry.example/v2/x/manifests/1": net/http: TLS handshake timeout'
-    plain = 'Get "https://r.example:5000/v2/": http: server gave HTTP response to HTTPS client'
-    found = [find_cause(timeout), find_cause(plain), find_cause("some other text")]
-    assert [row and row[0].name for row in found] == ["registry-timeout", "registry-plain-http", None]
 
 
 def test_the_summary_names_target_step_line_and_last_output(replay):
@@ -110,6 +101,43 @@ def test_a_failing_program_that_talks_of_connections_is_no_unfit_registry(replay
         step, log=('Get "https://pypi.example/simple": dial tcp 192.0.2.1:443: connect: connection refused',)
     )
     assert isinstance(explain((step,), (), 1), BuildFailed)
+
+
+def test_a_program_that_talks_like_a_registry_is_not_taken_for_one():
+    said = 'Get "https://pypi.example/simple": dial tcp 192.0.2.1:443: connect: connection refused'
+    engine, program = (find_cause(said, speaker=speaker) for speaker in (Speaker.ENGINE, Speaker.PROGRAM))
+    assert engine is not None
+    assert engine.failure is EnvironmentUnfit
+    assert program is None or program.failure is BuildFailed
+
+
+LOGS = Path(__file__).parent / "logs"
+
+
+@pytest.mark.parametrize(
+    ("log", "cause", "shown"),
+    [
+        ("compiler-absent--torch", "there is no C++ compiler", "name g++ in [toolkit] apt"),
+        ("nvcc-absent--bash", "there is no CUDA toolkit", "give the recipe a [toolkit]"),
+        ("memory-full--cc1plus", "memory ran out", "set MAX_JOBS=1"),
+        ("certificate-untrusted--pip", "a certificate that the step does not trust", "GENERATOR_CA_BUNDLE"),
+    ],
+)
+def test_a_failed_step_ends_with_its_known_cause_and_remedy(replay, log, cause, shown):
+    from bake.events import State, Step
+
+    progress, _ = replay("failure", ("image",))
+    lines = tuple((LOGS / f"{log}.txt").read_text().splitlines())
+    failed = next(step for step in progress.steps if step.state is State.FAILED and "RUN" in step.title)
+    progress._logs[failed.digest] = type(progress._logs[failed.digest])(lines, maxlen=200)
+    assert isinstance(failed, Step)
+    failure = explain(failed_steps(progress, lambda _: ""), progress.text, 1)
+    assert isinstance(failure, BuildFailed)
+    last = str(failure).splitlines()[-2:]
+    assert last[0].startswith("  known cause: ")
+    assert cause in last[0]
+    assert shown in last[1]
+    assert "run the same command again" in last[1]
 
 
 def test_a_full_disk_inside_a_step_is_seen(replay):

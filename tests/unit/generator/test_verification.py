@@ -34,6 +34,15 @@ def test_a_failing_row_is_named_with_status_4(tmp_path: Path) -> None:
     assert "version torch: expected 2.11.0, found 2.0.1" in str(caught.value)
 
 
+def test_a_known_cause_is_named_once_with_its_remedy(tmp_path: Path) -> None:
+    seen = "OSError: /opt/env/lib/torch_scatter/_version_cuda.so: undefined symbol: _ZN3c104cuda9SetDeviceEi"
+    rows = [{**ROW, "found": seen}, {**ROW, "subject": "torch-sparse", "detail": seen}]
+    with pytest.raises(VerificationFailed) as caught:
+        require_passed(read_report(report_file(tmp_path, rows=rows), image="x:1"))
+    assert str(caught.value).count("known cause: _version_cuda.so was compiled for another torch") == 1
+    assert "name its package under [extensions]" in str(caught.value)
+
+
 def test_a_good_report_passes(tmp_path: Path) -> None:
     rows = [{**ROW, "status": "pass"}]
     require_passed(read_report(report_file(tmp_path, passed=True, rows=rows), image="x:1"))

@@ -7,7 +7,7 @@ import pytest
 from bake.container import ContainerRequest, _devices
 from bake.doctor import Severity, Subject, run_checks
 from bake.doctor.finding import Engine
-from bake.gpu import Access, Gpu, access, gpus, oldest_driver
+from bake.gpu_access import Access, access, oldest_driver
 
 
 @pytest.mark.parametrize(
@@ -38,28 +38,23 @@ def test_access_by_the_hook(tmp_path, monkeypatch):
     assert access({}) is Access.HOOK
 
 
-def driver_says(monkeypatch, folder, text, status=0):
+def driver_says(monkeypatch, folder, driver, status=0):
+    """Put a nvidia-smi on PATH that answers as the real one does for one card."""
     tool = folder / "nvidia-smi"
-    tool.write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\nexit {status}\n")
+    answers = f'*name*) echo "NVIDIA GeForce RTX 5090, 12.0" ;; *driver*) echo "{driver}" ;;'
+    tool.write_text(f'#!/bin/sh\ncase "$*" in {answers} esac\nexit {status}\n')
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
 
 
-def test_gpus_as_the_driver_lists_them(monkeypatch, tmp_path):
-    driver_says(
-        monkeypatch, tmp_path, "NVIDIA GeForce RTX 5090, 575.57.08, 12.0\nNVIDIA H100 80GB HBM3, 575.57.08, 9.0"
-    )
-    assert gpus() == (
-        Gpu(name="NVIDIA GeForce RTX 5090", driver="575.57.08", capability="12.0"),
-        Gpu(name="NVIDIA H100 80GB HBM3", driver="575.57.08", capability="9.0"),
-    )
-
-
-def test_no_driver(monkeypatch, tmp_path):
-    driver_says(monkeypatch, tmp_path, "NVIDIA-SMI has failed", status=9)
-    assert gpus() is None
+def test_what_doctor_says_without_a_driver(monkeypatch, tmp_path):
+    driver_says(monkeypatch, tmp_path, "", status=9)
+    (finding,) = run_checks(Subject(cuda="12.8"), only=frozenset({"driver"}))
+    assert finding.severity is Severity.WARNING
+    assert "nvidia-smi cannot reach the driver" in finding.message
     monkeypatch.setenv("PATH", "/nonexistent")
-    assert gpus() is None
+    (finding,) = run_checks(Subject(cuda="12.8"), only=frozenset({"driver"}))
+    assert "there is no nvidia-smi on PATH" in finding.message
 
 
 @pytest.mark.parametrize(
@@ -75,7 +70,7 @@ def test_oldest_driver(cuda, capability, expected):
     [("575.57.08", "12.8", "ok"), ("550.10", "12.8", "warning"), ("575.57.08", "13.0", "warning")],
 )
 def test_what_doctor_says_of_a_driver(monkeypatch, tmp_path, driver, cuda, severity):
-    driver_says(monkeypatch, tmp_path, f"NVIDIA GeForce RTX 5090, {driver}, 12.0")
+    driver_says(monkeypatch, tmp_path, driver)
     (finding,) = run_checks(Subject(cuda=cuda), only=frozenset({"driver"}))
     assert finding.severity is Severity(severity)
     assert bool(finding.remediation) == (severity != "ok")

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from generator.errors import BuildFailed, EnvironmentUnfit, UsageError
+from generator.saving import Archive, ArchiveFormat
+
+
+@pytest.mark.parametrize("form", ArchiveFormat)
+@pytest.mark.parametrize("name", ["image.tar", 'a,b "c".tar', "with space.tar"])
+def test_the_exporter_is_quoted_as_csv(form: ArchiveFormat, name: str, tmp_path: Path) -> None:
+    (fields,) = csv.reader([Archive(form=form, path=tmp_path / name).exporter(tmp_path / name)])
+    assert fields[0] == {"oci-archive": "type=oci", "docker-archive": "type=docker"}[form.value]
+    assert fields[-1] == f"dest={tmp_path / name}"
+
+
+def test_the_file_gets_its_name_only_when_all_is_written(tmp_path: Path) -> None:
+    archive = Archive(form=ArchiveFormat.OCI, path=tmp_path / "image.tar")
+    archive.path.write_text("old")
+    with archive.writing() as part:
+        part.write_text("new")
+        assert archive.path.read_text() == "old"
+    assert archive.path.read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["image.tar"]
+
+
+def fail_half_way(archive: Archive) -> None:
+    with archive.writing() as part:
+        part.write_text("half")
+        raise BuildFailed("the step failed")
+
+
+def test_a_failure_leaves_the_old_file_and_no_part(tmp_path: Path) -> None:
+    archive = Archive(form=ArchiveFormat.DOCKER, path=tmp_path / "image.tar")
+    archive.path.write_text("old")
+    with pytest.raises(BuildFailed):
+        fail_half_way(archive)
+    assert archive.path.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["image.tar"]
+
+
+def test_an_engine_that_wrote_nothing_is_noticed(tmp_path: Path) -> None:
+    archive = Archive(form=ArchiveFormat.OCI, path=tmp_path / "image.tar")
+    with pytest.raises(EnvironmentUnfit, match="could not be saved"), archive.writing():
+        pass
+    assert not archive.path.exists()
+
+
+def test_what_cannot_be_written_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="this is a folder"):
+        Archive(form=ArchiveFormat.OCI, path=tmp_path).check()
+    with pytest.raises(UsageError, match="no such folder"):
+        Archive(form=ArchiveFormat.OCI, path=tmp_path / "nothing" / "x.tar").check()
+    Archive(form=ArchiveFormat.OCI, path=tmp_path / "x.tar").check()
