@@ -16,7 +16,7 @@ help:  ## this list
 demo: venv engine registry  ## uplift the demo image, push it, pull it back, verify it
 	@bake/local/ca-bundle.sh bake/local/demo.sh
 
-test: venv engine registry lint pytest  ## every check and every test
+test: venv engine registry demo-base lint pytest  ## every check and every test
 
 venv:  ## the virtual environment .venv with the package and its tools
 	@bake/local/venv.sh
@@ -33,7 +33,7 @@ demo-base: venv engine  ## the small stand-in for a frozen image that the demo u
 lint: venv engine  ## ruff, mypy, shellcheck, hadolint and buildx on what is rendered
 	@bake/local/lint.sh
 
-pytest: venv engine registry  ## the tests alone
+pytest: venv engine registry demo-base  ## the tests alone
 	@bake/local/ca-bundle.sh $(PY) -m pytest $(PYTEST_ARGS)
 
 down:  ## stop the engine and the registry that were started from here

@@ -147,7 +147,9 @@ def bake(
         list[str] | None,
         typer.Argument(metavar="[TARGET]...", help="Targets to bake; none: the verified image."),
     ] = None,
-    push: Annotated[bool, typer.Option("--push", help="Push the image when verification passed.")] = False,
+    push: Annotated[
+        bool, typer.Option("--push", envvar="GENERATOR_PUSH", help="Push the image when verification passed.")
+    ] = False,
     registry: Registry = None,
     tag: Tag = None,
     base: BaseImage = None,
@@ -170,7 +172,10 @@ def bake(
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Render and show what would be baked; build nothing.")
+        bool,
+        typer.Option(
+            "--dry-run", envvar="GENERATOR_DRY_RUN", help="Render and show what would be baked; build nothing."
+        ),
     ] = False,
 ) -> None:
     """Build the image, verify it, and push it if asked."""
