@@ -38,6 +38,15 @@ def installed_gpus() -> tuple[InstalledGpu, ...]:
     return found
 
 
+def driver_version() -> str:
+    """Give the driver's version, such as ``575.57.08``.
+
+    Raises:
+        EnvironmentUnfit: there is no driver, or it does not answer.
+    """
+    return next(iter(_ask("driver_version").split()), "")
+
+
 def _gpu(row: list[str]) -> InstalledGpu:
     last = row[-1].strip()
     return InstalledGpu(name=row[0].strip(), capability=last if _CAPABILITY.fullmatch(last) else "")

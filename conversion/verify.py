@@ -15,7 +15,7 @@ import re
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Tuple
 
-from conversion import failures, inventory, models, packages, patch_rows, versions
+from conversion import checkpoints, elsewhere, failures, inventory, models, packages, patch_rows, versions
 from conversion.model_rows import model_rows
 from conversion.rows import FAIL, Row, guarded, report
 from conversion.sass import extension_row
@@ -52,9 +52,21 @@ def checks(spec: Dict[str, Any], options: argparse.Namespace) -> List[Check]:
     work.extend(("sass", name, _sass(name, archs, options.cuobjdump)) for name in spec.get("extensions", []))
     if spec.get("models", {}).get("sets"):
         work.append(("model", "models", lambda: model_rows(spec["models"], str(options.extracted))))
+    load: Dict[str, List[str]] = spec.get("load", {})
+    if load.get("files"):
+        sets = spec.get("models", {}).get("sets", [])
+        known = [pattern for model_set in sets for pattern in model_set["files"]]
+        path = load.get("path", [])
+        work.append(
+            ("checkpoint", "files", lambda: checkpoints.checkpoint_rows(load["files"], path, known)),
+        )
     if spec.get("patch_roots"):
         work.append(("patch", "patched files", lambda: patch_rows.patched_file_rows(_patch_report(options))))
         work.append(("patch", "source", lambda: patch_rows.root_rows(spec["patch_roots"])))
+    if spec.get("look_roots"):
+        fresh = elsewhere.fresh_packages(expected)
+        roots = spec.get("patch_roots", [])
+        work.append(("torch-load", "elsewhere", lambda: elsewhere.look_rows(spec["look_roots"], roots, fresh)))
     work.append(("conflict", "environment", lambda: packages.conflict_rows(base(), found())))
     work.append(("constraint", "environment", lambda: packages.constraint_rows(base(), found(), named)))
     work.append(("difference", "environment", lambda: packages.difference_rows(base(), found())))

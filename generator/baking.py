@@ -65,7 +65,7 @@ def settle(job: Job, *, push: bool) -> Job:
     """
     from generator.surroundings import require_fit
 
-    pinned = require_fit(job.recipe, job.facts, folder=job.folder, push=push, builder=job.choices.builder)
+    pinned = require_fit(job.recipe, job.facts, folder=job.folder, push=push, builder=job.facts.builder)
     return dataclasses.replace(job, facts=dataclasses.replace(job.facts, base=pinned))
 
 
@@ -133,13 +133,14 @@ def _run(
     from bake.driver import BakeRequest, run_bake
 
     here = Path.cwd()
-    outside = [path for path in (job.folder, job.facts.ca_bundle) if path and not path.resolve().is_relative_to(here)]
+    read = (job.folder, job.facts.ca_bundle, job.facts.netrc, *job.facts.assets.values())
+    outside = [path for path in read if path and not path.resolve().is_relative_to(here)]
     request = BakeRequest(
         file=job.file,
         targets=targets,
-        variables={**job.facts.variables(), "BUILD_DIR": job.folder.as_posix()},
+        variables={**job.facts.variables(), "BUILD_DIR": job.folder.as_posix(), "MIRRORS": _mirrors(job)},
         overrides=overrides or {},
-        builder=job.choices.builder,
+        builder=job.facts.builder,
         metadata_file=job.folder / "metadata.json",
         allow=tuple(path.resolve() for path in outside),
         allow_write=(writes.resolve(),) if writes else (),
@@ -147,6 +148,20 @@ def _run(
     )
     with display(ProgressMode(job.choices.progress)) as listener:
         return run_bake(request, listener)
+
+
+def _mirrors(job: Job) -> str:
+    """Write the table of mirrors beside the bake file, where there is one; it goes in as a secret, as a place's own."""
+    from generator.site import secret_table
+
+    file = job.folder / "mirrors.txt"
+    text = secret_table(job.facts.mirrors, job.facts.checksums)
+    if not text:
+        file.unlink(missing_ok=True)
+        return ""
+    file.touch(mode=0o600)
+    file.write_text(text, encoding="utf-8")
+    return file.as_posix()
 
 
 def _show_result(job: Job, built: BakeOutcome, exported: BakeOutcome, results: Path, *, pushed: bool) -> None:

@@ -10,8 +10,21 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from generator import __version__
+from generator import __version__, cli_host
 from generator.errors import Interrupted, UpliftError
+from generator.options import (
+    ArchList,
+    AssetsDir,
+    BaseImage,
+    Builder,
+    CaBundle,
+    Folder,
+    GpuNames,
+    Netrc,
+    Registry,
+    SiteOption,
+    Tag,
+)
 from generator.reporter import Reporter
 from generator.saving import Archive, ArchiveFormat
 
@@ -61,39 +74,6 @@ class VerifyFormat(str, Enum):
     JUNIT = "junit"
 
 
-Folder = Annotated[Path, typer.Option("-o", "--output-dir", envvar="GENERATOR_OUTPUT_DIR", help="The build folder.")]
-ArchList = Annotated[
-    str | None,
-    typer.Option("--arch", envvar="GENERATOR_ARCH", help='Compute capabilities, such as "9.0;12.0".'),
-]
-GpuNames = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--gpu",
-        envvar="GENERATOR_GPU",
-        metavar="NAME|auto",
-        help="GPUs by name instead of --arch, such as rtx5090 or h100,a100; auto: those of this machine.",
-    ),
-]
-BaseImage = Annotated[
-    str | None, typer.Option("--base", envvar="GENERATOR_BASE", help="Another frozen image of the same kind.")
-]
-Registry = Annotated[
-    str | None,
-    typer.Option("--registry", envvar="GENERATOR_REGISTRY", help="Registry (and path) for the image."),
-]
-Tag = Annotated[str | None, typer.Option("--tag", envvar="GENERATOR_TAG", help="Name and tag of the image.")]
-Builder = Annotated[
-    str | None, typer.Option("--builder", envvar="GENERATOR_BUILDER", help="The buildx builder to use.")
-]
-CaBundle = Annotated[
-    Path | None,
-    typer.Option(
-        "--ca-bundle",
-        envvar="GENERATOR_CA_BUNDLE",
-        help="PEM file of a private CA; steps that download get it as a BuildKit secret.",
-    ),
-]
 ProgressOption = Annotated[
     ProgressFormat,
     typer.Option("--progress", envvar="GENERATOR_PROGRESS", help="auto: rich on a terminal, else plain."),
@@ -113,12 +93,17 @@ def _root(
     recipe: Annotated[
         str,
         typer.Option("-r", "--recipe", envvar="GENERATOR_RECIPE", help="A shipped recipe, or the path of one."),
-    ] = "demo",
+    ] = "deepprep",
+    lock: Annotated[
+        Path | None,
+        typer.Option("--lock", envvar="GENERATOR_LOCK", help="The recipe's lock; default: RECIPE.lock.toml beside it."),
+    ] = None,
     _version_wanted: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     context.obj = recipe
+    context.meta[cli_host.LOCK] = lock
 
 
 @app.command()
@@ -128,7 +113,10 @@ def render(context: typer.Context, output: Folder = Path("build"), arch: ArchLis
     from generator.gpus import chosen_archs
     from generator.resolve import Choices
 
-    pipeline.render(Reporter(), Choices(recipe=context.obj, output=output, archs=chosen_archs(arch, gpu)))
+    pipeline.render(
+        Reporter(),
+        Choices(recipe=context.obj, lock=context.meta[cli_host.LOCK], output=output, archs=chosen_archs(arch, gpu)),
+    )
 
 
 @app.command()
@@ -145,7 +133,11 @@ def plan(
     from generator.gpus import chosen_archs
     from generator.resolve import Choices
 
-    pipeline.show_plan(Reporter(), Choices(recipe=context.obj, archs=chosen_archs(arch, gpu)), form=format_.value)
+    pipeline.show_plan(
+        Reporter(),
+        Choices(recipe=context.obj, lock=context.meta[cli_host.LOCK], archs=chosen_archs(arch, gpu)),
+        form=format_.value,
+    )
 
 
 @app.command()
@@ -163,6 +155,9 @@ def bake(
     arch: ArchList = None,
     gpu: GpuNames = None,
     ca_bundle: CaBundle = None,
+    netrc: Netrc = None,
+    assets_dir: AssetsDir = None,
+    site: SiteOption = None,
     progress: ProgressOption = ProgressFormat.AUTO,
     output: Folder = Path("build"),
     save: Annotated[
@@ -185,6 +180,7 @@ def bake(
 
     choices = Choices(
         recipe=context.obj,
+        lock=context.meta[cli_host.LOCK],
         output=output,
         archs=chosen_archs(arch, gpu),
         registry=registry,
@@ -192,6 +188,9 @@ def bake(
         base=base,
         builder=builder,
         ca_bundle=ca_bundle,
+        netrc=netrc,
+        assets_dir=assets_dir,
+        site=site,
         progress=progress.value,
     )
     archive = Archive(form=save[0], path=save[1]) if save else None
@@ -205,12 +204,18 @@ def verify(
         str | None, typer.Argument(help="The image to check; none: the recipe's, as it was last baked.")
     ] = None,
     gpu: Annotated[
-        bool, typer.Option("--gpu", help="Also run operations and every model on this machine's GPU.")
+        bool,
+        typer.Option(
+            "--gpu", envvar="GENERATOR_VERIFY_GPU", help="Also run operations and every model on this machine's GPU."
+        ),
     ] = False,
     base: BaseImage = None,
     builder: Builder = None,
     arch: ArchList = None,
     ca_bundle: CaBundle = None,
+    netrc: Netrc = None,
+    assets_dir: AssetsDir = None,
+    site: SiteOption = None,
     progress: ProgressOption = ProgressFormat.AUTO,
     output: Folder = Path("build"),
     format_: Annotated[
@@ -223,11 +228,15 @@ def verify(
 
     choices = Choices(
         recipe=context.obj,
+        lock=context.meta[cli_host.LOCK],
         output=output,
         archs=arch,
         base=base,
         builder=builder,
         ca_bundle=ca_bundle,
+        netrc=netrc,
+        assets_dir=assets_dir,
+        site=site,
         progress=progress.value,
     )
     pipeline.verify(Reporter(), choices, image=image, form=format_.value, gpu=gpu)
@@ -240,14 +249,33 @@ def doctor(
     base: BaseImage = None,
     builder: Builder = None,
     ca_bundle: CaBundle = None,
+    netrc: Netrc = None,
+    output: Folder = Path("build"),
+    assets_dir: AssetsDir = None,
+    site: SiteOption = None,
+    fix: Annotated[bool, typer.Option("--fix", help="Mend what can be: fetch, pull, make folders.")] = False,
     format_: Format = ReportFormat.TABLE,
 ) -> None:
-    """Check engine, buildx, disk, base image and registry, and say how to mend what is not fit."""
+    """Check engine, buildx, disk, base, assets, mirrors, registry and GPU; say how to mend what is not fit."""
     from generator import pipeline
     from generator.resolve import Choices
 
-    choices = Choices(recipe=context.obj, registry=registry, base=base, builder=builder, ca_bundle=ca_bundle)
-    pipeline.doctor(Reporter(), choices, form=format_.value)
+    choices = Choices(
+        recipe=context.obj,
+        lock=context.meta[cli_host.LOCK],
+        output=output,
+        registry=registry,
+        base=base,
+        builder=builder,
+        ca_bundle=ca_bundle,
+        netrc=netrc,
+        assets_dir=assets_dir,
+        site=site,
+    )
+    pipeline.doctor(Reporter(), choices, form=format_.value, fix=fix)
+
+
+cli_host.add_to(app)
 
 
 @app.command()

@@ -5,25 +5,34 @@ Each command of the command line is one function here; each step is one call.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from generator.errors import UsageError
 from generator.resolve import Choices, resolve, with_archs
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from generator.cleaning import Wanted
     from generator.plan import Graph
     from generator.recipe import LoadedRecipe
     from generator.reporter import Reporter
+    from generator.running import Wishes
     from generator.saving import Archive
 
 
-def _load(name: str, archs: str | None) -> LoadedRecipe:
-    from generator.recipe import LoadedRecipe, load_recipe
+def _load(reporter: Reporter, choices: Choices) -> LoadedRecipe:
+    """Load the recipe, with the facts of its lock where it has one, and for the archs that were chosen."""
+    from dataclasses import replace
 
-    loaded = load_recipe(name)
-    return LoadedRecipe(recipe=with_archs(loaded.recipe, archs), origin=loaded.origin, text=loaded.text)
+    from generator.locking import locked
+    from generator.recipe import load_recipe
+
+    loaded = load_recipe(choices.recipe)
+    applied = locked(loaded, choices.recipe, choices.lock)
+    for sentence in applied.stale if applied else ():
+        reporter.warning(f"the lock is stale, {sentence}; run `lock` again")
+    recipe = applied.recipe if applied else loaded.recipe
+    return replace(loaded, recipe=with_archs(recipe, choices.archs))
 
 
 def _plan(loaded: LoadedRecipe, output: Path) -> Graph:
@@ -41,7 +50,7 @@ def _write(graph: Graph, output: Path) -> Path:
 
 def render(reporter: Reporter, choices: Choices) -> None:
     """Write the rendered folder; the path of its bake file goes to stdout."""
-    loaded = _load(choices.recipe, choices.archs)
+    loaded = _load(reporter, choices)
     graph = _plan(loaded, choices.output)
     file = _write(graph, choices.output)
     reporter.data(str(file))
@@ -52,7 +61,7 @@ def show_plan(reporter: Reporter, choices: Choices, *, form: str) -> None:
     """Show the graph as a table, JSON, Mermaid or SVG."""
     from generator.plan import svg, views
 
-    graph = _plan(_load(choices.recipe, choices.archs), choices.output)
+    graph = _plan(_load(reporter, choices), choices.output)
     if form == "json":
         reporter.data(views.as_json(graph))
     elif form == "mermaid":
@@ -83,7 +92,7 @@ def bake(
         if targets:
             raise UsageError("--output saves the verified image", where="--output", remedy="name no targets beside it")
         archive.check()
-    loaded = _load(choices.recipe, choices.archs)
+    loaded = _load(reporter, choices)
     facts = resolve(loaded.recipe, choices)
     graph = _plan(loaded, choices.output)
     for name in targets:
@@ -113,7 +122,7 @@ def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str
 
     if image is not None:
         parse_reference(image, where="IMAGE")
-    loaded = _load(choices.recipe, choices.archs)
+    loaded = _load(reporter, choices)
     facts = resolve(loaded.recipe, choices)
     graph = _plan(loaded, choices.output)
     if gpu:
@@ -133,13 +142,80 @@ def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str
     require_passed(report)
 
 
-def doctor(reporter: Reporter, choices: Choices, *, form: str) -> None:
-    """Check the surroundings and say how to mend them.
+def fetch(reporter: Reporter, choices: Choices, *, names: tuple[str, ...] = (), again: bool = False) -> None:
+    """Fetch and check the recipe's assets, or those named; name, SHA-256 and path of each go to stdout.
+
+    Raises:
+        UsageError: there is no asset of that name. EnvironmentUnfit: one could not be had. Interrupted: Ctrl-C.
+    """
+    from bake.assets import Store
+    from generator import fetching
+
+    recipe = _load(reporter, choices).recipe
+    for name in names:
+        if name not in recipe.assets:
+            known = ", ".join(recipe.assets) or "none"
+            raise UsageError(f"there is no asset {name!r}", where=choices.recipe, remedy=f"assets: {known}")
+    facts = resolve(recipe, choices)
+    wanted = [request for request in fetching.requests_here(recipe, facts) if not names or request.name in names]
+    if not wanted:
+        reporter.note(f"the recipe {recipe.name} has no assets; nothing to fetch")
+    fetching.fetch_all(reporter, wanted, Store(facts.assets_folder), facts=facts, again=again)
+
+
+def lock(reporter: Reporter, choices: Choices, *, file: Path | None) -> None:
+    """Write the recipe's lock: the base's digest, and hashes; assets that nobody has are fetched. Its path to stdout.
+
+    Raises:
+        EnvironmentUnfit: the base or an asset can't be had, or the lock can't be written.
+    """
+    from generator import fetching, locking
+    from generator.recipe import load_recipe
+
+    loaded = load_recipe(choices.recipe)
+    facts = resolve(loaded.recipe, choices)
+    digest = locking.base_digest(loaded.recipe, ca_bundle=facts.ca_bundle, mirror=facts.base_mirror)
+    hashes = fetching.hashes(reporter, loaded.recipe, facts)
+    path = file or locking.written_to(choices.recipe)
+    made = locking.make_lock(loaded.recipe, digest=digest, assets=hashes)
+    changed = locking.save(made, origin=Path(loaded.origin).name, path=path)
+    reporter.data(str(path))
+    reporter.note(f"{path} is {'written' if changed else 'as it was'}: base {digest[:19]}, {len(hashes)} assets")
+
+
+def run(reporter: Reporter, choices: Choices, wishes: Wishes, *, dry_run: bool) -> int:
+    """Run the image as its users do; gives the container's exit status.
+
+    Raises:
+        UsageError, EnvironmentUnfit: what was found before anything started. Interrupted: Ctrl-C.
+    """
+    from generator import running
+
+    recipe = _load(reporter, choices).recipe
+    return running.run(reporter, recipe, resolve(recipe, choices), wishes, dry_run=dry_run)
+
+
+def clean(reporter: Reporter, choices: Choices, wanted: Wanted, *, yes: bool, dry_run: bool) -> None:
+    """List what earlier bakes left, ask, and remove it.
+
+    Raises:
+        EnvironmentUnfit: something could not be removed.
+    """
+    from generator import cleaning
+
+    recipe = _load(reporter, choices).recipe
+    facts = resolve(recipe, choices)
+    place = cleaning.Place(build=choices.output, assets=facts.assets_folder, builder=facts.builder)
+    cleaning.clean(reporter, recipe, place, wanted, yes=yes, dry_run=dry_run)
+
+
+def doctor(reporter: Reporter, choices: Choices, *, form: str, fix: bool = False) -> None:
+    """Check the surroundings and say how to mend them, or mend what can be.
 
     Raises:
         EnvironmentUnfit: a check found an error.
     """
     from generator import surroundings
 
-    loaded = _load(choices.recipe, choices.archs)
-    surroundings.examine(reporter, loaded.recipe, resolve(loaded.recipe, choices), form=form)
+    loaded = _load(reporter, choices)
+    surroundings.examine(reporter, loaded.recipe, resolve(loaded.recipe, choices), choices, form=form, fix=fix)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,8 @@ from generator.arch import Arch, parse_arch_list, unsupported
 from generator.errors import EnvironmentUnfit, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from generator.recipe import Recipe
 
 
@@ -25,7 +27,11 @@ class Choices:
     base: str | None = None
     builder: str | None = None
     ca_bundle: Path | None = None
+    netrc: Path | None = None
+    assets_dir: Path | None = None
+    site: Path | None = None
     progress: str = "auto"
+    lock: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +43,15 @@ class Facts:
     base: str
     archs: str
     ca_bundle: Path | None
+    builder: str | None = None
+    netrc: Path | None = None
+    mirrors: Mapping[str, str] = field(default_factory=dict)
+    checksums: Mapping[str, str] = field(default_factory=dict)
+    base_mirror: str | None = None
+    disk_gib: float = 0.0
+    toolkit_image: str | None = None
+    assets_folder: Path = Path()
+    assets: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def image(self) -> str:
@@ -45,7 +60,12 @@ class Facts:
 
     def variables(self) -> dict[str, str]:
         """The variables of the bake file, with their values."""
+        from generator.plan.specs import asset_variable
+
         return {
+            **({"TOOLKIT_IMAGE": self.toolkit_image} if self.toolkit_image else {}),
+            **{asset_variable(name): str(folder) for name, folder in self.assets.items()},
+            "NETRC": str(self.netrc) if self.netrc else "",
             "TAG": self.tag,
             "REGISTRY": self.registry,
             "BASE_IMAGE": self.base,
@@ -55,28 +75,75 @@ class Facts:
 
 
 def resolve(recipe: Recipe, choices: Choices) -> Facts:
-    """Decide what to use, and check every name that the user gave.
+    """Decide what to use, option and environment before site before recipe, and check every name that was given.
 
     Raises:
-        UsageError: a tag, registry or base that is not a valid reference.
-        EnvironmentUnfit: the CA bundle can't be read.
+        UsageError: a tag, registry or base that is not a valid reference; a site file that is not valid.
+        EnvironmentUnfit: the CA bundle or the credentials can't be read.
     """
     from bake.reference import parse_reference
+    from generator.fetching import assets_folder
+    from generator.site import load_site, mirrored_image, mirrors_of
 
+    place = load_site(choices.site, recipe=choices.recipe)
     tag = choices.tag or recipe.image.tag
-    registry = (choices.registry or "").rstrip("/")
+    registry = (choices.registry or place.site.registry or "").rstrip("/")
     parse_reference(tag, where="--tag")
     if registry:
         parse_reference(f"{registry}/{tag}", where="--registry")
     base = choices.base or recipe.base.image
     parse_reference(base, where="--base")
+    mirrors = mirrors_of(place.site, recipe)
+    moved = mirrored_image(base, mirrors)
+    devel = recipe.toolkit.image if recipe.toolkit else None
+    assets = assets_folder(choices.assets_dir or place.path(place.site.assets))
     return Facts(
         tag=tag,
         registry=registry,
         base=base,
         archs=";".join(recipe.stack.archs),
-        ca_bundle=_ca_bundle(choices.ca_bundle),
+        ca_bundle=_ca_bundle(choices.ca_bundle or place.path(place.site.ca_bundle)),
+        builder=choices.builder or place.site.builder,
+        netrc=_netrc(choices.netrc or place.path(place.site.netrc)),
+        mirrors=mirrors,
+        checksums=place.site.checksums,
+        disk_gib=recipe.image.disk_gib if place.site.disk_gib is None else place.site.disk_gib,
+        base_mirror=moved if moved != base else None,
+        toolkit_image=mirrored_image(devel, mirrors) if devel else None,
+        assets_folder=assets,
+        assets=_lying(recipe, assets),
     )
+
+
+def asset_folder(folder: Path, name: str, url: str) -> Path:
+    """Give the folder of one asset among those of this machine: it holds that file and nothing else."""
+    from bake.assets.request import key_of
+
+    return folder / key_of(name, url)
+
+
+def _lying(recipe: Recipe, folder: Path) -> dict[str, Path]:
+    """Find the assets that were fetched to this machine; the build fetches the others, and checks them all."""
+    folders = {name: asset_folder(folder, name, asset.url) for name, asset in recipe.assets.items()}
+    return {
+        name: found.resolve() for name, found in folders.items() if (found / recipe.assets[name].file_name).is_file()
+    }
+
+
+def _netrc(path: Path | None) -> Path | None:
+    import netrc
+
+    if path is None:
+        return None
+    try:
+        netrc.netrc(str(path))
+    except (OSError, netrc.NetrcParseError) as error:
+        raise EnvironmentUnfit(
+            f"the credentials can't be read: {error}",
+            where=str(path),
+            remedy="one line a host: machine HOST login NAME password WORD",
+        ) from None
+    return path.resolve()
 
 
 def with_archs(recipe: Recipe, archs: str | None) -> Recipe:

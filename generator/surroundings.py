@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from bake.doctor import Subject
     from generator.recipe import Recipe
     from generator.reporter import Reporter
-    from generator.resolve import Facts
+    from generator.resolve import Choices, Facts
 
 GIB = 2**30
 _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
@@ -30,11 +31,14 @@ def require_fit(recipe: Recipe, facts: Facts, *, folder: Path, push: bool, build
     """
     from bake import doctor, engine
 
+    facts = _at_hand(facts, builder=builder)
     subject = _subject(recipe, facts)
     skipped = {
         doctor.base.NAME: builder is not None,
         doctor.disk.NAME: _baked_before(folder),
         doctor.registry.NAME: not push,
+        # A bake needs no GPU, and says itself which asset or mirror it misses.
+        **dict.fromkeys((doctor.driver.NAME, doctor.gpu_access.NAME, doctor.assets.NAME, doctor.mirrors.NAME), True),
     }
     doctor.require_fit(subject, only=frozenset(name for name, _ in doctor.CHECKS if not skipped.get(name)))
     if builder is not None or "@" in facts.base:
@@ -43,16 +47,40 @@ def require_fit(recipe: Recipe, facts: Facts, *, folder: Path, push: bool, build
     return facts.base if image is None or image.digest is None else f"{facts.base}@{image.digest}"
 
 
-def _subject(recipe: Recipe, facts: Facts) -> Subject:
+def _at_hand(facts: Facts, *, builder: str | None) -> Facts:
+    """Take the base from the mirror of its registry, unless this engine builds and holds it."""
+    if facts.base_mirror is None or (builder is None and _held(facts.base)):
+        return facts
+    return dataclasses.replace(facts, base=facts.base_mirror)
+
+
+def _held(image: str) -> bool:
+    """Tell whether the engine has an image; then no mirror is asked for it."""
+    from bake import engine
+
+    try:
+        return engine.image_facts(engine.connect(), image) is not None
+    except EnvironmentUnfit:  # the checks say so, with all else that is wrong
+        return True
+
+
+def _subject(recipe: Recipe, facts: Facts, choices: Choices | None = None) -> Subject:
     from bake.doctor import Subject
     from bake.reference import parse_reference
+    from generator import fetching
 
     return Subject(
         base=facts.base,
         base_remedy=f"run `{recipe.base.remedy}`" if recipe.base.remedy else "",
         registry=parse_reference(facts.image).registry if facts.registry else None,
-        disk=int(recipe.image.disk_gib * GIB),
+        disk=int(facts.disk_gib * GIB),
         ca_bundle=facts.ca_bundle,
+        cuda=recipe.stack.cuda,
+        netrc=facts.netrc,
+        assets=fetching.requests_here(recipe, facts),
+        assets_folder=facts.assets_folder,
+        mirrors=tuple(dict.fromkeys(to for to in facts.mirrors.values() if "://" in to)),
+        folders=(choices.output,) if choices else (),
     )
 
 
@@ -65,15 +93,22 @@ def _baked_before(folder: Path) -> bool:
     return isinstance(data, dict) and data.get("state") == "done"
 
 
-def examine(reporter: Reporter, recipe: Recipe, facts: Facts, *, form: str) -> None:
-    """Run every check of the doctor and show the findings.
+def examine(
+    reporter: Reporter, recipe: Recipe, facts: Facts, choices: Choices, *, form: str, fix: bool = False
+) -> None:
+    """Run every check of the doctor and show the findings; mend what can be and look again, if asked to.
 
     Raises:
         EnvironmentUnfit: at least one finding is an error.
     """
-    from bake.doctor import run_checks
+    from bake.doctor import mend, run_checks
 
-    findings = run_checks(_subject(recipe, facts))
+    subject = _subject(recipe, _at_hand(facts, builder=facts.builder), choices)
+    findings = run_checks(subject)
+    if fix:
+        count = mend(findings, reporter.note)
+        reporter.note(f"{count} mended; what is left is for you" if count else "nothing here can be mended by itself")
+        findings = run_checks(subject) if count else findings
     rows = [
         {
             "check": entry.check,

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bake.doctor import base, buildx, disk, engine, registry
-from bake.doctor.finding import Engine, Finding, Severity, Subject, from_failure
-from generator.errors import EnvironmentUnfit, UpliftError
+from bake.doctor import assets, base, buildx, disk, driver, engine, folders, gpu_access, mirrors, registry
+from bake.doctor.finding import Engine, Finding, Say, Severity, Subject, from_failure
+from generator.errors import EnvironmentUnfit, Interrupted, UpliftError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["CHECKS", "Finding", "Severity", "Subject", "require_fit", "run_checks"]
+__all__ = ["CHECKS", "Finding", "Severity", "Subject", "mend", "require_fit", "run_checks"]
 
 CHECKS: tuple[tuple[str, Callable[[Subject, Engine], Iterator[Finding]]], ...] = (
     (engine.NAME, engine.check),
     (buildx.NAME, buildx.check),
     (disk.NAME, disk.check),
+    (folders.NAME, folders.check),
     (base.NAME, base.check),
+    (assets.NAME, assets.check),
+    (mirrors.NAME, mirrors.check),
     (registry.NAME, registry.check),
+    (driver.NAME, driver.check),
+    (gpu_access.NAME, gpu_access.check),
 )
 
 
@@ -36,6 +41,8 @@ def run_checks(subject: Subject, *, only: frozenset[str] | None = None) -> list[
             continue
         try:
             findings += check(subject, connection)
+        except Interrupted:
+            raise
         except UpliftError as failure:
             findings.append(from_failure(name, failure))
     connection.close()
@@ -58,6 +65,28 @@ def require_fit(subject: Subject, *, only: frozenset[str] | None = None) -> list
     for finding in others:
         lines += [f"  {finding.check}: {finding.message}", f"    what to do: {finding.remediation}"]
     raise EnvironmentUnfit("\n".join(lines), where=first.check, remedy=first.remediation or None)
+
+
+def mend(findings: list[Finding], say: Say) -> int:
+    """Mend what a program can; gives the number of findings that were mended.
+
+    Args:
+        say: told what is done, and what could not be.
+
+    """
+    done = 0
+    for finding in findings:
+        if finding.mend is None:
+            continue
+        try:
+            finding.mend(say)
+        except Interrupted:
+            raise
+        except UpliftError as failure:
+            say(f"{finding.check}: not mended: {failure}")
+        else:
+            done += 1
+    return done
 
 
 def _without_repeats(findings: list[Finding]) -> list[Finding]:

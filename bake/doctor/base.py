@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import platform
+from functools import partial
 from typing import TYPE_CHECKING
 
-from bake.doctor.finding import Engine, Finding, Subject, error, ok, warning
-from bake.engine import image_facts
+from bake.doctor.finding import Engine, Finding, Say, Subject, error, ok, warning
+from bake.engine import connect, image_facts
 from bake.reference import parse_reference
 from bake.registry import Outcome, Registry
 from bake.units import size
+from generator.errors import EnvironmentUnfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +41,19 @@ def check(subject: Subject, engine: Engine) -> Iterator[Finding]:
         return
     answer = Registry(reference.registry, ca_bundle=subject.ca_bundle).manifest(reference)
     if answer.outcome is Outcome.ANSWERS:
-        yield ok(NAME, f"{subject.base} is not on the engine yet, and its registry has it: it will be pulled")
+        yield ok(
+            NAME,
+            f"{subject.base} is not on the engine yet, and its registry has it: it will be pulled",
+            partial(_pull, subject.base),
+        )
+        return
+    pinned = image_facts(engine.client, subject.base.partition("@")[0]) if reference.digest else None
+    if pinned is not None:
+        yield error(
+            NAME,
+            f"the engine has {pinned.reference} with the digest {pinned.digest}, and {reference.digest} is locked",
+            f"get the locked one, or run `lock` again if the new one is meant{_or(subject.base_remedy)}",
+        )
         return
     why = "does not have it" if answer.outcome is Outcome.ABSENT else f"cannot give it ({answer.detail})"
     yield error(
@@ -47,3 +61,25 @@ def check(subject: Subject, engine: Engine) -> Iterator[Finding]:
         f"the base image {subject.base} is not on the engine, and {reference.registry} {why}",
         subject.base_remedy or f"docker pull {subject.base}, or mend its name in the recipe",
     )
+
+
+def _or(remedy: str) -> str:
+    return f"; {remedy}" if remedy else ""
+
+
+def _pull(base: str, say: Say) -> None:
+    """Pull it through the engine, with its own login; a line for each layer that is there."""
+    from docker.errors import APIError
+
+    say(f"pulling {base}")
+    client = connect()
+    try:
+        for line in client.api.pull(base, stream=True, decode=True):
+            if "error" in line:
+                raise EnvironmentUnfit(str(line["error"]), where=base, remedy=f"docker pull {base}")
+            if line.get("status") in ("Pull complete", "Already exists"):
+                say(f"  {line.get('id', '')}: {line['status']}")
+    except APIError as failure:
+        raise EnvironmentUnfit(str(failure.explanation), where=base, remedy=f"docker pull {base}") from None
+    finally:
+        client.close()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -15,8 +16,12 @@ if TYPE_CHECKING:
 
     import docker
 
+    from bake.assets import Request
     from bake.engine import EngineFacts
     from generator.errors import UpliftError
+
+
+Say = Callable[[str], None]
 
 
 class Severity(str, Enum):
@@ -29,12 +34,19 @@ class Severity(str, Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One finding of one check; ``remediation`` says how to mend it, "" when nothing is wrong."""
+    """One finding of one check.
+
+    Args:
+        remediation: how to mend it, "" when nothing is wrong. mend: mends it, and says what it does, where a program
+            can; it raises what the user has to do himself.
+
+    """
 
     severity: Severity
     check: str
     message: str
     remediation: str = ""
+    mend: Callable[[Say], None] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +54,13 @@ class Subject:
     """What the checks are asked about.
 
     Args:
-        base: the frozen image. base_remedy: how to get it when it is absent (the recipe knows). registry: where
-            the result is pushed, ``host[:port][/path]``. disk: bytes that a bake needs. ca_bundle: PEM file of the
-            place's own CAs.
+        base: the frozen image. base_remedy: how to get it when it is absent (the recipe knows).
+        registry: where the result is pushed, ``host[:port][/path]``.
+        disk: bytes that a bake needs. folders: to be written by a bake.
+        ca_bundle: PEM file of the place's own CAs. netrc: logins of the place.
+        cuda: the release that the image will use, "" for an image without.
+        assets: what has to be on this machine, with the folder for it.
+        mirrors: addresses that stand in for public ones.
 
     """
 
@@ -53,6 +69,12 @@ class Subject:
     registry: str | None = None
     disk: int = 0
     ca_bundle: Path | None = None
+    netrc: Path | None = None
+    cuda: str = ""
+    assets: tuple[Request, ...] = ()
+    assets_folder: Path | None = None
+    mirrors: tuple[str, ...] = ()
+    folders: tuple[Path, ...] = ()
 
 
 class Engine:
@@ -89,19 +111,19 @@ class Engine:
         return engine_facts(self.client)
 
 
-def ok(check: str, message: str) -> Finding:
-    """Nothing is wrong."""
-    return Finding(severity=Severity.OK, check=check, message=message)
+def ok(check: str, message: str, mend: Callable[[Say], None] | None = None) -> Finding:
+    """Nothing is wrong; ``mend`` can still do now what a bake would do later."""
+    return Finding(severity=Severity.OK, check=check, message=message, mend=mend)
 
 
-def warning(check: str, message: str, remediation: str) -> Finding:
+def warning(check: str, message: str, remediation: str, mend: Callable[[Say], None] | None = None) -> Finding:
     """Something may go wrong."""
-    return Finding(severity=Severity.WARNING, check=check, message=message, remediation=remediation)
+    return Finding(severity=Severity.WARNING, check=check, message=message, remediation=remediation, mend=mend)
 
 
-def error(check: str, message: str, remediation: str) -> Finding:
+def error(check: str, message: str, remediation: str, mend: Callable[[Say], None] | None = None) -> Finding:
     """A bake would fail."""
-    return Finding(severity=Severity.ERROR, check=check, message=message, remediation=remediation)
+    return Finding(severity=Severity.ERROR, check=check, message=message, remediation=remediation, mend=mend)
 
 
 def from_failure(check: str, failure: UpliftError) -> Finding:

@@ -27,7 +27,7 @@ check() {  # NAME COMMAND...
     fi
 }
 
-shell_files() { find . -name .venv -prune -o -name .local -prune -o -name build -prune -o \( -name '*.sh' -o -path ./.ci/run \) -type f -print; }
+shell_files() { find . -name '.?*' -prune -o -name build -prune -o -name '*.sh' -type f -print; echo ./.ci/run; }
 
 rm -rf "$out"
 mkdir -p "$out"

@@ -1,4 +1,4 @@
-"""Compiles one source archive to a wheel, with ninja and the compiler cache, and leaves just the wheel.
+"""Compiles one source archive or tree to a wheel, with ninja and the compiler cache, and leaves just the wheel.
 
 Runs inside a compile target: the new environment is mounted read-only over the old one, the toolkit stands at
 ``CUDA_HOME``, build requirements beside both. Standard library only, apart from torch and setuptools.
@@ -7,6 +7,7 @@ Runs inside a compile target: the new environment is mounted read-only over the 
 from __future__ import annotations
 
 import argparse
+import configparser
 import importlib
 import os
 import re
@@ -34,33 +35,58 @@ GIB_PER_JOB = 3.0
 def main() -> None:
     """Unpack, compile, report the compiler cache."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--source", type=Path, required=True, help="folder that holds one source archive")
+    parser.add_argument("--source", type=Path, required=True, help="folder that holds one source archive or tree")
     parser.add_argument("--needs", type=Path, required=True, help="folder of wheels that the build imports")
     parser.add_argument("--awaited", action="store_true", help="another target waits for this wheel: compile it first")
     parser.add_argument("--out", type=Path, required=True, help="folder for the wheel")
+    parser.add_argument("--local", help="local version that the wheel gets, such as pt27cu128")
+    parser.add_argument("--commit", help="commit that the archive must say it is of")
     options = parser.parse_args()
     options.out.mkdir(parents=True)
 
-    source = unpack(options.source)
+    source = unpack(options.source, commit=options.commit)
+    if options.local:
+        mark_local(source, options.local)
     unpack_wheels(options.needs)
     prepare_environment(awaited=options.awaited)
     build_wheel(source, options.out.resolve())
     subprocess.run(["ccache", "--show-stats"], check=False)
 
 
-def unpack(folder: Path) -> Path:
-    """Unpack the one archive of a folder to a fixed place, so that the compiler cache sees the same paths."""
+def unpack(folder: Path, *, commit: str | None = None) -> Path:
+    """Unpack the one archive of a folder to a fixed place, so that the compiler cache sees the same paths.
+
+    A tree is copied there. An archive made by git names its commit in its header; ``commit`` is held against it.
+    """
     archives = sorted(folder.iterdir())
     if len(archives) != 1:
         sys.exit(f"compile.py: expected one source archive, found {[path.name for path in archives]}")
+    if archives[0].is_dir():
+        return Path(shutil.copytree(archives[0], WORK / archives[0].name, symlinks=True))
     WORK.mkdir()
     with tarfile.open(archives[0]) as archive:
+        said = archive.pax_headers.get("comment") if archive.getmembers() else None
+        if commit and said != commit:
+            sys.exit(f"compile.py: {archives[0].name} is of commit {said}, and the recipe asks for {commit}")
         if hasattr(tarfile, "data_filter"):
             archive.extractall(WORK, filter="data")
         else:
             archive.extractall(WORK)
     (top,) = WORK.iterdir()
     return top
+
+
+def mark_local(source: Path, local: str) -> None:
+    """Have setuptools add a local part to the version: the build is bound to a stack, and says so."""
+    file = source / "setup.cfg"
+    settings = configparser.ConfigParser(interpolation=None)
+    settings.read(file, encoding="utf-8")
+    if not settings.has_section("egg_info"):
+        settings.add_section("egg_info")
+    settings.set("egg_info", "tag_build", f"+{local}")
+    settings.set("egg_info", "tag_date", "0")
+    with file.open("w", encoding="utf-8") as opened:
+        settings.write(opened)
 
 
 def unpack_wheels(folder: Path) -> None:

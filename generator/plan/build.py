@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from generator.plan import specs
+from generator.plan.compiling import environment, toolchain, wheel, wheel_target
 from generator.plan.graph import ContextFile, Graph, Kind, Output, Target, Variable
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ def build_graph(recipe: Recipe, *, origin: str = "", build_dir: str = "build") -
         UsageError: the recipe asks for a target that does not exist, or for a cycle.
     """
     targets = [_tools(recipe), _inventory(recipe), _torch(recipe)]
-    if recipe.extensions:
-        targets += [_toolchain(recipe), *(_wheel(recipe, name) for name in recipe.extensions)]
+    if any(extension.compiles for extension in recipe.extensions.values()):
+        targets.append(toolchain(recipe))
+    targets += [wheel(recipe, name) for name in recipe.extensions]
     if recipe.patch:
         targets.append(_patch(recipe))
     if recipe.models:
@@ -52,15 +54,19 @@ def _variables(recipe: Recipe, build_dir: str) -> Iterator[Variable]:
         ("NVCC_THREADS", "", "Archs that one nvcc compiles at a time; empty: from cores and jobs"),
         ("CACHE_REF", "", "Repository of the registry cache, one tag per target; empty: none"),
         ("CA_BUNDLE", "", "PEM file of a private CA, handed to the steps that download as a secret"),
+        ("NETRC", "", "Credentials for mirrors in netrc format, handed to the steps that download as a secret"),
+        ("MIRRORS", "", "Table of mirrors, handed to the steps that download as a secret"),
         ("BUILD_DIR", build_dir, "This folder, seen from where buildx is started"),
     )
-    for name, default, description in rows:
+    for name, default, description in (*rows, *_variables_of_sources(recipe)):
         yield Variable(name=name, default=default, description=description)
 
 
-def wheel_target(extension: str) -> str:
-    """Name the target that compiles an extension."""
-    return f"wheel-{extension}"
+def _variables_of_sources(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
+    if recipe.toolkit and recipe.toolkit.image:
+        yield "TOOLKIT_IMAGE", recipe.toolkit.image, "The CUDA devel image that the toolkit is taken from"
+    for name, asset in recipe.assets.items():
+        yield specs.asset_variable(name), "", f"Folder that holds {asset.file_name}; empty: the build fetches it"
 
 
 def _modules(*names: str) -> tuple[ContextFile, ...]:
@@ -69,20 +75,18 @@ def _modules(*names: str) -> tuple[ContextFile, ...]:
     )
 
 
-def _env(recipe: Recipe) -> dict[str, object]:
-    return {"prefix": recipe.base.prefix, "python": f"{recipe.base.prefix}/bin/python"}
-
-
 def _tools(recipe: Recipe) -> Target:
     return Target(
         name="tools",
         kind=Kind.TOOLS,
         description="uv, cuobjdump and the CA wrapper; mounted by other targets, never copied",
         from_base=True,
-        values=_env(recipe),
+        values=environment(recipe),
         files=(
             ContextFile(path="with-ca", package="contexts", resource="tools/with-ca"),
             ContextFile(path="apt-ca.conf", package="contexts", resource="tools/apt-ca.conf"),
+            ContextFile(path="mirrored", package="contexts", resource="tools/mirrored"),
+            ContextFile(path="download.py", package="contexts", resource="tools/download.py"),
         ),
     )
 
@@ -94,7 +98,7 @@ def _inventory(recipe: Recipe) -> Target:
         description="packages and conflicts of the frozen environment",
         inputs={"tools": "tools"},
         from_base=True,
-        values=_env(recipe),
+        values=environment(recipe),
         files=_modules(*specs.INVENTORY_MODULES),
     )
 
@@ -103,69 +107,18 @@ def _torch(recipe: Recipe) -> Target:
     return Target(
         name="torch",
         kind=Kind.TORCH,
-        description=f"the new stack in the environment: {', '.join(recipe.stack.install)}",
+        description=f"the new stack in the environment: {', '.join(recipe.stack.packages)}",
         inputs={"tools": "tools"},
         from_base=True,
         values={
-            **_env(recipe),
-            "install": recipe.stack.install,
+            **environment(recipe),
+            "install": recipe.stack.packages,
             "index": recipe.stack.index,
             "remove": specs.removed(recipe),
             "release": specs.released(recipe),
         },
         files=_modules(*specs.CONSTRAINTS_MODULES),
     )
-
-
-def _toolchain(recipe: Recipe) -> Target:
-    toolkit = recipe.toolkit
-    if toolkit is None:  # the recipe check refuses extensions without a toolkit
-        raise AssertionError("extensions without a toolkit")
-    return Target(
-        name="toolchain",
-        kind=Kind.TOOLCHAIN,
-        description=f"compiler and CUDA {recipe.stack.cuda} toolkit; never part of the image",
-        inputs={"tools": "tools"},
-        from_base=True,
-        values={
-            **_env(recipe),
-            "install": toolkit.install,
-            "apt": toolkit.apt,
-            "build_requires": toolkit.build_requires,
-        },
-        files=(ContextFile(path="link-toolkit", package="contexts", resource="toolchain/link-toolkit"),),
-    )
-
-
-def _wheel(recipe: Recipe, name: str) -> Target:
-    extension = recipe.extensions[name]
-    needs = {wheel_target(needed): wheel_target(needed) for needed in extension.needs}
-    return Target(
-        name=wheel_target(name),
-        kind=Kind.WHEEL,
-        description=f"{name} {extension.version} compiled for the new stack",
-        inputs={"tools": "tools", "toolchain": "toolchain", "torch": "torch", **needs},
-        from_base=True,
-        values={
-            **_env(recipe),
-            "package": name,
-            "version": extension.version,
-            "sha256": extension.sha256,
-            "env": dict(sorted(extension.env.items())),
-            "needs": tuple(needs),
-            "awaited": name in specs.needed_by_models(recipe) or _is_needed(recipe, name),
-            "index": recipe.stack.index,
-        },
-        files=(
-            ContextFile(path="compile.py", package="contexts", resource="wheel/compile.py"),
-            ContextFile(path="slot.py", package="contexts", resource="wheel/slot.py"),
-        ),
-        args={"TORCH_CUDA_ARCH_LIST": "TORCH_CUDA_ARCH_LIST"},
-    )
-
-
-def _is_needed(recipe: Recipe, name: str) -> bool:
-    return any(name in extension.needs for extension in recipe.extensions.values())
 
 
 def _patch(recipe: Recipe) -> Target:
@@ -176,7 +129,7 @@ def _patch(recipe: Recipe) -> Target:
         kind=Kind.PATCH,
         description="torch.load calls that the new torch would refuse, mended on the syntax tree",
         from_base=True,
-        values={**_env(recipe), "roots": roots},
+        values={**environment(recipe), "roots": roots},
         files=_modules(*specs.PATCH_MODULES),
     )
 
@@ -187,7 +140,7 @@ def _extract(recipe: Recipe) -> Target:
         kind=Kind.EXTRACT,
         description="what the pickled models hold, read in the old environment",
         from_base=True,
-        values=_env(recipe),
+        values=environment(recipe),
         files=(
             *_modules(*specs.EXTRACT_MODULES),
             ContextFile(path="models.json", text=specs.models_json(recipe)),
@@ -202,7 +155,7 @@ def _rebuild(recipe: Recipe) -> Target:
         kind=Kind.REBUILD,
         description="the models made anew in the new environment, each proven equal to the old one",
         inputs={"tools": "tools", "torch": "torch", "extract": "extract", **{name: name for name in wheels}},
-        values={**_env(recipe), "wheels": tuple(wheels)},
+        values={**environment(recipe), "wheels": tuple(wheels)},
         files=(
             *_modules(*specs.REBUILD_MODULES),
             ContextFile(path="models.json", text=specs.models_json(recipe)),
@@ -223,7 +176,7 @@ def _image(recipe: Recipe) -> Target:
         description="the uplifted image: new stack, compiled wheels, patched source, migrated models",
         inputs=inputs,
         values={
-            **_env(recipe),
+            **environment(recipe),
             "recipe": recipe.name,
             "wheels": wheels,
             "patch": recipe.patch is not None,
@@ -245,7 +198,7 @@ def _verify(recipe: Recipe) -> Target:
         kind=Kind.VERIFY,
         description="checks run on the image; exports only their report",
         inputs=inputs,
-        values={**_env(recipe), "patch": recipe.patch is not None, "models": bool(recipe.models)},
+        values={**environment(recipe), "patch": recipe.patch is not None, "models": bool(recipe.models)},
         files=(
             *_modules(*specs.VERIFY_MODULES),
             ContextFile(path="verify.json", text=specs.verify_json(recipe)),

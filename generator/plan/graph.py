@@ -64,6 +64,9 @@ class Target:
         name: the target's name in the bake file, and of its folder.
         description: one line, shown by ``plan`` and written to the bake file.
         inputs: named contexts that are other targets: name in the Dockerfile -> target.
+        images: named contexts that are images: name in the Dockerfile -> bake variable that names the image.
+        assets: named contexts that are folders of host assets: name in the Dockerfile -> bake variable with the folder;
+            empty stands for no asset, and then the target's own context takes its place.
         from_base: whether the Dockerfile starts from the frozen image (context ``base``).
         values: what its Dockerfile template is filled with.
         files: the files of its context, without the Dockerfile.
@@ -74,6 +77,8 @@ class Target:
     kind: Kind
     description: str
     inputs: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
+    assets: Mapping[str, str] = field(default_factory=dict)
     from_base: bool = False
     values: Mapping[str, object] = field(default_factory=dict)
     files: tuple[ContextFile, ...] = ()

@@ -31,7 +31,9 @@ EXTRACT_MODULES = (
 REBUILD_MODULES = (*EXTRACT_MODULES, "agreement", "placing", "rebuild")
 VERIFY_MODULES = (
     *REBUILD_MODULES,
+    "checkpoints",
     "constraints",
+    "elsewhere",
     "inventory",
     "model_rows",
     "packages",
@@ -68,8 +70,25 @@ def removed(recipe: Recipe) -> tuple[str, ...]:
 
 def released(recipe: Recipe) -> tuple[str, ...]:
     """Name the packages (globs) that need not stay at the base's version: all that the recipe names."""
-    installed = (requirement_name(requirement) for requirement in recipe.stack.install)
+    installed = (requirement_name(requirement) for requirement in recipe.stack.packages)
     return tuple(dict.fromkeys((*installed, *removed(recipe), *recipe.stack.may_change)))
+
+
+def local_version(recipe: Recipe, name: str) -> str | None:
+    """Give the local version of an extension's build, ``pt27cu128``: prebuilt wheels carry the stack's."""
+    extension = recipe.extensions[name]
+    return extension.local or (recipe.stack.local if extension.source == "wheel" else None)
+
+
+def full_version(recipe: Recipe, name: str) -> str:
+    """Give the version that an extension must have in the image, with its local part."""
+    local = local_version(recipe, name)
+    return f"{recipe.extensions[name].version}+{local}" if local else recipe.extensions[name].version
+
+
+def asset_variable(name: str) -> str:
+    """Name the bake variable that holds the folder of a host asset."""
+    return f"ASSET_{name.replace('-', '_').upper()}"
 
 
 def needed_by_models(recipe: Recipe) -> tuple[str, ...]:
@@ -92,8 +111,8 @@ def models_json(recipe: Recipe) -> str:
 def verify_json(recipe: Recipe) -> str:
     """Write what ``conversion.verify`` holds an image against."""
     stack = recipe.stack
-    versions = {requirement_name(entry): entry.split("==", 1)[1].strip() for entry in stack.install}
-    versions |= {name: extension.version for name, extension in recipe.extensions.items()}
+    versions = {requirement_name(entry): entry.split("==", 1)[1].strip() for entry in stack.packages}
+    versions |= {name: full_version(recipe, name) for name in recipe.extensions}
     versions |= {normalised(name): version for name, version in stack.expect.items()}
     # A stack without torch has nobody to ask for its CUDA build and archs.
     cuda = {"cuda": stack.cuda, "archs": list(stack.archs)} if "torch" in versions else {}
@@ -104,9 +123,11 @@ def verify_json(recipe: Recipe) -> str:
             "versions": versions,
             "absent": [name for name in removed(recipe) if name not in versions],
             **cuda,
-            "extensions": list(recipe.extensions),
+            "extensions": [name for name, extension in recipe.extensions.items() if extension.device_code],
             "release": list(released(recipe)),
             "patch_roots": list(recipe.patch.roots) if recipe.patch else [],
+            "look_roots": list(recipe.patch.look) if recipe.patch else [],
+            "load": {"files": list(recipe.verify.load), "path": list(recipe.verify.path)},
             "models": {"sets": [_model_set(name, models) for name, models in recipe.models.items()]},
         }
     )

@@ -17,6 +17,7 @@ from generator.errors import UsageError
 from generator.recipe.check import cross_check
 from generator.recipe.model import Recipe
 from generator.recipe.places import key_lines, line_of
+from generator.recipe.stacks import stacked
 
 if typing.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,7 +35,11 @@ class LoadedRecipe:
 def shipped() -> tuple[str, ...]:
     """Name the recipes that ship with the package."""
     names = (entry.name for entry in resources.files("generator.recipes").iterdir())
-    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
+    return tuple(
+        sorted(
+            name.removesuffix(".toml") for name in names if name.endswith(".toml") and not name.endswith(".lock.toml")
+        )
+    )
 
 
 def load_recipe(name_or_path: str) -> LoadedRecipe:
@@ -50,7 +55,7 @@ def load_recipe(name_or_path: str) -> LoadedRecipe:
         raise UsageError(f"not valid TOML: {error}", where=origin, remedy="mend the syntax there") from error
     lines = key_lines(text)
     try:
-        recipe = Recipe.model_validate(raw)
+        recipe = Recipe.model_validate(stacked(raw, origin=origin, beside=_folder(name_or_path)))
     except ValidationError as error:
         mistakes = [(_place(lines, detail["loc"]), _explain(detail)) for detail in _causes(error)]
     else:
@@ -58,6 +63,12 @@ def load_recipe(name_or_path: str) -> LoadedRecipe:
         if not mistakes:
             return LoadedRecipe(recipe=recipe, origin=origin, text=text)
     raise _rejected(origin, mistakes)
+
+
+def _folder(name_or_path: str) -> Path | None:
+    """Give the folder of a recipe that is a file of the user's; None for a shipped one."""
+    path = Path(name_or_path)
+    return None if path.suffix != ".toml" and len(path.parts) == 1 else path.parent
 
 
 def _read(name_or_path: str) -> tuple[str, str]:

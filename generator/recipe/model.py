@@ -13,10 +13,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from generator.arch import parse_arch
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._,\s-]+\])?\s*==\s*[A-Za-z0-9.!+*_-]+")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _CUDA = re.compile(r"\d{1,2}\.\d{1,2}")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_URL = re.compile(r"https?://[^\s\"'$`\\]+")
+_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
+_LOCAL = re.compile(r"[a-z0-9]+(?:\.[a-z0-9]+)*")
 
 
 def _pinned(text: str) -> str:
@@ -50,8 +55,13 @@ Pinned = Annotated[str, AfterValidator(_pinned)]
 Name = Annotated[str, _matches(_NAME, "a name: lower-case letters, digits and single hyphens")]
 Dotted = Annotated[str, _matches(_DOTTED, "a dotted Python name")]
 Sha256 = Annotated[str, _matches(_SHA256, "a SHA-256 digest: 64 lower-case hexadecimal digits")]
+Digest = Annotated[str, _matches(_DIGEST, "a digest: sha256: and 64 hexadecimal digits")]
 CudaRelease = Annotated[str, _matches(_CUDA, 'a CUDA release such as "13.0"')]
+Commit = Annotated[str, _matches(_COMMIT, "a commit: 40 lower-case hexadecimal digits")]
+Url = Annotated[str, _matches(_URL, "an http or https address")]
+LocalVersion = Annotated[str, _matches(_LOCAL, 'a local version such as "pt27cu128", without the +')]
 NonEmpty = Annotated[str, Field(min_length=1)]
+FileName = Annotated[str, _matches(_FILE, "a plain file name: letters, digits and . _ + -")]
 
 
 def _kebab(name: str) -> str:
@@ -80,23 +90,58 @@ class Base(Section):
 
 
 class Stack(Section):
-    """The new packages of the environment."""
+    """The new packages of the environment.
 
+    ``from`` names a file of ``stacks`` whose keys these are laid over; it is resolved before this class is made.
+    """
+
+    from_: str | None = Field(default=None, alias="from")
     cuda: CudaRelease
     archs: Annotated[tuple[Arch, ...], Field(min_length=1, strict=False)]
     install: Annotated[tuple[Pinned, ...], Field(min_length=1, strict=False)]
-    index: str | None = None
+    also: Annotated[tuple[Pinned, ...], Field(strict=False)] = ()
+    index: Url | None = None
+    find_links: Url | None = None
+    local: LocalVersion | None = None
     expect: dict[str, NonEmpty] = Field(default_factory=dict)
     may_change: Annotated[tuple[NonEmpty, ...], Field(strict=False)] = ()
     remove: Annotated[tuple[NonEmpty, ...], Field(strict=False)] = ()
 
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """All that is installed: the stack's packages, and those that the recipe adds to them."""
+        return (*self.install, *self.also)
+
+
+class Asset(Section):
+    """A large file that is fetched once: to this machine beforehand, or by the build itself."""
+
+    url: Url
+    alternatives: Annotated[tuple[Url, ...], Field(strict=False)] = ()
+    sha256: Sha256 | None = None
+    size: Annotated[int, Field(gt=0)] | None = None
+    file: FileName | None = None
+
+    @property
+    def file_name(self) -> str:
+        """The file's name: as given, or the last part of the address; "" when that is no name."""
+        last = self.url.partition("?")[0].rpartition("/")[2]
+        return self.file or (last if _FILE.fullmatch(last) else "")
+
 
 class Toolkit(Section):
-    """Where compiler and CUDA toolkit come from; neither is ever part of the image."""
+    """Where compiler and CUDA toolkit come from; neither is ever part of the image.
 
-    source: Literal["wheels"]
-    install: Annotated[tuple[Pinned, ...], Field(min_length=1, strict=False)]
-    apt: Annotated[tuple[NonEmpty, ...], Field(min_length=1, strict=False)] = ("g++", "ccache")
+    ``runfile`` is NVIDIA's installer (an asset), ``wheels`` the toolkit's wheels, ``image`` a CUDA devel image.
+    """
+
+    source: Literal["runfile", "wheels", "image"]
+    install: Annotated[tuple[Pinned, ...], Field(strict=False)] = ()
+    asset: Name | None = None
+    image: NonEmpty | None = None
+    keep: Annotated[tuple[NonEmpty, ...], Field(strict=False)] = ()
+    installer_apt: Annotated[tuple[NonEmpty, ...], Field(strict=False)] = ("libxml2",)
+    apt: Annotated[tuple[NonEmpty, ...], Field(strict=False)] = ("g++", "ccache")
     build_requires: Annotated[tuple[Pinned, ...], Field(strict=False)] = (
         "ninja==1.13.0",
         "pip==25.3",
@@ -106,19 +151,36 @@ class Toolkit(Section):
 
 
 class Extension(Section):
-    """A package with CUDA code that is compiled for the new stack."""
+    """A package with CUDA code for the new stack.
 
-    source: Literal["sdist"]
+    ``wheel`` is prebuilt, from the stack's page of links; ``sdist``, ``archive`` (an asset) and ``git`` are compiled.
+    ``fallback`` compiles the sdist where the page has no wheel that fits.
+    """
+
+    source: Literal["wheel", "sdist", "archive", "git"]
     version: NonEmpty
-    sha256: Sha256
+    sha256: Sha256 | None = None
+    fallback: Literal["sdist"] | None = None
+    page: Url | None = None
+    local: LocalVersion | None = None
+    asset: Name | None = None
+    url: Url | None = None
+    commit: Commit | None = None
+    device_code: bool = True
     needs: Annotated[tuple[Name, ...], Field(strict=False)] = ()
     env: dict[str, str] = Field(default_factory=dict)
 
+    @property
+    def compiles(self) -> bool:
+        """Whether a compiler may be needed."""
+        return self.source != "wheel" or self.fallback is not None
+
 
 class Patch(Section):
-    """Source in the image that the new stack breaks."""
+    """Source in the image that the new stack breaks; below ``look`` calls are listed and left as they are."""
 
     roots: Annotated[tuple[AbsolutePath, ...], Field(min_length=1, strict=False)]
+    look: Annotated[tuple[AbsolutePath, ...], Field(strict=False)] = ()
     codemods: Annotated[tuple[Literal["torch-load"], ...], Field(min_length=1, strict=False)] = ("torch-load",)
 
 
@@ -175,6 +237,37 @@ class ModelSet(Section):
     tolerance: Tolerance | None = None
 
 
+class Run(Section):
+    """How the image is run by its users.
+
+    ``input``, ``output`` and ``license`` are where the user's folders and file appear in the container.
+    ``arguments`` come first, then those ``defaults`` (option and value) that the user does not give himself; in both
+    ``{input}``, ``{output}``, ``{license}`` and ``{device}`` stand for their values.
+    """
+
+    input: AbsolutePath
+    output: AbsolutePath
+    license_: Annotated[AbsolutePath | None, Field(alias="license")] = None
+    arguments: Annotated[tuple[str, ...], Field(strict=False)] = ("{input}", "{output}")
+    defaults: dict[NonEmpty, str] = Field(default_factory=dict)
+    resume: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    entrypoint: Annotated[tuple[NonEmpty, ...], Field(strict=False)] = ()
+    gpu: bool = True
+
+
+class Clean(Section):
+    """What ``clean`` removes besides what this software made: images by name, such as a manual recipe's steps."""
+
+    images: Annotated[tuple[NonEmpty, ...], Field(strict=False)] = ()
+
+
+class Verify(Section):
+    """What verification does beyond what the other sections promise; ``load``: checkpoints that must load."""
+
+    load: Annotated[tuple[AbsolutePath, ...], Field(strict=False)] = ()
+    path: Annotated[tuple[AbsolutePath, ...], Field(strict=False)] = ()
+
+
 class Recipe(Section):
     """One recipe, as parsed; see ``generator/recipes`` for those that ship."""
 
@@ -188,3 +281,8 @@ class Recipe(Section):
     extensions: dict[Name, Extension] = Field(default_factory=dict)
     patch: Patch | None = None
     models: dict[Name, ModelSet] = Field(default_factory=dict)
+    assets: dict[Name, Asset] = Field(default_factory=dict)
+    verify: Verify = Field(default_factory=Verify)
+    mirrors: dict[NonEmpty, NonEmpty] = Field(default_factory=dict)
+    run: Run | None = None
+    clean: Clean = Field(default_factory=Clean)

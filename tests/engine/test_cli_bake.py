@@ -62,6 +62,14 @@ def test_bakes_verifies_tags_and_then_finds_all_cached(bake: Any, tmp_path: Path
     assert all(step.cached for target in ("torch", "patch", "image") for step in steps(tmp_path, target))
 
 
+def test_clean_removes_all_that_a_bake_wrote(bake: Any, tmp_path: Path) -> None:
+    assert bake("bake").returncode == 0
+    done = bake("clean", "--yes", environment={"GENERATOR_ASSETS_DIR": str(tmp_path / "assets")})
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "build").exists()
+    assert docker("image", "ls", "--quiet", "uplift-test-small:1")
+
+
 def test_the_rendered_folder_bakes_with_plain_buildx(bake: Any, tmp_path: Path) -> None:
     assert bake("render", "-o", "out").returncode == 0
     environment = {**os.environ, "CA_BUNDLE": os.environ.get("GENERATOR_CA_BUNDLE", "")}

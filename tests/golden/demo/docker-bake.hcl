@@ -42,6 +42,16 @@ variable "CA_BUNDLE" {
   description = "PEM file of a private CA, handed to the steps that download as a secret"
 }
 
+variable "NETRC" {
+  default     = ""
+  description = "Credentials for mirrors in netrc format, handed to the steps that download as a secret"
+}
+
+variable "MIRRORS" {
+  default     = ""
+  description = "Table of mirrors, handed to the steps that download as a secret"
+}
+
 variable "BUILD_DIR" {
   default     = "build"
   description = "This folder, seen from where buildx is started"
@@ -56,13 +66,15 @@ group "default" {
   targets = ["verify", "image"]
 }
 
-# Every target: the CA bundle as a secret where there is one, no provenance (it changes the digest of every
+# Every target: the secrets of the place (CA bundle, credentials, mirrors) where there are any, no provenance (it changes the digest of every
 # run and records build arguments), and nothing exported unless the target says so.
 target "_common" {
   attest = ["type=provenance,disabled=true"]
   output = ["type=cacheonly"]
   secret = concat(
     CA_BUNDLE == "" ? [] : ["type=file,id=ca-bundle,src=${CA_BUNDLE}"],
+    NETRC == "" ? [] : ["type=file,id=netrc,src=${NETRC}"],
+    MIRRORS == "" ? [] : ["type=file,id=mirrors,src=${MIRRORS}"],
     MAX_JOBS == "" ? [] : ["type=env,id=max-jobs,env=MAX_JOBS"],
     NVCC_THREADS == "" ? [] : ["type=env,id=nvcc-threads,env=NVCC_THREADS"],
   )

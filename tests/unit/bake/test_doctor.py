@@ -52,7 +52,8 @@ def _by_check(**subject):
 def test_all_is_well(surroundings):
     surroundings(outcome=Outcome.ANSWERS)
     findings = run_checks(Subject(base="demo-base:1", registry="r.example", disk=10**9))
-    assert [finding.check for finding in findings] == [name for name, _ in CHECKS]
+    asked = {"engine", "buildx", "disk", "base", "registry"}  # the others have no subject
+    assert [finding.check for finding in findings] == [name for name, _ in CHECKS if name in asked]
     assert {finding.severity for finding in findings} == {Severity.OK}
     assert {finding.remediation for finding in findings} == {""}
     assert require_fit(Subject(base="demo-base:1")) == []
@@ -93,6 +94,16 @@ def test_an_absent_base_tells_the_recipes_remedy(surroundings):
 def test_a_base_that_can_be_pulled_is_fine(surroundings):
     surroundings(image=None, outcome=Outcome.ANSWERS)
     assert _by_check(base="pbfslab/deepprep:25.1.0")["base"].severity is Severity.OK
+
+
+def test_a_base_that_is_not_the_locked_one(surroundings, monkeypatch):
+    surroundings()
+    wanted = "sha256:" + "b" * 64
+    monkeypatch.setattr("bake.doctor.base.image_facts", lambda _client, name: None if "@" in name else IMAGE)
+    finding = _by_check(base=f"demo-base:1@{wanted}", base_remedy="make demo-base")["base"]
+    assert finding.severity is Severity.ERROR
+    assert f"{wanted} is locked" in finding.message
+    assert "run `lock` again if the new one is meant; make demo-base" in finding.remediation
 
 
 def test_a_base_of_another_architecture(surroundings):

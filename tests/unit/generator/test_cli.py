@@ -29,7 +29,7 @@ def generator(*command: str, folder: Path, **environment: str) -> subprocess.Com
         (["-r", "dmeo", "plan"], 'did you mean "demo"?'),
         (["-r", "none.toml", "plan"], "No such file"),
         (["render", "--arch", "12"], 'write "12.0"'),
-        (["render", "--arch", "7.0"], "CUDA 12.9 was the last"),
+        (["-r", "demo", "render", "--arch", "7.0"], "CUDA 12.9 was the last"),
         (["bake", "--tag", "Up:per:case"], "--tag: 'Up:per:case' is not a valid image reference"),
         (["bake", "--registry", "a//b"], "--registry"),
         (["verify", "no image"], "IMAGE: 'no image' is not a valid image reference"),
@@ -72,7 +72,7 @@ def test_only_commands_that_exist_are_listed(tmp_path: Path) -> None:
     listed = generator("--help", folder=tmp_path).stdout
     commands = listed.split("Commands:")[1].split("Exit status")[0]
     names = set(re.findall(r"^  ([a-z]+)\b", commands, flags=re.MULTILINE))
-    assert names == {"render", "plan", "bake", "verify", "doctor", "diagnose"}
+    assert names == {"render", "plan", "bake", "verify", "fetch", "lock", "doctor", "diagnose", "run", "clean"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -33,12 +33,14 @@ def test_the_pure_parts_import_nothing_of_the_others(package: str) -> None:
         assert not imported(file) & FORBIDDEN[package], file
 
 
-@pytest.mark.parametrize("command", [["--help"], ["bake", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "command", [["--help"], ["bake", "--help"], ["fetch", "--help"], ["run", "--help"], ["--version"]]
+)
 def test_help_imports_nothing_heavy(command: list[str]) -> None:
     # pydantic is not in the list: typer itself imports it for commands with parameters.
     script = (
         "import sys, atexit\n"
-        "heavy = {'jinja2', 'rich.console', 'docker', 'python_on_whales', 'tomli'}\n"
+        "heavy = {'jinja2', 'rich.console', 'docker', 'python_on_whales', 'requests', 'tomli'}\n"
         "atexit.register(lambda: sys.stderr.write('LOADED ' + ','.join(sorted(heavy & set(sys.modules)))))\n"
         f"sys.argv = ['generator', *{command!r}]\n"
         "from generator.cli import main\n"

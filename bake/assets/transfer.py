@@ -1,0 +1,249 @@
+"""One HTTP transfer into a part: goes on where the last one ended, or begins anew when the source has changed."""
+
+from __future__ import annotations
+
+import netrc
+import re
+import shutil
+import ssl
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase, HTTPBasicAuth
+from urllib3.exceptions import HTTPError
+
+from bake.assets.part import Origin
+from bake.units import size as shown
+from generator.errors import EnvironmentUnfit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from bake.assets.part import Part
+    from bake.assets.request import Request
+
+TIMEOUT = (10.0, 60.0)  # seconds: to connect, between two reads
+_CHUNK = 1 << 18
+_CONTENT_RANGE = re.compile(r"bytes (?:(?P<first>\d+)-\d+|\*)/(?P<total>\d+|\*)")
+_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+_RESERVE = 64 << 20  # bytes that stay free on the disk
+
+
+class Refused(Exception):
+    """A source will not give the file, however often it is asked."""
+
+
+class Broken(Exception):
+    """The transfer ended early; it is worth another try, after ``wait`` seconds if the server said so."""
+
+    def __init__(self, message: str, wait: float | None = None) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+class Unreachable(Broken):
+    """No connection came about."""
+
+
+def open_session(ca_bundle: Path | None, credentials: Path | None = None) -> requests.Session:
+    """Make a session: proxies as the environment has them, the system's CAs and the bundle's trusted.
+
+    Args:
+        ca_bundle: PEM file with more CAs. credentials: a netrc file; None: ~/.netrc, or what NETRC names.
+
+    Raises:
+        EnvironmentUnfit: the bundle can't be used.
+    """
+    context = ssl.create_default_context()
+    if ca_bundle is not None:
+        try:
+            context.load_verify_locations(cafile=str(ca_bundle))
+        except (OSError, ssl.SSLError) as error:
+            raise EnvironmentUnfit(
+                f"the CA bundle cannot be used: {error}", where=str(ca_bundle), remedy="give a PEM file"
+            ) from None
+    session = requests.Session()
+    session.mount("https://", _Trusting(context))
+    if credentials is not None:
+        session.auth = _Logins(credentials)
+    # Bytes as they are: a server that compresses on the way would change the hash, and ranges with it.
+    session.headers.update({"Accept-Encoding": "identity", "User-Agent": "image-uplift"})
+    return session
+
+
+class _Logins(AuthBase):
+    """Logs in at the hosts of a netrc file; requests takes the login off again where it is sent to another host."""
+
+    def __init__(self, file: Path) -> None:
+        self._known = netrc.netrc(str(file))
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        found = self._known.authenticators(urlsplit(request.url or "").hostname or "")
+        return HTTPBasicAuth(found[0] or found[1] or "", found[2] or "")(request) if found else request
+
+
+class _Trusting(HTTPAdapter):
+    """Trusts the CAs of a context besides those that requests brings."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        super().__init__()
+
+    def init_poolmanager(self, *positional: Any, **named: Any) -> None:
+        super().init_poolmanager(*positional, **named, ssl_context=self._context)
+
+
+def transfer(
+    session: requests.Session,
+    request: Request,
+    url: str,
+    part: Part,
+    *,
+    began: Callable[[int, int | None], None],
+    came: Callable[[int], None],
+) -> None:
+    """Transfer what is missing of the file.
+
+    Args:
+        began: told the bytes that are there already, and the file's size. came: told the bytes of each block.
+
+    Raises:
+        Refused, Broken: as their names say. EnvironmentUnfit: the disk has no room.
+    """
+    if part.size and not _may_continue(request, url, part):
+        part.restart()
+    try:
+        response = session.get(url, headers=_headers(part, url), stream=True, timeout=TIMEOUT)
+    except requests.exceptions.SSLError as error:
+        raise Refused(f"the certificate is not trusted ({reason_of(error)})") from None
+    except (requests.ConnectionError, requests.Timeout) as error:
+        raise Unreachable(reason_of(error)) from None
+    except requests.RequestException as error:
+        raise Refused(reason_of(error)) from None
+    with response:
+        total = _settle(response, request, part, url)
+        began(part.size, total)
+        if total is None or part.size < total:
+            _require_room(part, total)
+            _read(response, part, came)
+        if total is not None and part.size != total:
+            raise Broken(f"the connection ended at {shown(part.size)} of {shown(total)}")
+
+
+def _may_continue(request: Request, url: str, part: Part) -> bool:
+    """Bytes of one source go on from it; from another one, or unmarked, only where a hash will tell."""
+    same = part.origin is not None and part.origin.url == url and bool(part.origin.validator)
+    return same or request.sha256 is not None
+
+
+def _headers(part: Part, url: str) -> dict[str, str]:
+    if not part.size:
+        return {}
+    headers = {"Range": f"bytes={part.size}-"}
+    if part.origin is not None and part.origin.url == url and part.origin.validator:
+        headers["If-Range"] = part.origin.validator
+    return headers
+
+
+def _settle(response: requests.Response, request: Request, part: Part, url: str) -> int | None:
+    """Make the part agree with the answer, note the origin, and give the file's size."""
+    status = response.status_code
+    if status in _TRANSIENT:
+        raise Broken(f"{status} {response.reason}", _retry_after(response))
+    if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and part.size:
+        if _total(response) == part.size:
+            return part.size
+        part.restart()
+        raise Broken("what came earlier is no part of this file; beginning anew", 0)
+    if status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
+        raise Refused(f"{status} {response.reason}")
+    partial = status == HTTPStatus.PARTIAL_CONTENT
+    total = _total(response) if partial else _length(response)
+    origin = Origin(
+        url=url,
+        etag=response.headers.get("ETag", ""),
+        last_modified=response.headers.get("Last-Modified", ""),
+        total=total,
+    )
+    if not partial:
+        part.restart()
+    elif _first(response) != part.size or _changed(part.origin, origin):
+        part.restart()
+        raise Broken("the file changed at its source; beginning anew", 0)
+    if request.size is not None and total is not None and total != request.size:
+        raise Refused(f"it has {total} bytes there, and the recipe or its lock says {request.size}")
+    part.come_from(origin)
+    return total
+
+
+def _changed(earlier: Origin | None, now: Origin) -> bool:
+    """Servers that ignore If-Range answer 206 for a changed file as well."""
+    if earlier is None:
+        return False
+    if earlier.total is not None and now.total is not None and earlier.total != now.total:
+        return True
+    return earlier.url == now.url and earlier.validator != now.validator
+
+
+def _read(response: requests.Response, part: Part, came: Callable[[int], None]) -> None:
+    try:
+        for block in response.raw.stream(_CHUNK, decode_content=False):
+            part.append(block)
+            came(len(block))
+    except (HTTPError, requests.RequestException, ConnectionError, TimeoutError, ssl.SSLError) as error:
+        raise Broken(f"the connection ended at {shown(part.size)} ({reason_of(error)})") from None
+    except OSError as error:
+        raise EnvironmentUnfit(
+            f"the file can't be written: {error.strerror or error}",
+            where=str(part.path),
+            remedy="free space there, or choose another folder with --assets-dir; what came is kept",
+        ) from None
+
+
+def _require_room(part: Part, total: int | None) -> None:
+    if total is None:
+        return
+    needed, free = total - part.size, shutil.disk_usage(part.path.parent).free
+    if free < needed + _RESERVE:
+        raise EnvironmentUnfit(
+            f"the file needs {shown(needed)} more of disk, and {shown(free)} are free",
+            where=str(part.path.parent),
+            remedy="free space there, or choose another folder with --assets-dir",
+        )
+
+
+def _total(response: requests.Response) -> int | None:
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    return int(match["total"]) if match and match["total"] != "*" else None
+
+
+def _first(response: requests.Response) -> int | None:
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    return int(match["first"]) if match and match["first"] else None
+
+
+def _length(response: requests.Response) -> int | None:
+    text = response.headers.get("Content-Length", "")
+    return int(text) if text.isdigit() else None
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    text = response.headers.get("Retry-After", "")
+    return float(text) if text.isdigit() else None
+
+
+def reason_of(error: BaseException) -> str:
+    """Give the innermost reason in words: requests and urllib3 wrap it several times."""
+    inner: Any = error
+    for _ in range(6):
+        reason = getattr(inner, "reason", None)
+        wrapped = reason if isinstance(reason, BaseException) else next(iter(getattr(inner, "args", ())), None)
+        if not isinstance(wrapped, BaseException):
+            break
+        inner = wrapped
+    text = re.sub(r"<[^>]*>: |^\w+\([^)]*\): ", "", str(inner)).strip()
+    return text or type(inner).__name__

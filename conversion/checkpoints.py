@@ -1,0 +1,129 @@
+"""Tries every other checkpoint with the new torch: each must load on the CPU, as the pipeline's own call loads it.
+
+    python -m conversion.checkpoints --path DIR … -- FILE …
+
+Each file is loaded by ``torch.load(map_location="cpu", weights_only=False)`` in a child process; one that crashes its
+process does not keep the others from being tried. A file that is no checkpoint of torch is told and let pass.
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import json
+import os
+import signal
+import subprocess
+import sys
+import zipfile
+from dataclasses import asdict
+from typing import Dict, Iterator, List, Sequence, Set
+
+from conversion import failures
+from conversion.failures import describe
+from conversion.rows import INFO, Row, judged
+
+EXPECTED = "loads on the CPU"
+TIMEOUT = 1800.0  # seconds for all files of one child
+_PICKLE = b"\x80"  # how torch's older format starts
+
+
+def checkpoint_rows(patterns: Sequence[str], path: Sequence[str], known: Sequence[str]) -> Iterator[Row]:
+    """One row per file that the patterns name.
+
+    Args:
+        patterns: globs of files inside the image.
+        path: folders that go on sys.path, for classes that a checkpoint names.
+        known: globs of files that another check covers.
+    """
+    covered = _files(known)
+    found: List[str] = []
+    for pattern in patterns:
+        matches = sorted(_files([pattern]))
+        if not matches:
+            yield Row("checkpoint", pattern, "", "no such file", INFO)
+        found.extend(file for file in matches if file not in covered and file not in found)
+    yield from _tried([file for file in found if _is_checkpoint(file)], path)
+    for file in found:
+        if not _is_checkpoint(file):
+            yield Row("checkpoint", file, "", "no checkpoint of torch", INFO)
+
+
+def _files(patterns: Sequence[str]) -> Set[str]:
+    matches = (path for pattern in patterns for path in glob.glob(pattern, recursive=True))
+    return {os.path.realpath(path) for path in matches if os.path.isfile(path)}
+
+
+def _is_checkpoint(file: str) -> bool:
+    """Whether the file is an archive with a pickle in it, as torch writes them, or one bare pickle."""
+    try:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                return any(name.endswith("data.pkl") for name in archive.namelist())
+        with open(file, "rb") as opened:
+            return opened.read(1) == _PICKLE
+    except (OSError, zipfile.BadZipFile):
+        return True  # torch says what is wrong with it
+
+
+def _tried(files: Sequence[str], path: Sequence[str]) -> Iterator[Row]:
+    rest = list(files)
+    while rest:
+        folders = [argument for folder in path for argument in ("--path", folder)]
+        command = [sys.executable, "-m", "conversion.checkpoints", *folders, "--", *rest]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, check=False, errors="replace", timeout=TIMEOUT
+            )
+        except subprocess.TimeoutExpired:
+            yield judged("checkpoint", rest[0], EXPECTED, f"not done after {TIMEOUT:.0f} s", False)
+            return
+        rows = [Row(**json.loads(line)) for line in done.stdout.splitlines() if line.startswith('{"check": ')]
+        yield from rows
+        del rest[: len(rows)]
+        if rest:
+            yield judged("checkpoint", rest.pop(0), EXPECTED, "its process ended", False, _ending(done))
+
+
+def _ending(done: "subprocess.CompletedProcess[str]") -> str:
+    how = f"exit status {done.returncode}"
+    if done.returncode < 0:
+        how = f"signal {signal.Signals(-done.returncode).name}"
+    last = [line for line in done.stderr.strip().splitlines() if line][-2:]
+    return f"{how}: {' / '.join(last)}"
+
+
+def load_row(file: str) -> Row:
+    """Load one file."""
+    from conversion.loading import load_checkpoint
+
+    try:
+        value = load_checkpoint(file)
+    except Exception as error:  # noqa: BLE001 - code of a checkpoint may raise anything
+        return judged("checkpoint", file, EXPECTED, "does not load", False, describe(error))
+    return judged("checkpoint", file, EXPECTED, "loads", True, _summary(value))
+
+
+def _summary(value: object) -> str:
+    if isinstance(value, dict):
+        kinds: Dict[str, int] = {}
+        for item in value.values():
+            kinds[type(item).__name__] = kinds.get(type(item).__name__, 0) + 1
+        return f"a dict of {', '.join(f'{count} {kind}' for kind, count in sorted(kinds.items()))}"
+    return f"a {type(value).__module__}.{type(value).__qualname__}"
+
+
+def main() -> int:
+    """Print a row per file, as soon as it is known."""
+    parser = argparse.ArgumentParser(prog="python -m conversion.checkpoints", description=__doc__)
+    parser.add_argument("--path", action="append", default=[])
+    parser.add_argument("files", nargs="+")
+    options = parser.parse_args()
+    sys.path[:0] = options.path
+    for file in options.files:
+        print(json.dumps(asdict(load_row(file))), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    failures.run(main)

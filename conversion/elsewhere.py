@@ -1,0 +1,138 @@
+"""Calls of torch.load outside the recipe's roots: listed with a reason to act or not, and left as they are.
+
+Looks at the Python files below some folders (an environment's lib, another program's own Python), within bounds,
+and says of each call without weights_only what the new torch makes of it there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+from conversion.inventory import normalise
+from conversion.rows import INFO, Row
+from conversion.torch_load_codemod import transform
+
+FILES = 150_000  # Python files at most below one folder
+BYTES = 2_000_000  # of one file: larger ones are data
+SITES = 300  # rows at most below one folder
+WEIGHTS_ONLY_DEFAULT = (2, 6)  # the torch that made it True
+_TEST = re.compile(r"/(tests?|testing|examples?|benchmarks?|docs?)/|/(test_|conftest)[^/]*$")
+_VERSION = re.compile(r"^__version__\s*(?::[^=]*)?=\s*['\"]([^'\"]+)['\"]", re.MULTILINE)
+
+
+def look_rows(roots: Sequence[str], patched: Sequence[str], fresh: Sequence[str]) -> Iterator[Row]:
+    """One row per call found below the roots; they only inform.
+
+    Args:
+        roots: folders to look below; one that isn't there gives a row that says so.
+        patched: folders that the patch covers, which are left out.
+        fresh: packages that came with the new stack.
+    """
+    covered = tuple(os.path.realpath(root) + os.sep for root in patched)
+    seen: List[str] = []
+    for root in roots:
+        if not os.path.isdir(root):
+            yield Row("torch-load", root, "", "not in this image", INFO)
+            continue
+        real = os.path.realpath(root)
+        if any(real == other or real.startswith(other + os.sep) for other in seen):
+            continue
+        seen.append(real)
+        yield from _below(real, covered, {normalise(name) for name in fresh})
+
+
+def _below(root: str, covered: Tuple[str, ...], fresh: "set[str]") -> Iterator[Row]:
+    looked = found = 0
+    torches: Dict[str, Optional[str]] = {}
+    for path in _candidates(root, covered):
+        looked += 1
+        if looked > FILES:
+            yield Row("torch-load", root, "", f"only the first {FILES:,} files were looked at", INFO)
+            break
+        for line, code, note in _sites(path):
+            found += 1
+            if found <= SITES:
+                reason = _reason(path, fresh, torches)
+                yield Row("torch-load", f"{path}:{line}", "", reason, INFO, f"{note}: {code}" if note else code)
+    left = f", {found - SITES} of them not listed" if found > SITES else ""
+    yield Row("torch-load", root, "", f"{found} calls without weights_only{left}", INFO, f"{looked} files looked at")
+
+
+def _candidates(root: str, covered: Tuple[str, ...]) -> Iterator[str]:
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if name != "__pycache__")
+        if (folder + os.sep).startswith(covered):
+            folders[:] = []
+            continue
+        for name in sorted(names):
+            path = os.path.join(folder, name)
+            if name.endswith(".py") and not os.path.islink(path):
+                yield path
+
+
+def _sites(path: str) -> Iterator[Tuple[int, str, str]]:
+    """Line, code and remark of each call; files that can't be read or parsed have none."""
+    try:
+        if os.path.getsize(path) > BYTES:
+            return
+        source = Path(path).read_bytes()
+    except OSError:
+        return
+    if b"torch" not in source or b"load" not in source:
+        return
+    result = transform(source)
+    for edit in result.edits:
+        yield edit.line, edit.before, ""
+    for place in result.undecided:
+        yield place.line, place.code, place.reason
+
+
+def _reason(path: str, fresh: "set[str]", torches: Dict[str, Optional[str]]) -> str:
+    """Why to act on a call there, or not."""
+    if _TEST.search(path):
+        return "no need to act: a test or an example"
+    site, package = _package_of(path)
+    if package and normalise(package) in fresh:
+        return "no need to act: it came with the new stack and is made for it"
+    if site is not None:
+        if site not in torches:
+            torches[site] = _torch_in(site)
+        version = torches[site]
+        if version is None:
+            return "no need to act: this Python has no torch"
+        if _older(version):
+            return f"no need to act: this Python has its own torch {version}, which loads as before"
+    owner = f"{package}: " if package else ""
+    return (
+        f"{owner}fails on whole pickled objects, not on plain weights; if the pipeline runs it, add it to patch.roots"
+    )
+
+
+def _package_of(path: str) -> Tuple[Optional[str], Optional[str]]:
+    """The site-packages folder that holds a file, and the name at its top there."""
+    for marker in ("/site-packages/", "/dist-packages/"):
+        head, found, tail = path.rpartition(marker)
+        if found:
+            return head + marker.rstrip("/"), tail.split("/", 1)[0].partition(".")[0]
+    return None, None
+
+
+def _torch_in(site: str) -> Optional[str]:
+    try:
+        match = _VERSION.search(Path(site, "torch", "version.py").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return match.group(1) if match else None
+
+
+def _older(version: str) -> bool:
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    return numbers < WEIGHTS_ONLY_DEFAULT
+
+
+def fresh_packages(expected: Mapping[str, str]) -> List[str]:
+    """The packages that the new stack brought, by the names that they are imported under."""
+    return [*expected, *(name.replace("-", "_") for name in expected), "functorch", "torchgen"]

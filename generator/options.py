@@ -1,0 +1,66 @@
+"""Options that several commands share: each is declared once, with its environment variable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Folder = Annotated[Path, typer.Option("-o", "--output-dir", envvar="GENERATOR_OUTPUT_DIR", help="The build folder.")]
+ArchList = Annotated[
+    str | None,
+    typer.Option("--arch", envvar="GENERATOR_ARCH", help='Compute capabilities, such as "9.0;12.0".'),
+]
+GpuNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--gpu",
+        envvar="GENERATOR_GPU",
+        metavar="NAME|auto",
+        help="GPUs by name instead of --arch, such as rtx5090 or h100,a100; auto: those of this machine.",
+    ),
+]
+BaseImage = Annotated[
+    str | None, typer.Option("--base", envvar="GENERATOR_BASE", help="Another frozen image of the same kind.")
+]
+Registry = Annotated[
+    str | None,
+    typer.Option("--registry", envvar="GENERATOR_REGISTRY", help="Registry (and path) for the image."),
+]
+Tag = Annotated[str | None, typer.Option("--tag", envvar="GENERATOR_TAG", help="Name and tag of the image.")]
+Builder = Annotated[
+    str | None, typer.Option("--builder", envvar="GENERATOR_BUILDER", help="The buildx builder to use.")
+]
+CaBundle = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca-bundle",
+        envvar="GENERATOR_CA_BUNDLE",
+        help="PEM file of a private CA; steps that download get it as a BuildKit secret.",
+    ),
+]
+AssetsDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--assets-dir",
+        envvar="GENERATOR_ASSETS_DIR",
+        help="Folder of fetched assets; default: image-uplift/assets in the user's cache folder.",
+    ),
+]
+Netrc = Annotated[
+    Path | None,
+    typer.Option(
+        "--netrc",
+        envvar="GENERATOR_NETRC",
+        help="Credentials for mirrors in netrc format; steps that download get them as a BuildKit secret.",
+    ),
+]
+SiteOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--site",
+        envvar="GENERATOR_SITE",
+        help="Site file: registry, mirrors, CA; else site.toml beside the recipe or in the configuration folder.",
+    ),
+]

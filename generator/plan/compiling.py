@@ -1,0 +1,125 @@
+"""The targets that yield wheels of extensions: the toolchain, and one target per extension."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from generator.errors import UsageError
+from generator.plan import specs
+from generator.plan.graph import ContextFile, Kind, Target
+
+if TYPE_CHECKING:
+    from generator.recipe.model import Extension, Recipe
+
+# A compile can't do without these, whatever the recipe lists.
+COMPILERS = ("g++", "ccache")
+_SOURCES = {
+    "wheel": "prebuilt for the new stack",
+    "sdist": "compiled for the new stack",
+    "archive": "compiled for the new stack from its source archive",
+    "git": "compiled for the new stack from its repository",
+}
+
+
+def environment(recipe: Recipe) -> dict[str, object]:
+    """Give the values of every template: where the environment is."""
+    return {"prefix": recipe.base.prefix, "python": f"{recipe.base.prefix}/bin/python"}
+
+
+def wheel_target(extension: str) -> str:
+    """Name the target that yields an extension's wheel."""
+    return f"wheel-{extension}"
+
+
+def toolchain(recipe: Recipe) -> Target:
+    """Plan the compiler and the CUDA toolkit, from whichever source the recipe names."""
+    toolkit = recipe.toolkit
+    if toolkit is None:  # the recipe check refuses compiled extensions without a toolkit
+        raise AssertionError("extensions without a toolkit")
+    runfile = toolkit.source == "runfile"
+    wheels = toolkit.source == "wheels"
+    helper = "link-toolkit" if wheels else "trim-toolkit"
+    return Target(
+        name="toolchain",
+        kind=Kind.TOOLCHAIN,
+        description=f"compiler and CUDA {recipe.stack.cuda} toolkit; never part of the image",
+        inputs={"tools": "tools"},
+        images={"toolkit-image": "TOOLKIT_IMAGE"} if toolkit.source == "image" else {},
+        assets={"assets": specs.asset_variable(toolkit.asset)} if runfile and toolkit.asset else {},
+        from_base=True,
+        values={
+            **environment(recipe),
+            "source": toolkit.source,
+            "cuda": recipe.stack.cuda,
+            "install": toolkit.install,
+            "keep": toolkit.keep,
+            "asset": _asset(recipe, toolkit.asset) if runfile and toolkit.asset else {},
+            "installer_apt": toolkit.installer_apt,
+            "apt": _apt(recipe),
+            "build_requires": toolkit.build_requires,
+        },
+        files=(ContextFile(path=helper, package="contexts", resource=f"toolchain/{helper}"),),
+    )
+
+
+def _apt(recipe: Recipe) -> tuple[str, ...]:
+    """What is installed of the distribution: what the recipe lists, and whatever a compile needs besides."""
+    listed = recipe.toolkit.apt if recipe.toolkit else ()
+    git = ("git",) if any(extension.source == "git" for extension in recipe.extensions.values()) else ()
+    return tuple(dict.fromkeys((*listed, *COMPILERS, *git)))
+
+
+def wheel(recipe: Recipe, name: str) -> Target:
+    """Plan the wheel of one extension: found prebuilt, or compiled."""
+    extension = recipe.extensions[name]
+    needs = {wheel_target(needed): wheel_target(needed) for needed in extension.needs}
+    compiles = {"toolchain": "toolchain", "torch": "torch", **needs} if extension.compiles else {}
+    of_archive = extension.source == "archive" and extension.asset is not None
+    return Target(
+        name=wheel_target(name),
+        kind=Kind.WHEEL,
+        description=f"{name} {extension.version} {_SOURCES[extension.source]}",
+        inputs={"tools": "tools", **compiles},
+        assets={"assets": specs.asset_variable(extension.asset)} if of_archive and extension.asset else {},
+        from_base=True,
+        values={
+            **environment(recipe),
+            "package": name,
+            "version": extension.version,
+            "full_version": specs.full_version(recipe, name),
+            "local": specs.local_version(recipe, name),
+            "source": extension.source,
+            "compiles": extension.compiles,
+            "sha256": extension.sha256,
+            "page": extension.page or recipe.stack.find_links,
+            "asset": _asset(recipe, extension.asset) if extension.asset else {},
+            "url": extension.url,
+            "commit": extension.commit,
+            "env": dict(sorted(extension.env.items())),
+            "needs": tuple(needs),
+            "awaited": name in specs.needed_by_models(recipe) or _is_needed(recipe, name),
+        },
+        files=_files(extension),
+        args={"TORCH_CUDA_ARCH_LIST": "TORCH_CUDA_ARCH_LIST"} if extension.compiles else {},
+    )
+
+
+def _is_needed(recipe: Recipe, name: str) -> bool:
+    return any(name in extension.needs for extension in recipe.extensions.values())
+
+
+def _files(extension: Extension) -> tuple[ContextFile, ...]:
+    found = ("prebuilt.py",) if extension.source == "wheel" else ()
+    compiled = ("compile.py", "slot.py") if extension.compiles else ()
+    return tuple(ContextFile(path=name, package="contexts", resource=f"wheel/{name}") for name in (*found, *compiled))
+
+
+def _asset(recipe: Recipe, name: str) -> dict[str, object]:
+    asset = recipe.assets[name]
+    if asset.sha256 is None:  # a lock may know what the recipe does not: so this is no matter of the recipe alone
+        raise UsageError(
+            "it has no sha256, in the recipe or a lock; the build checks every file that it fetches",
+            where=f"assets.{name}",
+            remedy="run `lock`, or write the sha256 into the recipe",
+        )
+    return {"file": asset.file_name, "sha256": asset.sha256, "urls": (asset.url, *asset.alternatives)}

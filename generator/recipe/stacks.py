@@ -1,0 +1,94 @@
+"""Stacks: versions that recipes share, as TOML files. A recipe's ``[stack] from`` names one and lays its keys over it.
+
+A stack file holds ``[stack]``, ``[toolkit]`` and ``[assets]``, with the keys that a recipe has there. It is looked for
+beside the recipe, in ``stacks`` beside the recipe, and among those that ship: a new stack is a new file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from importlib import resources
+from typing import Any
+
+import tomli
+
+from generator.errors import UsageError
+
+if typing.TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+    from pathlib import Path
+
+SECTIONS = ("stack", "toolkit", "assets")
+# A recipe that chooses another kind of toolkit takes nothing of the stack's.
+_WHOLE_IF_CHANGED = {"toolkit": "source"}
+
+
+def stacked(raw: dict[str, Any], *, origin: str, beside: Path | None) -> dict[str, Any]:
+    """Lay a recipe over the stack that it names; a recipe that names none is given back as it is.
+
+    Args:
+        raw: the recipe as parsed. origin: its name in messages. beside: its folder; None for one that ships.
+
+    Raises:
+        UsageError: there is no such stack, or its file is not valid.
+    """
+    section = raw.get("stack")
+    name = section.get("from") if isinstance(section, dict) else None
+    if not isinstance(name, str):
+        return raw
+    file = _find(name, origin=origin, beside=beside)
+    stack = _parse(file)
+    merged = dict(raw)
+    for key in SECTIONS:
+        if key in stack:
+            merged[key] = _merge(key, stack[key], raw[key]) if key in raw else stack[key]
+    return merged
+
+
+def shipped_stacks() -> tuple[str, ...]:
+    """Name the stacks that ship with the package."""
+    names = (entry.name for entry in (resources.files("generator.recipes") / "stacks").iterdir())
+    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
+
+
+def _find(name: str, *, origin: str, beside: Path | None) -> Path | Traversable:
+    folders = [] if beside is None else [beside, beside / "stacks"]
+    for folder in folders:
+        if (folder / f"{name}.toml").is_file():
+            return folder / f"{name}.toml"
+    if name in shipped_stacks():
+        return resources.files("generator.recipes") / "stacks" / f"{name}.toml"
+    near = difflib.get_close_matches(name, shipped_stacks(), n=1)
+    meant = f'did you mean "{near[0]}"? ' if near else ""
+    own = f"; or write {beside / 'stacks' / name}.toml" if beside is not None else ""
+    raise UsageError(
+        f"stack.from: there is no stack {name!r}",
+        where=origin,
+        remedy=f"{meant}stacks that ship: {', '.join(shipped_stacks())}{own}",
+    )
+
+
+def _parse(file: Path | Traversable) -> dict[str, Any]:
+    try:
+        parsed = tomli.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomli.TOMLDecodeError) as error:
+        raise UsageError(f"the stack can't be read: {error}", where=str(file), remedy="mend that file") from error
+    foreign = [key for key in parsed if key not in SECTIONS or not isinstance(parsed[key], dict)]
+    if foreign:
+        raise UsageError(
+            f"a stack holds only the tables {', '.join(SECTIONS)}, not {', '.join(foreign)}",
+            where=str(file),
+            remedy="move what else there is into the recipe",
+        )
+    return parsed
+
+
+def _merge(section: str, stack: dict[str, Any], recipe: Any) -> Any:
+    """Lay the recipe's keys over the stack's, tables inside as a whole table each, except that assets are by name."""
+    if not isinstance(recipe, dict):
+        return recipe
+    kind = _WHOLE_IF_CHANGED.get(section)
+    if kind and recipe.get(kind, stack.get(kind)) != stack.get(kind):
+        return recipe
+    return {**stack, **recipe}

@@ -1,0 +1,139 @@
+"""The site file: what belongs to a place and not to an image, so that a recipe travels unchanged between labs.
+
+``site.toml`` is looked for beside the recipe, then in the user's configuration folder; ``--site`` names another. Keys:
+
+    registry, builder, ca-bundle, netrc, assets        as the options of these names
+    disk-gib           room that a first bake takes here, in place of the recipe's estimate
+    [mirrors]    "https://download.pytorch.org/" = "https://mirror.lab/pytorch/"     prefix = replacement
+                 "docker.io/" = "registry.lab/hub/"   for images;   pypi = "https://mirror.lab/simple"
+    [checksums]  "https://…/file" = "sha256"          of what a mirror serves in place of the original, if it differs
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from generator.errors import UsageError
+from generator.recipe.model import NonEmpty, Section, Sha256, Url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from generator.recipe import Recipe
+
+FILE = "site.toml"
+PYPI = "pypi"
+
+
+class Site(Section):
+    """One site file; paths count from its folder."""
+
+    registry: NonEmpty | None = None
+    builder: NonEmpty | None = None
+    ca_bundle: NonEmpty | None = None
+    netrc: NonEmpty | None = None
+    assets: NonEmpty | None = None
+    disk_gib: Annotated[float, Field(ge=0, strict=False)] | None = None
+    mirrors: dict[NonEmpty, NonEmpty] = Field(default_factory=dict)
+    checksums: dict[Url, Sha256] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteFile:
+    """A site, and the file that it came from; no file: nothing is set."""
+
+    site: Site
+    file: Path | None = None
+
+    def path(self, value: str | None) -> Path | None:
+        """Give a path of the file as an absolute one."""
+        if value is None or self.file is None:
+            return None
+        return (self.file.parent / Path(value).expanduser()).resolve()
+
+
+def load_site(chosen: Path | None, *, recipe: str, environ: Mapping[str, str] | None = None) -> SiteFile:
+    """Load the site file that holds for a recipe.
+
+    Args:
+        chosen: the file that was asked for; None: looked for. recipe: the recipe's name or path.
+        environ: the environment; None: the process's own.
+
+    Raises:
+        UsageError: the file that was asked for is not there, or a site file is not valid.
+    """
+    if chosen is not None and not chosen.is_file():
+        raise UsageError("there is no such site file", where=str(chosen), remedy="mend --site, or write that file")
+    places = [chosen] if chosen else _places(recipe, os.environ if environ is None else environ)
+    for file in places:
+        if file.is_file():
+            return SiteFile(site=_parse(file), file=file.resolve())
+    return SiteFile(site=Site())
+
+
+def _places(recipe: str, environ: Mapping[str, str]) -> list[Path]:
+    beside = [Path(recipe).parent / FILE] if recipe.endswith(".toml") else []
+    configuration = environ.get("XDG_CONFIG_HOME") or str(Path(environ.get("HOME", "~")).expanduser() / ".config")
+    return [*beside, Path(configuration) / "image-uplift" / FILE]
+
+
+def _parse(file: Path) -> Site:
+    import tomli
+    from pydantic import ValidationError
+
+    try:
+        return Site.model_validate(tomli.loads(file.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, tomli.TOMLDecodeError) as error:
+        raise UsageError(f"the site file can't be read: {error}", where=str(file), remedy="mend that file") from error
+    except ValidationError as error:
+        known = ", ".join(field.alias or name for name, field in Site.model_fields.items())
+        rows = [f"{'.'.join(map(str, row['loc']))}: {row['msg']}" for row in error.errors()]
+        raise UsageError(
+            "\n  ".join(["the site file has mistakes:", *rows]), where=str(file), remedy=f"known keys: {known}"
+        ) from error
+
+
+def mirrors_of(site: Site, recipe: Recipe) -> dict[str, str]:
+    """Give the table of mirrors: the site's rows before the recipe's, the longest prefix first.
+
+    Raises:
+        UsageError: a row that can't be written to the table that steps read.
+    """
+    table = {**recipe.mirrors, **site.mirrors}
+    for prefix, replacement in table.items():
+        if any(char.isspace() or char in "*?[]\\" for char in prefix + replacement) or prefix.startswith(
+            ("#", "sha256:")
+        ):
+            raise UsageError(
+                f"mirrors: {prefix!r} = {replacement!r} has a character that no address has", remedy="mend that row"
+            )
+    return dict(sorted(table.items(), key=lambda row: (-len(row[0]), row[0])))
+
+
+def mirrored(address: str, mirrors: Mapping[str, str]) -> str:
+    """Give the address that a mirror has for another; the same one where no prefix fits."""
+    for prefix, replacement in sorted(mirrors.items(), key=lambda row: -len(row[0])):
+        if address.startswith(prefix):
+            return replacement + address[len(prefix) :]
+    return address
+
+
+def mirrored_image(image: str, mirrors: Mapping[str, str]) -> str:
+    """Give an image's name in the mirror of its registry; ``pbfslab/x`` counts as ``docker.io/pbfslab/x``."""
+    first, slash, _ = image.partition("/")
+    registry = bool(slash) and ("." in first or ":" in first or first == "localhost")
+    full = image if registry else f"docker.io/{image if slash else f'library/{image}'}"
+    moved = mirrored(full, {prefix: to for prefix, to in mirrors.items() if "://" not in prefix and prefix != PYPI})
+    return image if moved == full else moved
+
+
+def secret_table(mirrors: Mapping[str, str], checksums: Mapping[str, str]) -> str:
+    """Write the table that steps of the build read as the secret ``mirrors``: one row a line."""
+    rows = [f"{prefix} {to}" for prefix, to in mirrors.items()]
+    rows += [f"sha256:{url} {value}" for url, value in sorted(checksums.items())]
+    return "".join(f"{row}\n" for row in rows)

@@ -1,0 +1,5 @@
+import torch
+
+
+def predict(path, device):
+    return torch.load(path, map_location=torch.device(device))["model"]

@@ -1,0 +1,1 @@
+from pytorch3d.ops import knn  # noqa: F401

@@ -1,0 +1,5 @@
+import torch
+
+
+def get_network_index(count, device="cuda"):
+    return torch.arange(count).to(device)

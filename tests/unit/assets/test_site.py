@@ -1,0 +1,107 @@
+"""Assets at a site: its mirrors, its logins, its folder, and what a lock makes of them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tomli
+
+TOP = Path(__file__).parents[3]
+ORIGINAL = "https://downloads.invalid/"
+RECIPE = """\
+schema = 1
+name = "small"
+summary = "A small recipe"
+
+[image]
+tag = "small:1"
+
+[base]
+image = "base@sha256:{digest}"
+prefix = "/opt/env"
+
+[stack]
+cuda = "13.0"
+archs = ["12.0"]
+install = ["torch==2.11.0"]
+
+[assets.tool]
+url = "{original}files/tool.run"
+sha256 = "{sha256}"
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    def command(source, *arguments, sha256, site=""):
+        text = RECIPE.format(original=ORIGINAL, digest="a" * 64, sha256=sha256)
+        (tmp_path / "small.toml").write_text(text)
+        mirror = source.url.removesuffix("files/tool.run")
+        rows = f'assets = "kept"\nnetrc = "logins"\n[mirrors]\n"{ORIGINAL}" = "{mirror}"\n{site}'
+        (tmp_path / "site.toml").write_text(rows)
+        (tmp_path / "logins").write_text("machine 127.0.0.1 login me password secret\n")
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("GENERATOR_")}
+        return subprocess.run(
+            [sys.executable, "-m", "generator", "-r", "small.toml", *arguments],
+            cwd=tmp_path,
+            env={**environment, "PYTHONPATH": str(TOP), "no_proxy": "*", "HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return command
+
+
+def digest(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_an_asset_comes_from_the_mirror_with_its_login_into_the_sites_folder(sources, run, tmp_path):
+    source = sources(login="Basic bWU6c2VjcmV0")
+    done = run(source, "fetch", sha256=digest(source.content))
+    assert done.returncode == 0, done.stderr
+    path = Path(done.stdout.strip().split("\t")[2])
+    assert path.is_relative_to(tmp_path / "kept")
+    assert path.read_bytes() == source.content
+
+
+def test_what_a_mirror_serves_instead_has_its_own_checksum(sources, run):
+    source = sources(content=b"a stand-in" * 100)
+    assert run(source, "fetch", sha256="0" * 64).returncode == 3
+    checksums = f'[checksums]\n"{ORIGINAL}files/tool.run" = "{digest(source.content)}"\n'
+    done = run(source, "fetch", sha256="0" * 64, site=checksums)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_lock_never_holds_what_a_mirror_serves_instead(sources, run, tmp_path):
+    source = sources(content=b"a stand-in" * 100)
+    checksums = f'[checksums]\n"{ORIGINAL}files/tool.run" = "{digest(source.content)}"\n'
+    done = run(source, "lock", sha256="0" * 64, site=checksums)
+    assert done.returncode == 3
+    assert not (tmp_path / "small.lock.toml").exists()
+
+
+def test_a_bake_takes_what_was_fetched(sources, run, tmp_path):
+    from generator.recipe import load_recipe
+    from generator.resolve import Choices, resolve
+
+    source = sources()
+    assert run(source, "fetch", sha256=digest(source.content)).returncode == 0
+    recipe = load_recipe(str(tmp_path / "small.toml")).recipe
+    facts = resolve(recipe, Choices(recipe=str(tmp_path / "small.toml")))
+    assert (facts.assets["tool"] / "tool.run").read_bytes() == source.content
+    assert facts.assets["tool"].is_relative_to(tmp_path / "kept")
+
+
+def test_the_lock_of_a_fetched_asset(sources, run, tmp_path):
+    source = sources()
+    done = run(source, "lock", sha256=digest(source.content))
+    assert done.returncode == 0, done.stderr
+    locked = tomli.loads((tmp_path / "small.lock.toml").read_text())["assets"]["tool"]
+    assert locked == {"url": f"{ORIGINAL}files/tool.run", "sha256": digest(source.content), "size": 3000000}

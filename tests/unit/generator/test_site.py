@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from generator.errors import EnvironmentUnfit, UsageError
+from generator.recipe import Recipe, load_recipe
+from generator.resolve import Choices, asset_folder, resolve
+from generator.site import load_site, mirrored, mirrored_image, mirrors_of, secret_table
+
+TABLE = {
+    "https://download.pytorch.org/": "https://lab/pt/",
+    "https://download.pytorch.org/whl/cu128": "https://lab/cu128",
+    "docker.io/": "reg.lab/hub/",
+    "pypi": "https://lab/simple",
+}
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    return tmp_path
+
+
+def write(folder: Path, text: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "site.toml").write_text(text)
+    return folder / "site.toml"
+
+
+def test_the_longest_prefix_wins() -> None:
+    assert mirrored("https://download.pytorch.org/whl/cu128/torch/", TABLE) == "https://lab/cu128/torch/"
+    assert mirrored("https://download.pytorch.org/whl/cu118", TABLE) == "https://lab/pt/whl/cu118"
+    assert mirrored("https://elsewhere.example/x", TABLE) == "https://elsewhere.example/x"
+
+
+@pytest.mark.parametrize(
+    ("image", "found"),
+    [
+        ("pbfslab/deepprep:25.1.0", "reg.lab/hub/pbfslab/deepprep:25.1.0"),
+        ("debian:12", "reg.lab/hub/library/debian:12"),
+        ("nvcr.io/nvidia/cuda:12.8", "nvcr.io/nvidia/cuda:12.8"),
+        ("127.0.0.1:5000/x:1", "127.0.0.1:5000/x:1"),
+    ],
+)
+def test_images_are_looked_up_by_their_registry(image: str, found: str) -> None:
+    assert mirrored_image(image, TABLE) == found
+
+
+def test_the_site_of_the_recipes_folder_comes_before_the_users(nowhere: Path) -> None:
+    write(nowhere / "config" / "image-uplift", 'registry = "reg.users"')
+    assert load_site(None, recipe="demo").site.registry == "reg.users"
+    write(nowhere, 'registry = "reg.beside"')
+    assert load_site(None, recipe=str(nowhere / "r.toml")).site.registry == "reg.beside"
+    chosen = write(nowhere / "other", 'registry = "reg.chosen"')
+    assert load_site(chosen, recipe=str(nowhere / "r.toml")).site.registry == "reg.chosen"
+
+
+def test_without_a_site_file_nothing_is_set(nowhere: Path) -> None:
+    assert load_site(None, recipe=str(nowhere / "r.toml")).site.registry is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("registry =", "can't be read"),
+        ('registy = "x"', "registy"),
+        ('[checksums]\n"https://e.org/x" = "12"', "not a SHA-256"),
+        ("registry = 5", "registry"),
+    ],
+)
+def test_mistakes_of_a_site_file_are_said(nowhere: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_site(write(nowhere, text), recipe="demo")
+    assert message in str(caught.value)
+
+
+def test_a_site_that_was_asked_for_must_be_there(nowhere: Path) -> None:
+    with pytest.raises(UsageError, match="no such site file"):
+        load_site(nowhere / "none.toml", recipe="demo")
+
+
+def test_option_comes_before_site_before_recipe(nowhere: Path, demo: Recipe) -> None:
+    site = write(nowhere, 'registry = "reg.site/"\nbuilder = "site"\ndisk-gib = 2')
+    facts = resolve(demo, Choices(recipe="demo", site=site))
+    assert (facts.registry, facts.builder, facts.disk_gib) == ("reg.site", "site", 2)
+    facts = resolve(demo, Choices(recipe="demo", site=site, registry="reg.option", builder="option"))
+    assert (facts.registry, facts.builder) == ("reg.option", "option")
+    facts = resolve(demo, Choices(recipe="demo"))
+    assert (facts.registry, facts.builder, facts.disk_gib) == ("", None, demo.image.disk_gib)
+
+
+def test_rows_of_the_site_come_before_the_recipes(nowhere: Path, demo: Recipe) -> None:
+    recipe = demo.model_copy(update={"mirrors": {"https://a/": "https://recipe/", "https://b/": "https://recipe/"}})
+    site = load_site(write(nowhere, '[mirrors]\n"https://a/" = "https://site/"'), recipe="demo").site
+    assert mirrors_of(site, recipe) == {"https://a/": "https://site/", "https://b/": "https://recipe/"}
+
+
+@pytest.mark.parametrize("row", [{"https://a/ b": "https://c/"}, {"https://a*": "https://c/"}, {"#x": "https://c/"}])
+def test_rows_that_the_table_can_not_hold_are_refused(nowhere: Path, demo: Recipe, row: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match="character"):
+        mirrors_of(load_site(None, recipe=str(nowhere / "x.toml")).site, demo.model_copy(update={"mirrors": row}))
+
+
+def test_paths_count_from_the_site_files_folder_and_credentials_are_read(nowhere: Path, demo: Recipe) -> None:
+    site = write(nowhere / "place", 'netrc = "netrc"')
+    with pytest.raises(EnvironmentUnfit, match="credentials can't be read"):
+        resolve(demo, Choices(recipe="demo", site=site))
+    (nowhere / "place/netrc").write_text("machine lab login me password secret\n")
+    facts = resolve(demo, Choices(recipe="demo", site=site))
+    assert facts.variables()["NETRC"] == str((nowhere / "place/netrc").resolve())
+
+
+def test_only_assets_that_lie_there_are_handed_in(nowhere: Path) -> None:
+    recipe = load_recipe("deepprep").recipe
+    asset = recipe.assets["pytorch3d"]
+    folder = asset_folder(nowhere / "assets", "pytorch3d", asset.url)
+    folder.mkdir(parents=True)
+    (folder / asset.file_name).touch()
+    variables = resolve(recipe, Choices(recipe="deepprep", assets_dir=nowhere / "assets")).variables()
+    assert variables["ASSET_PYTORCH3D"] == str(folder.resolve())
+    assert "ASSET_CUDA_INSTALLER" not in variables
+
+
+def test_the_table_for_steps_has_one_row_a_line() -> None:
+    table = secret_table({"https://a/": "https://b/"}, {"https://a/f": "0" * 64})
+    assert table == f"https://a/ https://b/\nsha256:https://a/f {'0' * 64}\n"
+
+
+def test_a_mirrored_base_is_a_fact_and_the_label_of_none(nowhere: Path) -> None:
+    site = write(nowhere, '[mirrors]\n"docker.io/" = "reg.lab/hub/"')
+    recipe = load_recipe("deepprep").recipe
+    facts = resolve(recipe, Choices(recipe="deepprep", site=site))
+    assert facts.base == "pbfslab/deepprep:25.1.0"
+    assert facts.base_mirror == "reg.lab/hub/pbfslab/deepprep:25.1.0"
