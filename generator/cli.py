@@ -208,6 +208,12 @@ def verify(
     image: Annotated[
         str | None, typer.Argument(help="The image to check; none: the recipe's, as it was last baked.")
     ] = None,
+    gpu: Annotated[
+        bool,
+        typer.Option(
+            "--gpu", envvar="GENERATOR_VERIFY_GPU", help="Also run operations and every model on this machine's GPU."
+        ),
+    ] = False,
     base: BaseImage = None,
     builder: Builder = None,
     arch: ArchList = None,
@@ -221,7 +227,7 @@ def verify(
         VerifyFormat, typer.Option("--format", envvar="GENERATOR_FORMAT", help="How the result is written.")
     ] = VerifyFormat.TABLE,
 ) -> None:
-    """Check an image against the recipe: versions, device code, models, conflicts."""
+    """Check an image against the recipe: versions, device code, models, conflicts; with --gpu on a real card."""
     from generator import pipeline
     from generator.resolve import Choices
 
@@ -238,7 +244,7 @@ def verify(
         site=site,
         progress=progress.value,
     )
-    pipeline.verify(Reporter(), choices, image=image, form=format_.value)
+    pipeline.verify(Reporter(), choices, image=image, form=format_.value, gpu=gpu)
 
 
 @app.command()

@@ -109,26 +109,30 @@ def bake(
     baking.bake_verified(job, push=push, archive=archive)
 
 
-def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str) -> None:
-    """Check an image by name, or the recipe's image, and show the rows.
+def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str, gpu: bool = False) -> None:
+    """Check an image by name, or the recipe's image, on a GPU too if asked, and show the rows.
 
     Raises:
         VerificationFailed: a row failed; the others as for ``bake``.
     """
     from bake.reference import parse_reference
-    from generator import baking
+    from generator import baking, on_card
     from generator.junit import as_junit
-    from generator.verification import as_json, require_passed, show_table
+    from generator.verification import as_json, merged, require_passed, show_table
 
     if image is not None:
         parse_reference(image, where="IMAGE")
     loaded = _load(reporter, choices)
     facts = resolve(loaded.recipe, choices)
     graph = _plan(loaded, choices.output)
+    if gpu:
+        on_card.require(image or facts.image)  # before anything is built
     file = _write(graph, choices.output)
     job = baking.Job(reporter=reporter, recipe=loaded.recipe, facts=facts, choices=choices, file=file)
     job = baking.settle(job, push=False)
     report = baking.check(job, image=image)
+    if gpu:
+        report = merged(report, on_card.check(job, image or facts.image))
     if form == "json":
         reporter.data(as_json(report))
     elif form == "junit":

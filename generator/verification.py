@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from generator.errors import BuildFailed, VerificationFailed
@@ -52,19 +52,33 @@ def read_report(file: Path, *, image: str) -> VerificationReport:
         BuildFailed: the file is missing, not JSON, or of another version.
     """
     try:
-        data: Any = json.loads(file.read_text(encoding="utf-8"))
-        if data["schema"] != SCHEMA:
-            raise ValueError(f"schema {data['schema']}")
-        rows = tuple(Row(**{name: str(value) for name, value in row.items()}) for row in data["rows"])
-        return VerificationReport(
-            recipe=str(data["recipe"]), image=image, passed=data["passed"] is True and bool(rows), rows=rows
-        )
+        return parse_report(file.read_text(encoding="utf-8"), image=image)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BuildFailed(
             f"the verification left no readable report: {error}",
             where=str(file),
             remedy="bake again; if it stays so, report it with the build's log",
         ) from error
+
+
+def parse_report(text: str, *, image: str) -> VerificationReport:
+    """Read a report from its text.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is not JSON, or not a report of this version.
+    """
+    data: Any = json.loads(text)
+    if data["schema"] != SCHEMA:
+        raise ValueError(f"schema {data['schema']}")
+    rows = tuple(Row(**{name: str(value) for name, value in row.items()}) for row in data["rows"])
+    return VerificationReport(
+        recipe=str(data["recipe"]), image=image, passed=data["passed"] is True and bool(rows), rows=rows
+    )
+
+
+def merged(report: VerificationReport, more: VerificationReport) -> VerificationReport:
+    """One report with the rows of both; it passed where both did."""
+    return replace(report, passed=report.passed and more.passed, rows=(*report.rows, *more.rows))
 
 
 def as_json(report: VerificationReport) -> str:
