@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 IMAGE, VERIFY = "image", "verify"
 REPORT = "report.json"
+# Variables of the bake file that come from the environment here too, as they do for users of plain buildx.
+PASSED_ON = ("MAX_JOBS", "NVCC_THREADS", "CACHE_REF")
 # A pushed image is not stored on the engine too: storing would unpack every layer, the base's included. Who wants it
 # there pulls it; its blobs are there already.
 PUSHED = {f"{IMAGE}.output": "type=image,push=true,store=false,compression=zstd"}
@@ -138,7 +141,12 @@ def _run(
     request = BakeRequest(
         file=job.file,
         targets=targets,
-        variables={**job.facts.variables(), "BUILD_DIR": job.folder.as_posix(), "MIRRORS": _mirrors(job)},
+        variables={
+            **{name: os.environ[name] for name in PASSED_ON if os.environ.get(name)},
+            **job.facts.variables(),
+            "BUILD_DIR": job.folder.as_posix(),
+            "MIRRORS": _mirrors(job),
+        },
         overrides=overrides or {},
         builder=job.facts.builder,
         metadata_file=job.folder / "metadata.json",

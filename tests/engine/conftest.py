@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +12,7 @@ from typing import Any
 import pytest
 
 from bake.local.demo_rootfs import Machine, rootfs_for
+from bake.registry import Registry
 from tests.engine import mirror
 from tests.engine.small import BASE, docker
 
@@ -44,3 +48,29 @@ def lab() -> Iterator[mirror.Lab]:
     finally:
         docker("rm", "--force", name, check=False)
         docker("image", "rm", "--force", base, image, check=False)
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A registry of its own on a free loopback port (Debian's docker-registry)."""
+    program = shutil.which("docker-registry") or shutil.which("registry")
+    assert program is not None, "docker-registry is not installed: `make registry` installs it"
+    folder = tmp_path_factory.mktemp("registry")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    (folder / "config.yml").write_text(
+        f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
+        f"http: {{addr: {address}}}\n"
+    )
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([program, "serve", str(folder / "config.yml")], stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + 10
+        while Registry(address).probe().status != 200:
+            assert time.monotonic() < deadline, (folder / "log").read_text()
+            time.sleep(0.05)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(10)

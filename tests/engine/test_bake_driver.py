@@ -312,32 +312,6 @@ def test_facts_of_the_engine(project):
         client.close()
 
 
-@pytest.fixture(scope="session")
-def registry(tmp_path_factory):
-    """A registry of its own on a free loopback port (Debian's docker-registry)."""
-    program = shutil.which("docker-registry") or shutil.which("registry")
-    assert program is not None, "docker-registry is not installed: `make registry` installs it"
-    folder = tmp_path_factory.mktemp("registry")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    (folder / "config.yml").write_text(
-        f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
-        f"http: {{addr: {address}}}\n"
-    )
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([program, "serve", str(folder / "config.yml")], stdout=log, stderr=log)
-    try:
-        deadline = time.monotonic() + 10
-        while Registry(address).probe().status != 200:
-            assert time.monotonic() < deadline, (folder / "log").read_text()
-            time.sleep(0.05)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
 RELAY = """
 import socket, sys, threading
 from pathlib import Path

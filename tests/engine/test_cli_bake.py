@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from bake import results
+from bake.reference import parse_reference
+from bake.registry import Registry
 from tests.engine.small import RECIPE, TOP, docker
 
 pytestmark = pytest.mark.engine
@@ -192,3 +194,9 @@ def _plain(blob: bytes) -> bytes:
     if blob[:4] == b"\x28\xb5\x2f\xfd":
         return subprocess.run(["zstd", "-dc"], input=blob, capture_output=True, check=True).stdout
     return blob
+
+
+def test_variables_of_the_bake_file_come_from_the_environment(bake: Any, registry: str) -> None:
+    done = bake("bake", "torch", environment={"CACHE_REF": f"{registry}/uplift-test-cache", "MAX_JOBS": "1"})
+    assert done.returncode == 0, done.stderr
+    assert Registry(registry).manifest(parse_reference(f"{registry}/uplift-test-cache:torch")).status == 200
