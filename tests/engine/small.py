@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 from pathlib import Path
+
+import zstandard
 
 TOP = Path(__file__).parents[2]
 RECIPE = """\
@@ -41,3 +44,18 @@ RUN echo "$CACHEBUST" > /opt/bust
 def docker(*command: str, check: bool = True) -> str:
     """Run docker and give its stdout."""
     return subprocess.run(["docker", *command], check=check, capture_output=True, text=True).stdout.strip()
+
+
+def plain(blob: bytes) -> bytes:
+    """Undo the compression of a layer, whichever it has."""
+    if blob[:2] == b"\x1f\x8b":
+        return gzip.decompress(blob)
+    if blob[:4] == b"\x28\xb5\x2f\xfd":
+        return zstandard.ZstdDecompressor().decompressobj().decompress(blob)
+    return blob
+
+
+def unpack(archive: bytes, folder: Path) -> None:
+    """Unpack a tar archive; Debian bookworm's Python has no extraction filters yet, and later ones ask for one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["tar", "--extract", "--file", "-", "--directory", str(folder)], input=plain(archive), check=True)

@@ -16,7 +16,7 @@ import pytest
 from bake import results
 from bake.reference import parse_reference
 from bake.registry import Registry
-from tests.engine.small import RECIPE, TOP, docker
+from tests.engine.small import RECIPE, TOP, docker, plain
 
 pytestmark = pytest.mark.engine
 
@@ -182,18 +182,8 @@ def test_the_ca_bundle_reaches_no_layer(bake: Any, tmp_path: Path) -> None:
         for member in names:
             content = outer.extractfile(member)
             assert content is not None
-            assert b"canary-5f1d9c" not in _plain(content.read())
+            assert b"canary-5f1d9c" not in plain(content.read())
     assert "canary-5f1d9c" not in (tmp_path / "build/results.json").read_text() + done.stderr + done.stdout
-
-
-def _plain(blob: bytes) -> bytes:
-    import gzip
-
-    if blob[:2] == b"\x1f\x8b":
-        return gzip.decompress(blob)
-    if blob[:4] == b"\x28\xb5\x2f\xfd":
-        return subprocess.run(["zstd", "-dc"], input=blob, capture_output=True, check=True).stdout
-    return blob
 
 
 def test_variables_of_the_bake_file_come_from_the_environment(bake: Any, registry: str) -> None:

@@ -6,9 +6,7 @@ torch, so what is proven here is the recipe's path through mirrors, toolkits, pa
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
 import json
 import os
 import re
@@ -24,6 +22,7 @@ from bake import results
 from generator.recipe import load_recipe
 from generator.resolve import asset_folder
 from tests.engine.mirror import ARCHIVE, PASSWORD, RUNFILE, Lab, docker
+from tests.engine.small import plain, unpack
 
 pytestmark = pytest.mark.engine
 
@@ -164,14 +163,6 @@ def test_the_password_is_nowhere(baked: Path) -> None:
     assert PASSWORD not in (baked / "said.txt").read_text()
 
 
-def plain(blob: bytes) -> bytes:
-    if blob[:2] == b"\x1f\x8b":
-        return gzip.decompress(blob)
-    if blob[:4] == b"\x28\xb5\x2f\xfd":
-        return subprocess.run(["zstd", "-dc"], input=blob, capture_output=True, check=True).stdout
-    return blob
-
-
 def test_the_layers_add_little_more_than_what_is_installed(baked: Path, lab: Lab) -> None:
     base = docker("image", "inspect", "--format", "{{len .RootFS.Layers}}", f"{lab.hub}/pbfslab/deepprep:25.1.0")
     image = docker("image", "inspect", "--format", "{{len .RootFS.Layers}}", IMAGE)
@@ -295,10 +286,7 @@ env = {{ FORCE_CUDA = "1" }}
 def serve_repository(lab: Lab, folder: Path) -> str:
     """Put a repository of the stand-in for PyTorch3D on the mirror; returns its commit."""
     source = folder / "repository"
-    with tarfile.open(
-        fileobj=io.BytesIO(lab.fetch("github/facebookresearch/pytorch3d/archive/refs/tags/v0.7.9.tar.gz"))
-    ) as packed:
-        packed.extractall(source, filter="data")
+    unpack(lab.fetch("github/facebookresearch/pytorch3d/archive/refs/tags/v0.7.9.tar.gz"), source)
     work = source / "pytorch3d-0.7.9"
 
     def git(*command: str, at: Path = work) -> str:

@@ -159,8 +159,7 @@ def test_docker_loads_it_back(archives: dict[str, Path]) -> None:
 
 def test_buildkit_reads_the_oci_archive(archives: dict[str, Path], tmp_path: Path) -> None:
     layout = tmp_path / "layout"
-    with tarfile.open(archives["oci-archive"]) as tar:
-        tar.extractall(layout, filter="data")
+    unpack(archives["oci-archive"].read_bytes(), layout)
     (tmp_path / "Dockerfile").write_text("FROM saved\nRUN grep weights_only=False /opt/app/load.py\n")
     digest = json.loads((layout / "index.json").read_text())["manifests"][0]["digest"]
     context = f"--build-context=saved=oci-layout://{layout}@{digest}"
