@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests.engine.small import unpack
+
 pytestmark = pytest.mark.engine
 
 TOP = Path(__file__).parents[2]
