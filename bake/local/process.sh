@@ -5,7 +5,9 @@ running() {  # PID-FILE NAME: true if the process of the pid file lives and bear
     [ -s "$1" ] || return 1
     pid=$(cat "$1")
     case $pid in *[!0-9]*) return 1 ;; esac
-    [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$2" ]
+    [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$2" ] || return 1
+    # A zombie has ended; in a container whose first process reaps nobody it stays in the table.
+    ! grep -q '^State:[[:space:]]*Z' "/proc/$pid/status" 2>/dev/null
 }
 
 wait_until() {  # SECONDS WHAT COMMAND...: asks every 0.2 s, and says every 5 s that it still waits; 1 when the time is up

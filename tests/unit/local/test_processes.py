@@ -6,7 +6,9 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.unit.local.conftest import Machine
+
+SCRIPTS = Path(__file__).parents[3] / "bake/local"
 
 
 @contextmanager
@@ -126,3 +130,15 @@ def test_a_pid_that_now_belongs_to_another_program_is_left_alone(machine: Machin
 def test_down_twice_is_no_failure(machine: Machine) -> None:
     assert machine.run("engine-down.sh").returncode == 0
     assert machine.run("engine-down.sh", "--state", str(machine.root / "absent")).returncode == 0
+
+
+def test_a_zombie_has_ended(machine: Machine) -> None:
+    """In a container whose first process reaps nobody, an ended registry stays in the process table."""
+    child = subprocess.Popen(["sleep", "60"])
+    child.kill()
+    while "Z" not in Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0]:
+        time.sleep(0.01)
+    script = f'. "{SCRIPTS}/process.sh"; echo {child.pid} > pid; running pid sleep && echo alive || echo ended'
+    result = subprocess.run(["sh", "-c", script], cwd=machine.work, capture_output=True, text=True, check=True)
+    child.wait()
+    assert result.stdout == "ended\n"
