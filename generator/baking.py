@@ -136,7 +136,7 @@ def _build(
     missing = tuple(wheel for wheel in job.reuse.shelf.missing if wheel.target in needed)
     if missing and not require_warm:
         reuse.load_compiler_caches(job, missing)
-    outcome = run(job, targets, refuse=reuse.is_compile if require_warm else None)
+    outcome = run(job, targets, refuse=reuse.is_compile if require_warm else None, fills_cache=True)
     path = _record(job, outcome)
     if outcome.refused:
         raise _not_warm(job, outcome)
@@ -192,13 +192,16 @@ def run(
     overrides: Mapping[str, str] | None = None,
     writes: Path | None = None,
     refuse: Callable[[Step], bool] | None = None,
+    fills_cache: bool = False,
 ) -> BakeOutcome:
     """Run one bake of the job's file, shown as the user wants it; the outcome may be a failure.
 
     Args:
         variables: values of bake variables besides those of the job. overrides: ``--set`` values. writes: a folder
-            outside the build folder that is written. refuse: tells which steps may not run.
+            outside the build folder that is written. refuse: tells which steps may not run. fills_cache: write the
+        registry cache too; once is enough in one job.
     """
+    from bake.cache_health import troubles
     from bake.display import ProgressMode, display
     from bake.driver import BakeRequest, run_bake
 
@@ -216,7 +219,7 @@ def run(
             "BUILD_DIR": job.folder.as_posix(),
             "MIRRORS": _mirrors(job),
         },
-        overrides=overrides or {},
+        overrides={**(overrides or {}), **({} if fills_cache else {"*.cache-to": ""})},
         refuse=refuse,
         builder=job.facts.builder,
         metadata_file=job.folder / "metadata.json",
@@ -225,7 +228,10 @@ def run(
         context=here,
     )
     with display(ProgressMode(job.choices.progress)) as listener:
-        return run_bake(request, listener)
+        outcome = run_bake(request, listener)
+    for sentence in troubles(outcome.steps):
+        job.reporter.warning(sentence)
+    return outcome
 
 
 def _mirrors(job: Job) -> str:
