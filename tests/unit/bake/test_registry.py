@@ -104,11 +104,9 @@ def test_no_answer_in_time():
         assert Registry(host, timeout=0.2).probe().outcome is Outcome.TIMEOUT
 
 
-def test_plain_http_where_tls_is_needed(monkeypatch):
-    monkeypatch.setattr("bake.registry.is_loopback", lambda _: False)
-    monkeypatch.setenv("no_proxy", "*")
+def test_plain_http_where_tls_is_needed():
     with served() as host:
-        assert Registry(host).probe().outcome is Outcome.TLS
+        assert Registry(host, insecure=False).probe().outcome is Outcome.TLS
 
 
 def test_a_token_for_anyone_is_fetched():
