@@ -64,3 +64,54 @@ SiteOption = Annotated[
         help="Site file: registry, mirrors, CA; else site.toml beside the recipe or in the configuration folder.",
     ),
 ]
+Cache = Annotated[
+    str | None,
+    typer.Option(
+        "--cache",
+        envvar="GENERATOR_CACHE",
+        metavar="REPOSITORY|type=…",
+        help="Registry cache of all steps; or another backend's specification: type=gha, type=local,dest=DIR…",
+    ),
+]
+CacheBranch = Annotated[
+    str | None,
+    typer.Option(
+        "--cache-branch",
+        envvar="GENERATOR_CACHE_BRANCH",
+        help="Branch whose cache is read first, and written; default: what CI says; none: the main branch.",
+    ),
+]
+CacheMain = Annotated[
+    str | None,
+    typer.Option("--cache-main", envvar="GENERATOR_CACHE_MAIN", help="Name of the main branch; default: main."),
+]
+Wheels = Annotated[
+    str | None,
+    typer.Option(
+        "--wheels",
+        envvar="GENERATOR_WHEELS",
+        help="Repository of compiled wheels; default: uplift-wheels in the registry; none: compile.",
+    ),
+]
+WheelsReadonly = Annotated[
+    str | None,
+    typer.Option(
+        "--wheels-readonly",
+        envvar="GENERATOR_WHEELS_READONLY",
+        help="A second repository of compiled wheels, which is only read.",
+    ),
+]
+CompilerCache = Annotated[
+    str | None,
+    typer.Option(
+        "--compiler-cache",
+        envvar="GENERATOR_COMPILER_CACHE",
+        help="Repository of compiler caches; default: uplift-ccache in the registry; none: this builder's own only.",
+    ),
+]
+RequireWarm = Annotated[
+    bool,
+    typer.Option(
+        "--require-warm", envvar="GENERATOR_REQUIRE_WARM", help="Fail, naming the steps, where something would compile."
+    ),
+]

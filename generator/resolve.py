@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from generator.arch import Arch, parse_arch_list, unsupported
+from generator.caching import Caches, Wishes, combined, settle
 from generator.errors import EnvironmentUnfit, UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ class Choices:
     site: Path | None = None
     progress: str = "auto"
     lock: Path | None = None
+    caches: Wishes = field(default_factory=Wishes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +56,8 @@ class Facts:
     toolkit_image: str | None = None
     assets_folder: Path = Path()
     assets: Mapping[str, Path] = field(default_factory=dict)
+    caches: Caches = field(default_factory=Caches)
+    platform: str = ""
 
     @property
     def image(self) -> str:
@@ -71,6 +77,7 @@ class Facts:
             "BASE_IMAGE": self.base,
             "TORCH_CUDA_ARCH_LIST": self.archs,
             "CA_BUNDLE": str(self.ca_bundle) if self.ca_bundle else "",
+            **self.caches.variables(),
         }
 
 
@@ -112,7 +119,15 @@ def resolve(recipe: Recipe, choices: Choices) -> Facts:
         toolkit_image=mirrored_image(devel, mirrors) if devel else None,
         assets_folder=assets,
         assets=_lying(recipe, assets),
+        caches=settle(combined(choices.caches, place.site), registry=registry, environ=os.environ),
+        platform=_platform(),
     )
+
+
+def _platform() -> str:
+    """Give the platform of this machine as BuildKit names it; what is built here is for it."""
+    machine = platform.machine().lower()
+    return f"linux/{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(machine, machine) }"
 
 
 def asset_folder(folder: Path, name: str, url: str) -> Path:
