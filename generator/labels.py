@@ -45,7 +45,8 @@ def origin_of(recipe: Path, environ: Mapping[str, str]) -> Origin:
     revision = _git(recipe, "rev-parse", "HEAD")
     changed = revision and _git(recipe, "status", "--porcelain", "--", recipe.name)
     return Origin(
-        source=public(_git(recipe, "remote", "get-url", "origin")), revision=f"{revision}-dirty" if changed else revision
+        source=public(_git(recipe, "remote", "get-url", "origin")),
+        revision=f"{revision}-dirty" if changed else revision,
     )
 
 

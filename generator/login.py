@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, TextIO
+from dataclasses import dataclass, replace
+from typing import TextIO
 
 from bake.credentials import Keyring, Login
 from generator.errors import UsageError
 
-if TYPE_CHECKING:
-    from collections.abc import MutableMapping
-
+STDIN = "--password-stdin"
 TOKEN = "GENERATOR_REGISTRY_TOKEN"  # noqa: S105 - the name of a variable
 # User names that registries want beside a token, by the end of their host; elsewhere any name does (GitHub, GitLab,
 # Harbor's and Gitea's documentation). Sources: "Authentication" pages of Artifact Registry, ACR and Quay.
@@ -23,12 +21,15 @@ _TOKEN_USERS = {
 _ANY = "token"
 
 
-def take_token(environ: MutableMapping[str, str]) -> str:
-    """Take the token out of the environment, so that no child gets it; "" when there is none."""
-    return environ.pop(TOKEN, "")
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """A login that was given, and by which option or variable."""
+
+    login: Login
+    by: str
 
 
-def chosen_login(username: str | None, *, password_stdin: bool, token: str, stdin: TextIO) -> Login | None:
+def chosen_login(username: str | None, *, password_stdin: bool, token: str, stdin: TextIO) -> Given | None:
     """Turn what was given into a login; None: nothing was, and docker's own store decides.
 
     Args:
@@ -43,10 +44,10 @@ def chosen_login(username: str | None, *, password_stdin: bool, token: str, stdi
         )
     if password_stdin:
         if not username:
-            raise UsageError("--password-stdin wants a user name", where="--password-stdin", remedy="add --username")
-        return Login(username=username, secret=_read(stdin), given=True)
+            raise UsageError("--password-stdin wants a user name", where=STDIN, remedy="add --username")
+        return Given(login=Login(username=username, secret=_read(stdin), given=True), by=STDIN)
     if token:
-        return Login(username=username or "", secret=token, given=True)
+        return Given(login=Login(username=username or "", secret=token, given=True), by=TOKEN)
     if username:
         raise UsageError(
             "--username wants a password",
@@ -60,31 +61,30 @@ def _read(stdin: TextIO) -> str:
     if stdin.isatty():
         raise UsageError(
             "the password is read from a pipe, not typed",
-            where="--password-stdin",
+            where=STDIN,
             remedy="pass it on: … | python -m generator … --password-stdin, or use `docker login`",
         )
     secret = stdin.read().rstrip("\r\n")
     if not secret:
-        raise UsageError("the password is empty", where="--password-stdin", remedy="pipe the password in")
+        raise UsageError("the password is empty", where=STDIN, remedy="pipe the password in")
     return secret
 
 
-def keyring_for(registry: str, login: Login | None) -> Keyring:
+def keyring_for(registry: str, given: Given | None) -> Keyring:
     """Make the keyring of a run.
 
     Args:
-        registry: where the image goes, ``host[:port][/path]``; "" when it stays here. login: for that registry.
+        registry: where the image goes, ``host[:port][/path]``; "" when it stays here. given: the login for it; one
+            that only the environment has is left alone where there is no registry.
 
     Raises:
-        UsageError: there is a login and no registry that it is for.
+        UsageError: a password was piped in, and there is no registry that it is for.
     """
-    if login is None:
+    if given is None or (not registry and given.by == TOKEN):
         return Keyring()
     if not registry:
-        raise UsageError(
-            "a login is given, and no registry that it is for", where=f"--username or {TOKEN}", remedy="add --registry"
-        )
-    host = registry.partition("/")[0]
+        raise UsageError("a login is given, and no registry that it is for", where=given.by, remedy="add --registry")
+    host, login = registry.partition("/")[0], given.login
     if not login.username:
         user = next((user for end, user in _TOKEN_USERS.items() if host.endswith(end)), _ANY)
         login = replace(login, username=user)

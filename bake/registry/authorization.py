@@ -6,6 +6,7 @@ https://distribution.github.io/distribution/spec/auth/token/ and …/spec/auth/o
 from __future__ import annotations
 
 import re
+import threading
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -35,6 +36,7 @@ class Authorizer:
         self._keyring = keyring
         self._transport = transport
         self._basic = ""
+        self._lock = threading.Lock()
         self._tokens: dict[str, tuple[str, float]] = {}
 
     def header(self, purpose: str) -> str:
@@ -42,36 +44,34 @@ class Authorizer:
         token, until = self._tokens.get(purpose, ("", 0.0))
         return f"Bearer {token}" if token and time.monotonic() < until else self._basic
 
-    def meet(self, challenge: str, purpose: str) -> bool:
-        """Get what a challenge asks for; False when it cannot be had.
+    def meet(self, challenge: str, purpose: str, used: str) -> bool:
+        """Get what a challenge asks for; False when nothing better than what was used can be had.
 
         Args:
-            challenge: the header ``WWW-Authenticate``. purpose: what it is for, any text.
+            challenge: the header ``WWW-Authenticate``. purpose: what it is for, any text. used: the ``Authorization``
+                that was refused, "" for none; another thread may have got a new one since.
 
         """
         scheme = challenge.partition(" ")[0].lower()
         fields = dict(_CHALLENGE.findall(challenge))
-        if scheme == "basic":
-            login = self._keyring.login_for(self._host)
-            known, self._basic = self._basic, login.basic if login and not login.is_identity_token else ""
-            return bool(self._basic) and self._basic != known
-        if scheme != "bearer" or not fields.get("realm", "").startswith(("http://", "https://")):
-            return False
-        return self._token(fields, purpose)
+        with self._lock:
+            if self.header(purpose) not in {"", used}:
+                return True
+            if scheme == "basic":
+                login = self._keyring.login_for(self._host)
+                self._basic = login.basic if login and not login.is_identity_token else ""
+            elif scheme == "bearer" and fields.get("realm", "").startswith(("http://", "https://")):
+                self._token(fields, purpose)
+            return self.header(purpose) not in {"", used}
 
-    def _token(self, fields: dict[str, str], purpose: str) -> bool:
+    def _token(self, fields: dict[str, str], purpose: str) -> None:
         query = [("service", fields["service"])] if fields.get("service") else []
         query += [("scope", scope) for scope in fields.get("scope", "").split()]
         data = self._exchange(fields["realm"], query, self._login_for(fields["realm"])).data
         token = data.get("token") or data.get("access_token")
-        if not isinstance(token, str):
-            self._tokens.pop(purpose, None)
-            return False
         lifetime = data.get("expires_in")
         seconds = float(lifetime) if isinstance(lifetime, (int, float)) and lifetime > 0 else _LIFETIME
-        fresh = token != self._tokens.get(purpose, ("", 0.0))[0]
-        self._tokens[purpose] = (token, time.monotonic() + 0.9 * seconds)
-        return fresh
+        self._tokens[purpose] = (token if isinstance(token, str) else "", time.monotonic() + 0.9 * seconds)
 
     def _login_for(self, realm: str) -> Login | None:
         """Give the login, unless the token server would get it unprotected and the registry itself does not."""

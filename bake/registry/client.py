@@ -142,10 +142,10 @@ class Registry:
         """Ask, and once more with what the registry's challenge asks for."""
         url = urljoin(self._transport.base, path)
         purpose = purpose or _purpose(method, path)
-        answer = self._request(method, url, headers, self._authorizer.header(purpose), body)
-        if answer.outcome is Outcome.LOGIN and self._authorizer.meet(
-            answer.headers.get("www-authenticate", ""), purpose
-        ):
+        used = self._authorizer.header(purpose)
+        answer = self._request(method, url, headers, used, body)
+        challenge = answer.headers.get("www-authenticate", "")
+        if answer.outcome is Outcome.LOGIN and self._authorizer.meet(challenge, purpose, used):
             answer = self._request(method, url, headers, self._authorizer.header(purpose), body)
         return answer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import threading
 from contextlib import suppress
 from http import HTTPStatus
 from http.client import HTTPException
@@ -38,6 +39,7 @@ class Transport:
 
     def __init__(self, host: str, *, ca_bundle: Path | None, timeout: float, insecure: bool | None) -> None:
         self._timeout = timeout
+        self._lock = threading.Lock()
         local = is_loopback(host)
         self.insecure = local if insecure is None else insecure
         context = ssl.create_default_context()
@@ -56,17 +58,18 @@ class Transport:
     @property
     def base(self) -> str:
         """Scheme and host; where both schemes are allowed, the one that answers (asked once, without a login)."""
-        while len(self._bases) > 1:
-            answer = self.send("GET", f"{self._bases[0]}/v2/")
-            # Go and nginx answer plain HTTP on a TLS port with a sentence about HTTPS.
-            plain = answer.status == HTTPStatus.BAD_REQUEST and b"HTTPS" in answer.body
-            if plain or answer.outcome is Outcome.TLS:
-                del self._bases[0]
-            elif answer.status:
-                del self._bases[1:]
-            else:
-                break  # nothing was learnt: it does not answer
-        return self._bases[0]
+        with self._lock:
+            while len(self._bases) > 1:
+                answer = self.send("GET", f"{self._bases[0]}/v2/")
+                # Go and nginx answer plain HTTP on a TLS port with a sentence about HTTPS.
+                plain = answer.status == HTTPStatus.BAD_REQUEST and b"HTTPS" in answer.body
+                if plain or answer.outcome is Outcome.TLS:
+                    del self._bases[0]
+                elif answer.status:
+                    del self._bases[1:]
+                else:
+                    break  # nothing was learnt: it does not answer
+            return self._bases[0]
 
     def send(
         self,
