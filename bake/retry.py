@@ -25,7 +25,7 @@ class Policy:
 
     def delay(self, number: int, asked: float | None) -> float:
         """Seconds to wait after try ``number``; ``asked``: what the other side asks for (Retry-After)."""
-        return max(asked or 0.0, self.first * 2 ** (number - 1))
+        return max(asked or 0.0, self.first * 2.0 ** (number - 1))
 
 
 @dataclass(frozen=True, kw_only=True)

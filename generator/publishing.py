@@ -111,11 +111,12 @@ def _registry(job: Job, target: Reference) -> Registry:
 def _trouble(outcome: BakeOutcome, registry: Registry) -> Trouble | None:
     """Judge a push; a registry that limits requests is asked how long it wants to be left alone."""
     from bake import trouble
+    from bake.retry import Trouble
 
     if outcome.failure is None:
         return None
     if isinstance(outcome.failure, Interrupted):
-        return trouble.Trouble(reason="interrupted", passing=False)
+        return Trouble(reason="interrupted", passing=False)
     found = trouble.of_text("\n".join(step.error for step in outcome.failed) or str(outcome.failure))
     if found.reason.startswith("the registry limits"):
         return dataclasses.replace(found, after=trouble.retry_after(registry.probe().headers))
