@@ -102,10 +102,20 @@ def publish(job: Job, built: BakeOutcome, run: Callable[..., BakeOutcome]) -> tu
 
 
 def _registry(job: Job, target: Reference) -> Registry:
+    from bake.doctor.engine_registry import calls_insecure
+    from bake.doctor.finding import Engine
     from bake.registry import Registry
 
-    facts = job.facts
-    return Registry(target.registry, ca_bundle=facts.ca_bundle, keyring=facts.keyring, timeout=_TIMEOUT)
+    engine = Engine()
+    insecure = calls_insecure(engine, target.registry)
+    engine.close()
+    return Registry(
+        target.registry,
+        ca_bundle=job.facts.ca_bundle,
+        keyring=job.facts.keyring,
+        timeout=_TIMEOUT,
+        insecure=insecure or None,
+    )
 
 
 def _trouble(outcome: BakeOutcome, registry: Registry) -> Trouble | None:
