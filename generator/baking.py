@@ -6,7 +6,7 @@ import dataclasses
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from generator.errors import BuildFailed
 from generator.reuse import Reuse
@@ -27,9 +27,6 @@ IMAGE, VERIFY = "image", "verify"
 REPORT = "report.json"
 # Variables of the bake file that come from the environment here too, as they do for users of plain buildx.
 PASSED_ON = ("MAX_JOBS", "NVCC_THREADS")
-# A pushed image is not stored on the engine too: storing would unpack every layer, the base's included. Who wants it
-# there pulls it; its blobs are there already.
-PUSHED = {f"{IMAGE}.output": "type=image,push=true,store=false,compression=zstd"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,14 +98,24 @@ def bake_verified(
 
     An image that is saved as a file is stored on the engine no more than one that is pushed.
     """
-    built, path = _build(job, (VERIFY,), require_warm=require_warm)
+    from generator import publishing
+
+    # A pushed image is not stored on the engine too: storing would unpack every layer, the base's included. Who wants
+    # it there pulls it; its blobs are there already.
+    targets, overrides = ((VERIFY, IMAGE), publishing.UNNAMED) if push else ((VERIFY,), {})
+    built, path = _build(job, targets, require_warm=require_warm, overrides=overrides)
     built.raise_for_failure()
     require_passed(_report(job, job.facts.image))
-    if push or archive is None:
-        exported = run(job, (IMAGE,), overrides=PUSHED if push else {})
+    if push:
+        exported, publication = publishing.publish(job, built, run)
+        _record(job, built, exported, more={"published": publication.as_data()})
+        exported.raise_for_failure()
+        _show_result(job, built, exported, path, tags=publication.tags)
+    elif archive is None:
+        exported = run(job, (IMAGE,))
         _record(job, built, exported)
         exported.raise_for_failure()
-        _show_result(job, built, exported, path, pushed=push)
+        _show_result(job, built, exported, path)
     if archive is not None:
         _save(job, built, archive)
 
@@ -126,7 +133,12 @@ def warm(job: Job) -> None:
 
 
 def _build(
-    job: Job, targets: tuple[str, ...], *, require_warm: bool = False, keeping_required: bool = False
+    job: Job,
+    targets: tuple[str, ...],
+    *,
+    require_warm: bool = False,
+    keeping_required: bool = False,
+    overrides: Mapping[str, str] | None = None,
 ) -> tuple[BakeOutcome, Path]:
     """Bake with what can be reused, keep what is new, and record both; the outcome may be a failure."""
     from generator import reuse
@@ -136,7 +148,8 @@ def _build(
     missing = tuple(wheel for wheel in job.reuse.shelf.missing if wheel.target in needed)
     if missing and not require_warm:
         reuse.load_compiler_caches(job, missing)
-    outcome = run(job, targets, refuse=reuse.is_compile if require_warm else None, fills_cache=True)
+    refuse = reuse.is_compile if require_warm else None
+    outcome = run(job, targets, overrides=overrides, refuse=refuse, fills_cache=True)
     path = _record(job, outcome)
     if outcome.refused:
         raise _not_warm(job, outcome)
@@ -155,12 +168,16 @@ def _not_warm(job: Job, outcome: BakeOutcome) -> BuildFailed:
     )
 
 
-def _record(job: Job, built: BakeOutcome, exported: BakeOutcome | None = None) -> Path:
+def _record(
+    job: Job, built: BakeOutcome, exported: BakeOutcome | None = None, *, more: Mapping[str, Any] | None = None
+) -> Path:
     from bake.results import joined, record
     from generator.proof import as_data
 
     outcome = joined(built, exported) if exported else built
-    return record(outcome, recipe=job.recipe.name, folder=job.folder, more=as_data(built, job.reuse))
+    return record(
+        outcome, recipe=job.recipe.name, folder=job.folder, more={**as_data(built, job.reuse), **(more or {})}
+    )
 
 
 def _save(job: Job, built: BakeOutcome, archive: Archive) -> None:
@@ -202,6 +219,7 @@ def run(
         registry cache too; once is enough in one job.
     """
     from bake.cache_health import troubles
+    from bake.credentials import lent
     from bake.display import ProgressMode, display
     from bake.driver import BakeRequest, run_bake
 
@@ -227,8 +245,8 @@ def run(
         allow_write=(writes.resolve(),) if writes else (),
         context=here,
     )
-    with display(ProgressMode(job.choices.progress)) as listener:
-        outcome = run_bake(request, listener)
+    with lent(job.facts.keyring) as environment, display(ProgressMode(job.choices.progress)) as listener:
+        outcome = run_bake(dataclasses.replace(request, environment=environment), listener)
     for sentence in troubles(outcome.steps):
         job.reporter.warning(sentence)
     return outcome
@@ -248,11 +266,13 @@ def _mirrors(job: Job) -> str:
     return file.as_posix()
 
 
-def _show_result(job: Job, built: BakeOutcome, exported: BakeOutcome, results: Path, *, pushed: bool) -> None:
+def _show_result(
+    job: Job, built: BakeOutcome, exported: BakeOutcome, results: Path, *, tags: tuple[str, ...] = ()
+) -> None:
     digest = exported.metadata.get(IMAGE, {}).get("containerimage.digest", "")
     job.reporter.data(f"{job.facts.image}@{digest}" if digest else job.facts.image)
     seconds = built.seconds + exported.seconds
-    where = "pushed" if pushed else "on this engine"
+    where = f"pushed as {', '.join(tag.rpartition(':')[2] for tag in tags)}" if tags else "on this engine"
     job.reporter.note(
         f"{job.facts.image} is verified and {where} ({seconds:.1f} s); checks in {job.folder / VERIFY / REPORT}, "
         f"every step in {results}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from enum import Enum
@@ -25,10 +26,14 @@ from generator.options import (
     Folder,
     GpuNames,
     Netrc,
+    PasswordStdin,
+    PushTries,
+    PushWait,
     Registry,
     RequireWarm,
     SiteOption,
-    Tag,
+    Tags,
+    Username,
     Wheels,
     WheelsReadonly,
 )
@@ -111,6 +116,7 @@ def _root(
 ) -> None:
     context.obj = recipe
     context.meta[cli_host.LOCK] = lock
+    context.meta[cli_host.TOKEN] = os.environ.pop(cli_host.TOKEN, "")  # no child of any command gets it
 
 
 @app.command()
@@ -171,8 +177,12 @@ def bake(
     push: Annotated[
         bool, typer.Option("--push", envvar="GENERATOR_PUSH", help="Push the image when verification passed.")
     ] = False,
+    username: Username = None,
+    password_stdin: PasswordStdin = False,
+    push_tries: PushTries = 6,
+    push_wait: PushWait = 120.0,
     registry: Registry = None,
-    tag: Tag = None,
+    tag: Tags = None,
     base: BaseImage = None,
     builder: Builder = None,
     arch: ArchList = None,
@@ -218,7 +228,11 @@ def bake(
         output=output,
         archs=chosen_archs(arch, gpu),
         registry=registry,
-        tag=tag,
+        tag=tag[0] if tag else None,
+        more_tags=tuple(tag[1:]) if tag else (),
+        login=cli_host.login_of(context, username, password_stdin=password_stdin),
+        push_tries=push_tries,
+        push_wait=push_wait,
         base=base,
         builder=builder,
         ca_bundle=ca_bundle,
@@ -251,6 +265,8 @@ def bake(
 def warm(
     context: typer.Context,
     registry: Registry = None,
+    username: Username = None,
+    password_stdin: PasswordStdin = False,
     base: BaseImage = None,
     builder: Builder = None,
     arch: ArchList = None,
@@ -280,6 +296,7 @@ def warm(
         output=output,
         archs=chosen_archs(arch, gpu),
         registry=registry,
+        login=cli_host.login_of(context, username, password_stdin=password_stdin),
         base=base,
         builder=builder,
         ca_bundle=ca_bundle,
@@ -348,6 +365,8 @@ def verify(
 def doctor(
     context: typer.Context,
     registry: Registry = None,
+    username: Username = None,
+    password_stdin: PasswordStdin = False,
     base: BaseImage = None,
     builder: Builder = None,
     ca_bundle: CaBundle = None,
@@ -367,6 +386,7 @@ def doctor(
         lock=context.meta[cli_host.LOCK],
         output=output,
         registry=registry,
+        login=cli_host.login_of(context, username, password_stdin=password_stdin),
         base=base,
         builder=builder,
         ca_bundle=ca_bundle,

@@ -29,6 +29,36 @@ Registry = Annotated[
     typer.Option("--registry", envvar="GENERATOR_REGISTRY", help="Registry (and path) for the image."),
 ]
 Tag = Annotated[str | None, typer.Option("--tag", envvar="GENERATOR_TAG", help="Name and tag of the image.")]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tag",
+        envvar="GENERATOR_TAG",
+        help="Name and tag of the image; given again: more tags of it, name:tag or the tag alone.",
+    ),
+]
+Username = Annotated[
+    str | None,
+    typer.Option(
+        "--username",
+        envvar="GENERATOR_REGISTRY_USERNAME",
+        help="User at the registry, with --password-stdin or a token in GENERATOR_REGISTRY_TOKEN; "
+        "none: what `docker login` keeps.",
+    ),
+]
+PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password of --username from a pipe.")]
+PushTries = Annotated[
+    int, typer.Option("--push-tries", envvar="GENERATOR_PUSH_TRIES", min=1, help="How often a push is tried.")
+]
+PushWait = Annotated[
+    float,
+    typer.Option(
+        "--push-wait",
+        envvar="GENERATOR_PUSH_WAIT",
+        min=0,
+        help="Seconds that all waits between the tries of a push may take.",
+    ),
+]
 Builder = Annotated[
     str | None, typer.Option("--builder", envvar="GENERATOR_BUILDER", help="The buildx builder to use.")
 ]

@@ -62,7 +62,7 @@ def _registry_of(repository: str, facts: Facts) -> Registry:
     from bake.reference import parse_reference
     from bake.registry import Registry
 
-    return Registry(parse_reference(repository).registry, ca_bundle=facts.ca_bundle)
+    return Registry(parse_reference(repository).registry, ca_bundle=facts.ca_bundle, keyring=facts.keyring)
 
 
 def _reachable(job: Job) -> Facts:

@@ -48,6 +48,10 @@ def _variables(recipe: Recipe, build_dir: str) -> Iterator[Variable]:
     rows = (
         ("REGISTRY", "", "Registry (and path) that the image is named in; empty: a local name"),
         ("TAG", recipe.image.tag, "Name and tag of the image"),
+        ("MORE_TAGS", "", "More names and tags of the image, with spaces between them"),
+        ("IMAGE_SOURCE", "", "Label: address of the repository that the image is built from"),
+        ("IMAGE_REVISION", "", "Label: revision in that repository"),
+        ("IMAGE_VERSION", "", "Label: version of the image"),
         ("BASE_IMAGE", recipe.base.image, "The frozen image"),
         ("TORCH_CUDA_ARCH_LIST", archs, "Compute capabilities that extensions are compiled for"),
         ("MAX_JOBS", "", "Compile jobs of one target; empty: from cores and memory"),
@@ -197,7 +201,6 @@ def _image(recipe: Recipe) -> Target:
             "patch": recipe.patch is not None,
             "models": bool(recipe.models),
         },
-        args={"BASE_IMAGE": "BASE_IMAGE"},
         output=Output.IMAGE,
     )
 

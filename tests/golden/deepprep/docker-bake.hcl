@@ -12,6 +12,26 @@ variable "TAG" {
   description = "Name and tag of the image"
 }
 
+variable "MORE_TAGS" {
+  default     = ""
+  description = "More names and tags of the image, with spaces between them"
+}
+
+variable "IMAGE_SOURCE" {
+  default     = ""
+  description = "Label: address of the repository that the image is built from"
+}
+
+variable "IMAGE_REVISION" {
+  default     = ""
+  description = "Label: revision in that repository"
+}
+
+variable "IMAGE_VERSION" {
+  default     = ""
+  description = "Label: version of the image"
+}
+
 variable "BASE_IMAGE" {
   default     = "pbfslab/deepprep:25.1.0"
   description = "The frozen image"
@@ -390,10 +410,14 @@ target "image" {
     patch = "target:patch"
     rebuild = "target:rebuild"
   }
-  args = {
-    BASE_IMAGE = BASE_IMAGE
+  tags   = concat([prefixed(REGISTRY, TAG)], [for name in compact(split(" ", MORE_TAGS)) : prefixed(REGISTRY, name)])
+  labels = {
+    "org.opencontainers.image.base.name"   = split("@", BASE_IMAGE)[0]
+    "org.opencontainers.image.base.digest" = length(split("@", BASE_IMAGE)) == 1 ? null : split("@", BASE_IMAGE)[1]
+    "org.opencontainers.image.source"      = IMAGE_SOURCE == "" ? null : IMAGE_SOURCE
+    "org.opencontainers.image.revision"    = IMAGE_REVISION == "" ? null : IMAGE_REVISION
+    "org.opencontainers.image.version"     = IMAGE_VERSION == "" ? null : IMAGE_VERSION
   }
-  tags   = [prefixed(REGISTRY, TAG)]
   output = ["type=image,compression=zstd"]
   cache-from = cache_from("image")
   cache-to   = cache_to("image")
