@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from generator import __version__, cli_host
+from generator import __version__, cli_ci, cli_host
 from generator.errors import Interrupted, UpliftError
 from generator.options import (
     ArchList,
@@ -48,6 +48,7 @@ class PlanFormat(str, Enum):
     JSON = "json"
     MERMAID = "mermaid"
     SVG = "svg"
+    MATRIX = "matrix"
 
 
 class ProgressFormat(str, Enum):
@@ -281,6 +282,7 @@ def doctor(
 
 
 cli_host.add_to(app)
+cli_ci.add_to(app)
 
 
 @app.command()
