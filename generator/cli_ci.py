@@ -37,7 +37,7 @@ def ci(
             "--output",
             envvar="GENERATOR_CI_OUTPUT",
             metavar="FILE|FOLDER",
-            help="The file, or the repository's root: then .github/workflows/uplift-RECIPE.yml or .gitlab-ci.yml in it; "
+            help="The file, or the repository's root, for .github/workflows/uplift-RECIPE.yml or .gitlab-ci.yml; "
             "none: stdout.",
         ),
     ] = None,
@@ -48,7 +48,7 @@ def ci(
             "--runner",
             envvar="GENERATOR_CI_RUNNER",
             metavar="LABEL,…",
-            help="Labels (tags in GitLab) of the runner, such as ubuntu-24.04; default: self-hosted,linux,x64 for GitHub.",
+            help="Labels (GitLab: tags) of the runner, such as ubuntu-24.04; GitHub's default: self-hosted,linux,x64.",
         ),
     ] = None,
     main: Annotated[
@@ -66,7 +66,6 @@ def ci(
     site: SiteOption = None,
 ) -> None:
     """Write a CI file for the recipe: pull requests, main, a job per compile target, nightly."""
-    from generator import pipeline
     from generator import pipeline
     from generator.ci import CiWishes, System
     from generator.resolve import Choices

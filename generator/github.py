@@ -1,6 +1,6 @@
 """What GitHub Actions shows of a bake: annotations and a step summary. Pure: text out, nothing read or written.
 
-The syntax of workflow commands and its escapes are those of GitHub's runner (actions/toolkit, packages/core/src/command.ts).
+Workflow commands have the syntax and escapes of GitHub's own client (actions/toolkit, packages/core/src/command.ts).
 Both hold names, places and numbers only: a build's output stays in the log, and no value of a variable is in it.
 """
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 SHOWN = 10  # annotations that GitHub shows of one step, for each kind
 LINES, WIDTH = 12, 300  # of an annotation's message
-_PLACE = re.compile(r"(?P<file>[^\s:]+):(?P<line>\d+)\b(?:: )?")
+# A file of ours with a line, where one is known; a registry's host and port are no place.
+_PLACE = re.compile(r"(?P<file>[^\s:]*(?:\.toml|\.hcl|Dockerfile))(?::(?P<line>\d+))?(?=$|[:,\s])(?:: )?")
 _TITLES: tuple[tuple[type[UpliftError], str], ...] = (
     (UsageError, "wrong usage or recipe"),
     (EnvironmentUnfit, "the surroundings are not fit"),
@@ -43,27 +44,26 @@ def command(name: str, message: str, **properties: str | int | None) -> str:
 
 def warning(text: str) -> str:
     """Write a warning's annotation, with its place where the text begins with one."""
-    match = _PLACE.match(text)
-    return command("warning", _short(text), file=match["file"] if match else None, line=match["line"] if match else None)
+    return command("warning", _short(text), **_place(text))
 
 
-def annotations(error: UpliftError) -> Iterator[str]:
+def failure_annotations(error: UpliftError) -> Iterator[str]:
     """Write a failure's annotations: one for each mistake that has a place of its own, else one for the whole."""
     title = next((text for kind, text in _TITLES if isinstance(error, kind)), "failed")
-    placed = [line.strip() for line in error.message.splitlines()[1:] if _PLACE.match(line.strip())]
-    if isinstance(error, UsageError) and placed:
-        for line in placed[:SHOWN]:
-            match = _PLACE.match(line)
-            if match:
-                message = _short(line[match.end() :])
-                yield command("error", message, file=match["file"], line=match["line"], title=title)
+    mistakes = [line.strip() for line in error.message.splitlines()[1:] if _PLACE.match(line.strip())]
+    if isinstance(error, UsageError) and mistakes:
+        for line in mistakes[:SHOWN]:
+            yield command("error", _short(_PLACE.sub("", line, count=1)), **_place(line), title=title)
         return
-    match = _PLACE.match(error.where or "")
     remedy = f"what to do: {error.remedy}" if error.remedy else ""
     message = "\n".join(filter(None, (error.where, *brief(error.message), _short(remedy))))
-    yield command(
-        "error", message, file=match["file"] if match else None, line=match["line"] if match else None, title=title
-    )
+    yield command("error", message, **_place(error.where or ""), title=title)
+
+
+def _place(text: str) -> dict[str, str | None]:
+    """Give the properties of the place that a text begins with."""
+    match = _PLACE.match(text)
+    return {} if match is None else {"file": match["file"], "line": match["line"]}
 
 
 def brief(message: str) -> list[str]:

@@ -167,7 +167,9 @@ def ci(reporter: Reporter, choices: Choices, wishes: CiWishes, *, output: Path |
     path = place_of(output, wishes.system, graph.recipe)
     changed = write_ci_file(text, path, force=force)
     reporter.data(str(path))
-    reporter.note(f"{path} is {'written' if changed else 'as it was'}; its first lines say what the settings have to hold")
+    reporter.note(
+        f"{path} is {'written' if changed else 'as it was'}; its first lines say what the settings have to hold"
+    )
 
 
 def fetch(reporter: Reporter, choices: Choices, *, names: tuple[str, ...] = (), again: bool = False) -> None:

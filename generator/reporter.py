@@ -74,5 +74,5 @@ class Reporter:
         """Show a failure: what, where, what to do; under GitHub Actions, as annotations too."""
         self.note(f"error: {error}")
         if github.is_active(os.environ):
-            for line in github.annotations(error):
+            for line in github.failure_annotations(error):
                 self.note(line)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from generator.ci.settings import System
 from generator.errors import EnvironmentUnfit, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def place_of(output: Path, system: System, recipe: str) -> Path:

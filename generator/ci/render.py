@@ -1,7 +1,8 @@
 """Fills the templates of CI files. Pure: settings and plan in, text out.
 
-The templates read as the YAML that they produce: a statement of Jinja is a comment that begins with ``#%``, and a value
-stands in ``[[ ]]``, since GitHub's own expressions have the braces. All command lines and names of variables stand there.
+The templates read as the YAML that they produce: a statement of Jinja is a comment that begins with ``#%``, and a
+value stands in ``[[ ]]``, since GitHub's own expressions have the braces. Command lines and names of variables stand in
+them and nowhere else.
 """
 
 from __future__ import annotations

@@ -51,9 +51,9 @@ class CiSettings:
     """What a CI file is filled with, besides the recipe's plan.
 
     Args:
-        recipe: the recipe as it is named with ``-r`` in the repository's root. runner: labels (GitHub) or tags (GitLab) of
-            the runner; empty: any. main: the branch whose image is pushed. registry: registry and path; "": from the CI
-            system's variables. requirement: what pip installs.
+        recipe: the recipe as it is named with ``-r`` in the repository's root. runner: labels (GitHub) or tags (GitLab)
+            of the runner; empty: any. main: the branch whose image is pushed. registry: registry and path; "": from the
+            CI system's variables. requirement: what pip installs.
     """
 
     system: System

@@ -49,8 +49,8 @@ def compile_jobs(graph: Graph) -> tuple[CompileJob, ...]:
 def as_matrix(graph: Graph) -> str:
     """Write the matrix on one line, as ``strategy.matrix`` of GitHub Actions takes it from a job's output.
 
-    Each entry of ``include`` has ``target`` (after which the job is named: the last one of a job, which needs the others),
-    ``targets`` (all that the job bakes, separated by spaces), and ``extension``, ``version`` and ``source`` of ``target``.
+    Each entry of ``include`` has ``target``, after which the job is named: the last of a job, which needs the others;
+    ``targets``, all that the job bakes, separated by spaces; ``extension``, ``version`` and ``source`` of ``target``.
     """
     entries = [
         {
