@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _HOSTED = ("ubuntu-",)  # what the names of GitHub's own runners for Linux begin with
 _LABEL = re.compile(r"[A-Za-z0-9][\w.:-]*", re.ASCII)
 _BRANCH = re.compile(r"[A-Za-z0-9][\w./-]*", re.ASCII)
-_RECIPE = re.compile(r"[A-Za-z0-9][\w./+-]*", re.ASCII)
+_RECIPE = re.compile(r"(?:\./)?[A-Za-z0-9_][\w./+-]*", re.ASCII)
 # A requirement as pip takes it: a name and version, a path, an address; no blanks, quotes or dollars.
 _REQUIREMENT = re.compile(r"[A-Za-z0-9./][\w./+:@=<>~!,\[\]-]*", re.ASCII)
 
