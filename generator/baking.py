@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from generator.saving import Archive
 
 IMAGE, VERIFY = "image", "verify"
-REPORT = "report.json"
+REPORT, JUNIT = "report.json", "junit.xml"
 # Variables of the bake file that come from the environment here too, as they do for users of plain buildx.
 PASSED_ON = ("MAX_JOBS", "NVCC_THREADS")
 
@@ -198,7 +198,12 @@ def check(job: Job, *, image: str | None) -> VerificationReport:
 
 
 def _report(job: Job, image: str) -> VerificationReport:
-    return read_report(job.folder / VERIFY / REPORT, image=image)
+    """Read the report, and write it for CI systems too, whether it passed or not."""
+    from generator.junit import as_junit
+
+    report = read_report(job.folder / VERIFY / REPORT, image=image)
+    (job.folder / VERIFY / JUNIT).write_text(as_junit(report), encoding="utf-8")
+    return report
 
 
 def run(

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from generator import __version__, cli_host
+from generator import __version__, cli_ci, cli_host
 from generator.errors import Interrupted, UpliftError
 from generator.options import (
     ArchList,
@@ -60,6 +60,7 @@ class PlanFormat(str, Enum):
     JSON = "json"
     MERMAID = "mermaid"
     SVG = "svg"
+    MATRIX = "matrix"
 
 
 class ProgressFormat(str, Enum):
@@ -398,6 +399,7 @@ def doctor(
 
 
 cli_host.add_to(app)
+cli_ci.add_to(app)
 
 
 @app.command()

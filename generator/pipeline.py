@@ -12,6 +12,7 @@ from generator.errors import UsageError
 from generator.resolve import Choices, resolve, with_archs
 
 if TYPE_CHECKING:
+    from generator.ci import CiWishes
     from generator.cleaning import Wanted
     from generator.plan import Graph
     from generator.recipe import LoadedRecipe
@@ -58,8 +59,8 @@ def render(reporter: Reporter, choices: Choices) -> None:
 
 
 def show_plan(reporter: Reporter, choices: Choices, *, form: str) -> None:
-    """Show the graph as a table, JSON, Mermaid or SVG."""
-    from generator.plan import svg, views
+    """Show the graph as a table, JSON, Mermaid or SVG, or its compile targets as a job matrix for CI."""
+    from generator.plan import matrix, svg, views
 
     graph = _plan(_load(reporter, choices), choices.output)
     if form == "json":
@@ -68,6 +69,8 @@ def show_plan(reporter: Reporter, choices: Choices, *, form: str) -> None:
         reporter.data(views.as_mermaid(graph))
     elif form == "svg":
         reporter.data(svg.as_svg(graph))
+    elif form == "matrix":
+        reporter.data(matrix.as_matrix(graph))
     else:
         views.show_table(reporter.data_console, graph)
 
@@ -102,6 +105,7 @@ def bake(
         UsageError, EnvironmentUnfit, BuildFailed, VerificationFailed, Interrupted: as their names say.
     """
     from generator import baking
+    from generator.step_summary import step_summary
 
     if archive is not None:
         if targets:
@@ -118,10 +122,11 @@ def bake(
         baking.show_dry_run(job, targets, push=push, archive=archive)
         return
     job = baking.settle(job, push=push)
-    if targets:
-        baking.bake_targets(job, targets, require_warm=require_warm)
-        return
-    baking.bake_verified(job, push=push, archive=archive, require_warm=require_warm)
+    with step_summary(job.folder):
+        if targets:
+            baking.bake_targets(job, targets, require_warm=require_warm)
+            return
+        baking.bake_verified(job, push=push, archive=archive, require_warm=require_warm)
 
 
 def warm(reporter: Reporter, choices: Choices) -> None:
@@ -131,6 +136,7 @@ def warm(reporter: Reporter, choices: Choices) -> None:
         UsageError: nothing is named that could be filled; the others as for ``bake``.
     """
     from generator import baking
+    from generator.step_summary import step_summary
 
     loaded = _load(reporter, choices)
     facts = resolve(loaded.recipe, choices)
@@ -143,7 +149,9 @@ def warm(reporter: Reporter, choices: Choices) -> None:
     graph = _plan(loaded, choices.output)
     file = _write(graph, choices.output)
     job = baking.Job(reporter=reporter, recipe=loaded.recipe, facts=facts, choices=choices, file=file, graph=graph)
-    baking.warm(baking.settle(job, push=False))
+    job = baking.settle(job, push=False)
+    with step_summary(job.folder):
+        baking.warm(job)
 
 
 def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str, gpu: bool = False) -> None:
@@ -177,6 +185,31 @@ def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str
     else:
         show_table(reporter, report)
     require_passed(report)
+
+
+def ci(reporter: Reporter, choices: Choices, wishes: CiWishes, *, output: Path | None, force: bool) -> None:
+    """Write the recipe's CI file to its place, whose path goes to stdout, or to stdout itself.
+
+    Raises:
+        UsageError: a value that can't stand in a CI file; another file stands there.
+        EnvironmentUnfit: it can't be written.
+    """
+    from generator.ci import place_of, render_ci, settle, write_ci_file
+    from generator.site import load_site
+
+    site = load_site(choices.site, recipe=choices.recipe).site
+    settings = settle(wishes, recipe=choices.recipe, registry=choices.registry or site.registry or "")
+    graph = _plan(_load(reporter, choices), choices.output)
+    text = render_ci(settings, graph)
+    if output is None:
+        reporter.data(text)
+        return
+    path = place_of(output, wishes.system, graph.recipe)
+    changed = write_ci_file(text, path, force=force)
+    reporter.data(str(path))
+    reporter.note(
+        f"{path} is {'written' if changed else 'as it was'}; its first lines say what the settings have to hold"
+    )
 
 
 def fetch(reporter: Reporter, choices: Choices, *, names: tuple[str, ...] = (), again: bool = False) -> None:

@@ -6,6 +6,7 @@ import shutil
 
 from generator.recipe import shipped
 from tests.golden.test_golden import HERE, rendered
+from tests.workflows import RECORDED, recorded
 
 for recipe in shipped():
     shutil.rmtree(HERE / recipe, ignore_errors=True)
@@ -13,3 +14,7 @@ for recipe in shipped():
         target = HERE / recipe / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
+
+for name in RECORDED:
+    (HERE / "ci").mkdir(exist_ok=True)
+    (HERE / "ci" / name).write_text(recorded(name), encoding="utf-8")
