@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from generator import __version__, cli_host
+from generator import __version__, cli_builder, cli_host
 from generator.errors import Interrupted, UpliftError
 from generator.options import (
     ArchList,
@@ -281,6 +281,7 @@ def doctor(
 
 
 cli_host.add_to(app)
+app.add_typer(cli_builder.app)
 
 
 @app.command()

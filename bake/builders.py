@@ -1,0 +1,266 @@
+"""Buildx builders: what there is, made and removed; and a note of which ones were made from a description.
+
+Facts come from ``buildx inspect`` of the one builder. python-on-whales' ``inspect`` lists all of them to find one: each
+node of any builder that does not answer costs up to 20 s, and it leaves the garbage collection's limits out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bake.client import require_docker
+from generator.errors import EnvironmentUnfit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+OWN = "docker"  # the driver that is an engine's own BuildKit; its results are on that engine at once
+_FIELD = re.compile(r"^ *(?P<key>[A-Z][\w /#]*?): *(?P<value>.*)$")
+_SIZE = re.compile(r"(?P<number>[\d.]+)\s*(?P<unit>[KMGT]?)i?B")
+_FACTOR = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeFacts:
+    """One node: ``kept`` is how many bytes of cache mounts and local sources stay whatever happens, None: not told."""
+
+    name: str
+    endpoint: str
+    status: str
+    version: str = ""
+    platforms: tuple[str, ...] = ()
+    kept: int | None = None
+    error: str = ""
+
+    @property
+    def running(self) -> bool:
+        """Whether it answers."""
+        return self.status == "running"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuilderFacts:
+    """A builder, as buildx knows it."""
+
+    name: str
+    driver: str
+    nodes: tuple[NodeFacts, ...] = ()
+
+    @property
+    def own(self) -> bool:
+        """Whether it is an engine's own BuildKit: it sees that engine's images, and leaves its results there."""
+        return self.driver == OWN
+
+    @property
+    def context(self) -> str | None:
+        """The docker context of the engine whose own it is; None: the current one."""
+        endpoint = self.nodes[0].endpoint if self.own and self.nodes else ""
+        return endpoint if endpoint not in ("", "default") else None
+
+
+def look_up(name: str | None) -> BuilderFacts | None:
+    """Ask buildx about a builder, or about the current one; None when there is none of that name.
+
+    Raises:
+        EnvironmentUnfit: there is no docker or buildx, or it fails for another reason.
+    """
+    try:
+        return parse_inspect(_buildx("inspect", *([name] if name else [])))
+    except EnvironmentUnfit as error:
+        if "no builder" in error.message or "not found" in error.message:
+            return None
+        raise
+
+
+def parse_inspect(text: str) -> BuilderFacts:
+    """Read what ``buildx inspect`` prints: fields of the builder, then a block of fields for each node."""
+    head, *blocks = re.split(r"(?m)^(?=Name: )", text)[1:]
+    fields = _fields(head)
+    nodes = tuple(_node(block) for block in blocks)
+    return BuilderFacts(name=fields.get("Name", ""), driver=fields.get("Driver", ""), nodes=nodes)
+
+
+def _node(block: str) -> NodeFacts:
+    plain, *policies = re.split(r"(?m)^GC Policy rule#\d+:\n", block)
+    fields = _fields(plain)
+    return NodeFacts(
+        name=fields.get("Name", ""),
+        endpoint=fields.get("Endpoint", ""),
+        status=fields.get("Status", ""),
+        version=fields.get("BuildKit version", "").removeprefix("v"),
+        platforms=tuple(fields["Platforms"].replace("*", "").split(", ")) if fields.get("Platforms") else (),
+        kept=_kept([_fields(policy) for policy in policies]),
+        error=fields.get("Error", ""),
+    )
+
+
+def _kept(policies: Sequence[Mapping[str, str]]) -> int | None:
+    """Tell how many bytes the rules leave to cache mounts and local sources: the least of those that touch them."""
+    touching = [rule for rule in policies if not rule.get("Filters") or "exec.cachemount" in rule["Filters"]]
+    kept = [_bytes(rule.get("Reserved Space") or rule.get("Keep Bytes") or "") for rule in touching]
+    known = [size for size in kept if size is not None]
+    return min(known) if known else None
+
+
+def _bytes(text: str) -> int | None:
+    match = _SIZE.match(text)
+    return int(float(match["number"]) * _FACTOR[match["unit"]]) if match else None
+
+
+def _fields(text: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        match = _FIELD.match(line)
+        if match:
+            found.setdefault(match["key"], match["value"].strip())
+    return found
+
+
+def create(plan: Mapping[str, Any]) -> None:
+    """Make a builder, one call for each of its nodes.
+
+    Args:
+        plan: ``generator.building.BuilderPlan.as_data()``.
+
+    Raises:
+        EnvironmentUnfit: buildx refuses; what was made of it is gone again.
+    """
+    from python_on_whales import DockerClient, DockerException
+
+    require_docker()
+    docker = DockerClient()
+    try:
+        with _config_file(plan["config"]) as config:
+            for number, node in enumerate(plan["nodes"]):
+                docker.buildx.create(
+                    node["endpoint"],
+                    name=plan["name"],
+                    driver=plan["driver"],
+                    append=number > 0,
+                    config=config,
+                    platforms=list(node["platforms"]) or None,
+                    driver_options=csv_fields(node["options"]),
+                )
+    except DockerException as error:
+        if number > 0:
+            remove(plan["name"])
+        raise EnvironmentUnfit(
+            f"buildx can't make the builder: {last_line(error.stderr or str(error))}",
+            where=plan["name"],
+            remedy="mend the [builder] table, or what it names",
+        ) from None
+
+
+def csv_fields(options: Mapping[str, str]) -> dict[str, str]:
+    """Quote options for ``--driver-opt``, which buildx reads as a row of CSV; python-on-whales only joins them."""
+    quoted: dict[str, str] = {}
+    for key, value in options.items():
+        if set(value) & set(',"\n'):
+            quoted[f'"{key}'] = value.replace('"', '""') + '"'
+        else:
+            quoted[key] = value
+    return quoted
+
+
+@contextmanager
+def _config_file(text: str) -> Iterator[Path | None]:
+    if not text:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="uplift-builder-") as folder:
+        file = Path(folder) / "buildkitd.toml"
+        file.write_text(text, encoding="utf-8")
+        yield file
+
+
+def boot(name: str) -> BuilderFacts:
+    """Start the builder's BuildKit where it does not run yet, and wait for it.
+
+    Raises:
+        EnvironmentUnfit: it does not start, or does not answer.
+    """
+    return parse_inspect(_buildx("inspect", "--bootstrap", name))
+
+
+def remove(name: str, *, keep_state: bool = False) -> None:
+    """Remove a builder, with its BuildKit; ``keep_state`` leaves the volume of a docker-container's cache.
+
+    Raises:
+        EnvironmentUnfit: buildx can't.
+    """
+    _buildx("rm", *(["--keep-state"] if keep_state else []), name)
+
+
+def every() -> list[BuilderFacts]:
+    """List all builders, each of their nodes asked: this may take 20 s where one does not answer.
+
+    Raises:
+        EnvironmentUnfit: there is no docker or buildx.
+    """
+    found: dict[str, BuilderFacts] = {}
+    for line in _buildx("ls", "--format", "{{json .}}").splitlines():
+        row = json.loads(line)
+        nodes = tuple(
+            NodeFacts(
+                name=str(node.get("Name", "")),
+                endpoint=str(node.get("Endpoint", "")),
+                status=str(node.get("Status", "")),
+                version=str(node.get("Version", "")).removeprefix("v"),
+                platforms=tuple(node.get("Platforms") or ()),
+            )
+            for node in row.get("Nodes") or ()
+        )
+        found[row["Name"]] = BuilderFacts(name=row["Name"], driver=str(row.get("Driver", "")), nodes=nodes)
+    return list(found.values())
+
+
+def note_file(name: str) -> Path:
+    """Where is noted that a builder was made from a description: with buildx's own notes, as they belong together."""
+    docker = os.environ.get("DOCKER_CONFIG") or str(Path("~/.docker").expanduser())
+    return Path(os.environ.get("BUILDX_CONFIG") or f"{docker}/buildx") / "image-uplift" / f"{name}.json"
+
+
+def read_note(name: str) -> dict[str, Any] | None:
+    """Read what was noted of a builder; None: it was not made from a description."""
+    try:
+        read = json.loads(note_file(name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return read if isinstance(read, dict) else None
+
+
+def write_note(name: str, note: Mapping[str, Any] | None) -> None:
+    """Note how a builder was made; None: forget it."""
+    file = note_file(name)
+    if note is None:
+        file.unlink(missing_ok=True)
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+
+
+def last_line(text: str) -> str:
+    """Give the line of buildx's output that says what went wrong."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    wrong = [line for line in lines if line.startswith("ERROR:")]
+    return (wrong or lines or ["no reason given"])[-1].removeprefix("ERROR:").strip()
+
+
+def _buildx(*arguments: str) -> str:
+    require_docker()
+    done = subprocess.run(["docker", "buildx", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise EnvironmentUnfit(
+            f"{last_line(done.stderr)}",
+            where=f"docker buildx {' '.join(arguments)}",
+            remedy="`docker buildx ls` shows the builders that are there",
+        )
+    return done.stdout
