@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bake.client import require_docker
+from bake.reference import is_loopback
 from generator.errors import EnvironmentUnfit
 
 if TYPE_CHECKING:
@@ -30,7 +31,12 @@ _FACTOR = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 @dataclass(frozen=True, kw_only=True)
 class NodeFacts:
-    """One node: ``kept`` is how many bytes of cache mounts and local sources stay whatever happens, None: not told."""
+    """One node.
+
+    Args:
+        kept: bytes that garbage collection leaves to cache mounts and local files, None: not told.
+        options: the driver's options as buildx prints them. contained: BuildKit runs in a container of an engine.
+    """
 
     name: str
     endpoint: str
@@ -39,11 +45,22 @@ class NodeFacts:
     platforms: tuple[str, ...] = ()
     kept: int | None = None
     error: str = ""
+    options: str = ""
+    contained: bool = False
 
     @property
     def running(self) -> bool:
         """Whether it answers."""
         return self.status == "running"
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether its loopback address is not this machine's, as far as can be told."""
+        if self.endpoint.startswith("kubernetes:"):
+            return True
+        if self.endpoint.startswith("tcp://"):
+            return not is_loopback(self.endpoint.removeprefix("tcp://"))
+        return bool(self.status) and self.contained and 'network="host"' not in self.options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +70,15 @@ class BuilderFacts:
     name: str
     driver: str
     nodes: tuple[NodeFacts, ...] = ()
+    current: bool = False
 
     @property
     def own(self) -> bool:
-        """Whether it is an engine's own BuildKit: it sees that engine's images, and leaves its results there."""
-        return self.driver == OWN
+        """Whether it is an engine's own BuildKit: it sees that engine's images, and leaves its results there.
+
+        Buildx tells no driver of an engine that does not answer.
+        """
+        return self.driver in (OWN, "")
 
     @property
     def context(self) -> str | None:
@@ -84,11 +105,12 @@ def parse_inspect(text: str) -> BuilderFacts:
     """Read what ``buildx inspect`` prints: fields of the builder, then a block of fields for each node."""
     head, *blocks = re.split(r"(?m)^(?=Name: )", text)[1:]
     fields = _fields(head)
-    nodes = tuple(_node(block) for block in blocks)
+    contained = fields.get("Driver") == "docker-container"
+    nodes = tuple(_node(block, contained=contained) for block in blocks)
     return BuilderFacts(name=fields.get("Name", ""), driver=fields.get("Driver", ""), nodes=nodes)
 
 
-def _node(block: str) -> NodeFacts:
+def _node(block: str, *, contained: bool) -> NodeFacts:
     plain, *policies = re.split(r"(?m)^GC Policy rule#\d+:\n", block)
     fields = _fields(plain)
     return NodeFacts(
@@ -99,13 +121,16 @@ def _node(block: str) -> NodeFacts:
         platforms=tuple(fields["Platforms"].replace("*", "").split(", ")) if fields.get("Platforms") else (),
         kept=_kept([_fields(policy) for policy in policies]),
         error=fields.get("Error", ""),
+        options=fields.get("Driver Options", ""),
+        contained=contained,
     )
 
 
 def _kept(policies: Sequence[Mapping[str, str]]) -> int | None:
     """Tell how many bytes the rules leave to cache mounts and local sources: the least of those that touch them."""
     touching = [rule for rule in policies if not rule.get("Filters") or "exec.cachemount" in rule["Filters"]]
-    kept = [_bytes(rule.get("Reserved Space") or rule.get("Keep Bytes") or "") for rule in touching]
+    keys = ("Reserved Space", "Keep Bytes", "Max Used Space")
+    kept = [_bytes(next((rule[key] for key in keys if rule.get(key)), "")) for rule in touching]
     known = [size for size in kept if size is not None]
     return min(known) if known else None
 
@@ -122,6 +147,30 @@ def _fields(text: str) -> dict[str, str]:
         if match:
             found.setdefault(match["key"], match["value"].strip())
     return found
+
+
+def require(name: str | None, *, remedy: str = "") -> BuilderFacts:
+    """Ask buildx about a builder that has to be there.
+
+    Raises:
+        EnvironmentUnfit: it is not; ``remedy`` says how it is made.
+    """
+    found = look_up(name)
+    if found is None:
+        raise EnvironmentUnfit(
+            f"there is no builder {name}",
+            remedy=remedy or "choose another (--builder; `builder ls` lists them), or make it: docker buildx create",
+        )
+    return found
+
+
+def manifest_digest(image: str) -> str | None:
+    """Ask an image's registry for its digest, with the login that docker has stored; None where it gives none."""
+    try:
+        told = _buildx("imagetools", "inspect", "--format", "{{.Manifest.Digest}}", image).strip()
+    except EnvironmentUnfit:
+        return None
+    return told if told.startswith("sha256:") else None
 
 
 def create(plan: Mapping[str, Any]) -> None:
@@ -218,7 +267,9 @@ def every() -> list[BuilderFacts]:
             )
             for node in row.get("Nodes") or ()
         )
-        found[row["Name"]] = BuilderFacts(name=row["Name"], driver=str(row.get("Driver", "")), nodes=nodes)
+        found[row["Name"]] = BuilderFacts(
+            name=row["Name"], driver=str(row.get("Driver", "")), nodes=nodes, current=bool(row.get("Current"))
+        )
     return list(found.values())
 
 

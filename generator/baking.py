@@ -27,6 +27,9 @@ PASSED_ON = ("MAX_JOBS", "NVCC_THREADS", "CACHE_REF")
 # A pushed image is not stored on the engine too: storing would unpack every layer, the base's included. Who wants it
 # there pulls it; its blobs are there already.
 PUSHED = {f"{IMAGE}.output": "type=image,push=true,store=false,compression=zstd"}
+# A BuildKit that is not the engine's own would keep the image in its cache, where nobody finds it: it is sent to the
+# engine instead. Compressing what is unpacked on arrival costs time; the base's layers stay as they are.
+LOADED = {f"{IMAGE}.output": "type=docker,compression=uncompressed"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +41,18 @@ class Job:
     facts: Facts
     choices: Choices
     file: Path
+    own_builder: bool = True
 
     @property
     def folder(self) -> Path:
         """The build folder."""
         return self.file.parent
+
+    def outlet(self, *, push: bool) -> dict[str, str]:
+        """Say where the image goes, as overrides: to its registry, or onto the engine, from wherever it is built."""
+        if push:
+            return PUSHED
+        return {} if self.own_builder else LOADED
 
 
 def show_dry_run(
@@ -60,23 +70,27 @@ def show_dry_run(
         job.reporter.note(f"the image would be {job.facts.image}{', and pushed' if push else ''}{saved}")
 
 
-def settle(job: Job, *, push: bool) -> Job:
+def settle(job: Job, *, push: bool, load: bool = True) -> Job:
     """Check the surroundings before anything starts, and pin the base image to its digest.
+
+    Args:
+        push: the image goes to a registry. load: it goes to the engine.
 
     Raises:
         EnvironmentUnfit: engine, buildx, base, disk or registry are not fit.
     """
     from generator.surroundings import require_fit
 
-    pinned = require_fit(job.recipe, job.facts, folder=job.folder, push=push, builder=job.facts.builder)
-    return dataclasses.replace(job, facts=dataclasses.replace(job.facts, base=pinned))
+    fit = require_fit(job.recipe, job.facts, folder=job.folder, push=push, load=load)
+    facts = dataclasses.replace(job.facts, base=fit.base)
+    return dataclasses.replace(job, facts=facts, own_builder=fit.own_builder)
 
 
 def bake_targets(job: Job, targets: tuple[str, ...]) -> None:
     """Bake chosen targets; what they make stays in the build cache, or where the bake file says."""
     from bake.results import record
 
-    outcome = _run(job, targets)
+    outcome = _run(job, targets, overrides=job.outlet(push=False) if IMAGE in targets else {})
     path = record(outcome, recipe=job.recipe.name, folder=job.folder)
     outcome.raise_for_failure()
     job.reporter.note(f"baked {', '.join(targets)} in {outcome.seconds:.1f} s; every step is in {path}")
@@ -94,7 +108,7 @@ def bake_verified(job: Job, *, push: bool, archive: Archive | None = None) -> No
     built.raise_for_failure()
     require_passed(_report(job, job.facts.image))
     if push or archive is None:
-        exported = _run(job, (IMAGE,), overrides=PUSHED if push else {})
+        exported = _run(job, (IMAGE,), overrides=job.outlet(push=push))
         record(joined(built, exported), recipe=job.recipe.name, folder=job.folder)
         exported.raise_for_failure()
         _show_result(job, built, exported, path, pushed=push)
@@ -115,7 +129,10 @@ def _save(job: Job, built: BakeOutcome, archive: Archive) -> None:
 
 def check(job: Job, *, image: str | None) -> VerificationReport:
     """Run the checks on an image by name; None: on the recipe's, as the bake file builds it."""
-    overrides = {} if image is None else {f"{VERIFY}.contexts.image": f"docker-image://{image}"}
+    from generator.surroundings import pinned_for
+
+    found = image if image is None or job.own_builder else pinned_for(job.facts, image)
+    overrides = {} if found is None else {f"{VERIFY}.contexts.image": f"docker-image://{found}"}
     outcome = _run(job, (VERIFY,), overrides=overrides)
     outcome.raise_for_failure()
     return _report(job, image or job.facts.image)

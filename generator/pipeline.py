@@ -102,7 +102,7 @@ def bake(
     if dry_run:
         baking.show_dry_run(job, graph, targets, push=push, archive=archive)
         return
-    job = baking.settle(job, push=push)
+    job = baking.settle(job, push=push, load=not push and archive is None and (not targets or baking.IMAGE in targets))
     if targets:
         baking.bake_targets(job, targets)
         return
@@ -129,7 +129,7 @@ def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str
         on_card.require(image or facts.image)  # before anything is built
     file = _write(graph, choices.output)
     job = baking.Job(reporter=reporter, recipe=loaded.recipe, facts=facts, choices=choices, file=file)
-    job = baking.settle(job, push=False)
+    job = baking.settle(job, push=False, load=False)
     report = baking.check(job, image=image)
     if gpu:
         report = merged(report, on_card.check(job, image or facts.image))

@@ -228,7 +228,7 @@ def _row(one: BuilderFacts, facts: Facts) -> dict[str, Any]:
         "nodes": len(one.nodes),
         "status": "running" if running == len(one.nodes) else f"{running} of {len(one.nodes)} running",
         "made by": "`builder up`" if builders.read_note(one.name) else "",
-        "used": one.name == facts.builder,
+        "used": one.name == facts.builder or (facts.builder is None and one.current),
     }
 
 
