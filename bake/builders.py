@@ -1,4 +1,4 @@
-"""Buildx builders: what there is, made and removed; and a note of which ones were made from a description.
+"""Buildx builders: what there is, made and removed.
 
 Facts come from ``buildx inspect`` of the one builder. python-on-whales' ``inspect`` lists all of them to find one: each
 node of any builder that does not answer costs up to 20 s, and it leaves the garbage collection's limits out.
@@ -7,7 +7,6 @@ node of any builder that does not answer costs up to 20 s, and it leaves the gar
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import tempfile
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 OWN = "docker"  # the driver that is an engine's own BuildKit; its results are on that engine at once
 _FIELD = re.compile(r"^ *(?P<key>[A-Z][\w /#]*?): *(?P<value>.*)$")
 _SIZE = re.compile(r"(?P<number>[\d.]+)\s*(?P<unit>[KMGT]?)i?B")
+_CERTIFICATE = re.compile(r"(?m)^File#certs/([^/\n]+)/")
 _FACTOR = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -36,6 +36,7 @@ class NodeFacts:
     Args:
         kept: bytes that garbage collection leaves to cache mounts and local files, None: not told.
         options: the driver's options as buildx prints them. contained: BuildKit runs in a container of an engine.
+        certificates: registries that it was given CAs for, as ``certificate_folder`` writes them.
     """
 
     name: str
@@ -47,6 +48,7 @@ class NodeFacts:
     error: str = ""
     options: str = ""
     contained: bool = False
+    certificates: frozenset[str] = frozenset()
 
     @property
     def running(self) -> bool:
@@ -111,7 +113,9 @@ def parse_inspect(text: str) -> BuilderFacts:
 
 
 def _node(block: str, *, contained: bool) -> NodeFacts:
-    plain, *policies = re.split(r"(?m)^GC Policy rule#\d+:\n", block)
+    plain, *policies = re.split(r"(?m)^(?=GC Policy rule#\d+:$|File#)", block)
+    files = "".join(part for part in policies if part.startswith("File#"))
+    policies = [part for part in policies if part.startswith("GC ")]
     fields = _fields(plain)
     return NodeFacts(
         name=fields.get("Name", ""),
@@ -123,6 +127,7 @@ def _node(block: str, *, contained: bool) -> NodeFacts:
         error=fields.get("Error", ""),
         options=fields.get("Driver Options", ""),
         contained=contained,
+        certificates=frozenset(_CERTIFICATE.findall(files)),
     )
 
 
@@ -171,6 +176,11 @@ def manifest_digest(image: str) -> str | None:
     except EnvironmentUnfit:
         return None
     return told if told.startswith("sha256:") else None
+
+
+def certificate_folder(host: str) -> str:
+    """Give the name of the folder that buildx puts a registry's certificates into (its util/confutil/container.go)."""
+    return re.sub(r"[^a-zA-Z0-9.-]+", "_", host)
 
 
 def create(plan: Mapping[str, Any]) -> None:
@@ -271,31 +281,6 @@ def every() -> list[BuilderFacts]:
             name=row["Name"], driver=str(row.get("Driver", "")), nodes=nodes, current=bool(row.get("Current"))
         )
     return list(found.values())
-
-
-def note_file(name: str) -> Path:
-    """Where is noted that a builder was made from a description: with buildx's own notes, as they belong together."""
-    docker = os.environ.get("DOCKER_CONFIG") or str(Path("~/.docker").expanduser())
-    return Path(os.environ.get("BUILDX_CONFIG") or f"{docker}/buildx") / "image-uplift" / f"{name}.json"
-
-
-def read_note(name: str) -> dict[str, Any] | None:
-    """Read what was noted of a builder; None: it was not made from a description."""
-    try:
-        read = json.loads(note_file(name).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return read if isinstance(read, dict) else None
-
-
-def write_note(name: str, note: Mapping[str, Any] | None) -> None:
-    """Note how a builder was made; None: forget it."""
-    file = note_file(name)
-    if note is None:
-        file.unlink(missing_ok=True)
-        return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
 
 
 def last_line(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bake.builders import boot
+from bake.builders import boot, certificate_folder
 from bake.doctor.finding import Engine, Finding, Say, Subject, error, ok, warning
 from bake.engine import version_of
 from bake.reference import is_loopback, parse_reference
@@ -50,6 +50,7 @@ def check(subject: Subject, engine: Engine) -> Iterator[Finding]:
     yield from _versions(facts)
     yield from _kept(facts)
     yield from _loopback(subject, facts)
+    yield from _authorities(subject, facts)
 
 
 def _unanswered(facts: BuilderFacts, down: list[NodeFacts]) -> Finding:
@@ -86,13 +87,31 @@ def _kept(facts: BuilderFacts) -> Iterator[Finding]:
             )
 
 
+def _authorities(subject: Subject, facts: BuilderFacts) -> Iterator[Finding]:
+    """Say where a BuildKit in a container was not given the place's CAs: it does not see those of its machine."""
+    if subject.ca_bundle is None or facts.driver not in _STARTED:
+        return
+    for host in _hosts(subject):
+        if not is_loopback(host) and any(certificate_folder(host) not in node.certificates for node in facts.nodes):
+            yield warning(
+                NAME,
+                f"the builder {facts.name} was made without a CA for {host}; it may not trust that registry",
+                f"`builder up --replace` with --ca-bundle, or docker buildx create --buildkitd-config with "
+                f'[registry."{host}"] ca = ["{subject.ca_bundle}"]',
+            )
+
+
+def _hosts(subject: Subject) -> list[str]:
+    base = parse_reference(subject.base).registry if subject.base else ""
+    return sorted({base, (subject.registry or "").partition("/")[0]} - {""})
+
+
 def _loopback(subject: Subject, facts: BuilderFacts) -> Iterator[Finding]:
     """Say that 127.0.0.1 is another machine to a builder elsewhere."""
     if not any(node.elsewhere for node in facts.nodes):
         return
-    base = parse_reference(subject.base).registry if subject.base else ""
-    for host in sorted({base, (subject.registry or "").partition("/")[0]}):
-        if host and is_loopback(host):
+    for host in _hosts(subject):
+        if is_loopback(host):
             yield warning(
                 NAME,
                 f"{host} is not this machine's registry to the builder {facts.name}, but its own machine's",

@@ -28,17 +28,20 @@ def up(reporter: Reporter, facts: Facts, *, replace: bool) -> None:
         UsageError: no builder is described. EnvironmentUnfit: one of that name is not ours, was made from another
             description, can't be made, or does not start.
     """
-    from bake import builders
+    from bake import builder_notes, builders
 
     plan = _plan(facts)
     print_ = plan.fingerprint(_contents(plan))
-    there, note = builders.look_up(plan.name), builders.read_note(plan.name)
-    fresh = there is None
-    if there is not None:
-        fresh = _must_be_made_again(reporter, plan, note, print_, replace=replace)
+    there = builders.look_up(plan.name)
+    fresh = there is None or _must_be_made_again(reporter, plan, there, print_, replace=replace)
     if fresh:
-        builders.create(plan.as_data())
-        builders.write_note(plan.name, {"fingerprint": print_, "plan": plan.as_data()})
+        # Noted first: what an interruption leaves behind is known as ours, and made anew.
+        builder_notes.write_note(plan.name, {"fingerprint": print_, "plan": plan.as_note()})
+        try:
+            builders.create(plan.as_data())
+        except EnvironmentUnfit:
+            builder_notes.write_note(plan.name, None)
+            raise
         reporter.note(f"{plan.name}: made, driver {plan.driver}, {_count(len(plan.nodes), 'node')}; starting BuildKit")
     try:
         started = builders.boot(plan.name)
@@ -86,25 +89,29 @@ def _contents(plan: BuilderPlan) -> dict[str, bytes]:
 
 
 def _must_be_made_again(
-    reporter: Reporter, plan: BuilderPlan, note: dict[str, Any] | None, print_: str, *, replace: bool
+    reporter: Reporter, plan: BuilderPlan, there: BuilderFacts, print_: str, *, replace: bool
 ) -> bool:
     """Tell whether a builder that is there has to be made anew; it is removed then."""
-    from bake import builders
+    from bake import builder_notes, builders
 
-    if note is None:
+    note = builder_notes.read_note(plan.name)
+    if note is None or not builder_notes.is_as_noted(there, note):
         raise EnvironmentUnfit(
             f"there is a builder {plan.name} that `builder up` did not make; it is left as it is",
             remedy=f"choose another name in the [builder] table, or remove it: docker buildx rm {plan.name}",
         )
-    if note.get("fingerprint") == print_:
+    known = note.get("fingerprint") == print_
+    if known and len(there.nodes) == len(plan.nodes):
         return False
-    changed = ", ".join(_differences(note.get("plan") or {}, plan.as_data())) or "a certificate file"
-    if not replace:
+    changed = ", ".join(_differences(note.get("plan") or {}, plan.as_note())) or "a certificate file"
+    if known:
+        changed = "some of its nodes are missing"
+    elif not replace:
         raise EnvironmentUnfit(
             f"the builder {plan.name} was made from another description; changed: {changed}",
             remedy="`builder up --replace` makes it anew; a docker-container's cache is kept",
         )
-    reporter.note(f"{plan.name}: changed: {changed}; it is made anew")
+    reporter.note(f"{plan.name} is made anew: {changed}")
     builders.remove(plan.name, keep_state=True)
     return True
 
@@ -127,13 +134,13 @@ def _pairs(one: dict[str, Any], other: dict[str, Any]) -> set[tuple[str, str]]:
 
 
 def _undo(reporter: Reporter, name: str) -> None:
-    from bake import builders
+    from bake import builder_notes, builders
 
     try:
         builders.remove(name)
     except UpliftError as error:
         reporter.warning(f"what was made of {name} may still be there: {error}")
-    builders.write_note(name, None)
+    builder_notes.write_note(name, None)
 
 
 def _require_nodes(started: BuilderFacts, plan: BuilderPlan) -> None:
@@ -168,23 +175,23 @@ def down(reporter: Reporter, facts: Facts, *, name: str | None, keep_state: bool
     Raises:
         UsageError: none is named or described. EnvironmentUnfit: it is not ours, or buildx can't.
     """
-    from bake import builders
+    from bake import builder_notes, builders
 
     wanted = name or (facts.described.description.name if facts.described else None)
     if wanted is None:
         raise UsageError("no builder is named, and none is described here", remedy="builder down NAME")
-    there, note = builders.look_up(wanted), builders.read_note(wanted)
+    there = builders.look_up(wanted)
     if there is None:
-        builders.write_note(wanted, None)
+        builder_notes.write_note(wanted, None)
         reporter.note(f"there is no builder {wanted}; nothing to do")
         return
-    if note is None:
+    if not builder_notes.is_as_noted(there, builder_notes.read_note(wanted)):
         raise EnvironmentUnfit(
             f"`builder up` did not make the builder {wanted}; it is left as it is",
             remedy=f"docker buildx rm {wanted}, if it is to go",
         )
     builders.remove(wanted, keep_state=keep_state)
-    builders.write_note(wanted, None)
+    builder_notes.write_note(wanted, None)
     kept = "; its cache is kept" if keep_state and there.driver == "docker-container" else ""
     reporter.note(f"{wanted} is removed{kept}")
 
@@ -219,7 +226,7 @@ def ls(reporter: Reporter, facts: Facts, *, form: str) -> None:
 
 
 def _row(one: BuilderFacts, facts: Facts) -> dict[str, Any]:
-    from bake import builders
+    from bake import builder_notes
 
     running = sum(node.running for node in one.nodes)
     return {
@@ -227,7 +234,7 @@ def _row(one: BuilderFacts, facts: Facts) -> dict[str, Any]:
         "driver": one.driver,
         "nodes": len(one.nodes),
         "status": "running" if running == len(one.nodes) else f"{running} of {len(one.nodes)} running",
-        "made by": "`builder up`" if builders.read_note(one.name) else "",
+        "made by": "`builder up`" if builder_notes.is_as_noted(one, builder_notes.read_note(one.name)) else "",
         "used": one.name == facts.builder or (facts.builder is None and one.current),
     }
 

@@ -46,6 +46,15 @@ class BuilderPlan:
         """Give all of it as plain data, the same for the same description."""
         return json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[no-any-return]
 
+    def as_note(self) -> dict[str, Any]:
+        """Give the plan as it may be noted in a file: values of variables, which may be secret, as digests."""
+        data = self.as_data()
+        for node in data["nodes"]:
+            for key, value in node["options"].items():
+                if key.startswith("env."):
+                    node["options"][key] = hashlib.sha256(value.encode()).hexdigest()
+        return data
+
     def fingerprint(self, contents: Mapping[str, bytes]) -> str:
         """Give a digest of the plan and of the files that it names, by path: buildx copies these into the builder."""
         sums = {path: hashlib.sha256(contents[path]).hexdigest() for path in self.files if path in contents}
