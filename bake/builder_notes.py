@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bake.builders import BuilderFacts
+    from bake.builder_facts import BuilderFacts
 
 
 def note_file(name: str) -> Path:

@@ -12,7 +12,7 @@ from generator.errors import EnvironmentUnfit
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bake.builders import BuilderFacts
+    from bake.builder_facts import BuilderFacts
     from bake.doctor import Subject
     from generator.recipe import Recipe
     from generator.reporter import Reporter
@@ -46,7 +46,7 @@ def require_fit(recipe: Recipe, facts: Facts, *, folder: Path, push: bool, load:
 
     builder = _builder(facts)
     facts = _at_hand(facts, builder)
-    subject = _subject(recipe, facts)
+    subject = dataclasses.replace(_subject(recipe, facts), known_builder=builder)
     # BuildKit on another machine needs no engine here, unless the image is to come here.
     away = builder is not None and builder.driver in ("remote", "kubernetes") and not load
     skipped = {

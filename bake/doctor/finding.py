@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import docker
 
     from bake.assets import Request
-    from bake.builders import BuilderFacts
+    from bake.builder_facts import BuilderFacts
     from bake.engine import EngineFacts
     from generator.errors import UpliftError
 
@@ -64,6 +64,7 @@ class Subject:
         assets: what has to be on this machine, with the folder for it.
         mirrors: addresses that stand in for public ones.
         builder: name of the buildx builder, None for the current one. builder_remedy: how it is made.
+        known_builder: what buildx just told of it, None: to be asked.
 
     """
 
@@ -80,6 +81,7 @@ class Subject:
     folders: tuple[Path, ...] = ()
     builder: str | None = None
     builder_remedy: str = ""
+    known_builder: BuilderFacts | None = None
 
 
 class Engine:
@@ -93,6 +95,8 @@ class Engine:
 
     @cached_property
     def _builder(self) -> BuilderFacts | EnvironmentUnfit:
+        if self._subject.known_builder is not None:
+            return self._subject.known_builder
         try:
             return require(self._subject.builder, remedy=self._subject.builder_remedy)
         except EnvironmentUnfit as error:

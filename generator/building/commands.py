@@ -10,7 +10,7 @@ from generator.building.plan import BuilderPlan, plan_builder
 from generator.errors import EnvironmentUnfit, UpliftError, UsageError
 
 if TYPE_CHECKING:
-    from bake.builders import BuilderFacts
+    from bake.builder_facts import BuilderFacts
     from generator.reporter import Reporter
     from generator.resolve import Facts
 

@@ -121,6 +121,9 @@ def test_a_plain_bake_elsewhere_brings_the_image_to_the_engine(
     )
     checked = run("verify", base=pushed_base)
     assert checked.returncode == 0, checked.stderr
+    local = run("verify", "uplift-test-small:1", base=pushed_base)
+    assert local.returncode == 3
+    assert "the builder farm (remote) gets images from registries" in local.stderr
     found = run("doctor", "--format", "json", base=pushed_base)
     rows = {row["check"]: row for row in json.loads(found.stdout)["findings"]}
     assert rows["builder"]["severity"] == "ok"
@@ -136,6 +139,19 @@ def test_a_base_that_only_the_engine_holds_is_said_before_the_bake(
     assert f"only this engine holds the base image {base}; the builder farm (remote)" in done.stderr
     assert "docker push REGISTRY/NAME:TAG, then bake --base REGISTRY/NAME:TAG" in done.stderr
     assert not (tmp_path / "build/results.json").exists()
+
+
+def test_the_own_builder_of_another_engine_is_known_by_its_context(run: Run, tmp_path: Path) -> None:
+    home = {"DOCKER_CONFIG": str(tmp_path / "docker")}
+    socket = "unix:///var/run/docker.sock"
+    create = ["docker", "context", "create", "other", "--docker", f"host={socket}"]
+    subprocess.run(create, env={**os.environ, **home}, check=True, capture_output=True)
+    # The current engine is one that does not answer; --builder other means the engine of that context.
+    told = run("doctor", "--builder", "other", "--format", "json", DOCKER_HOST=f"unix://{tmp_path}/none.sock", **home)
+    rows = {row["check"]: row for row in json.loads(told.stdout)["findings"]}
+    assert (rows["engine"]["severity"], rows["base"]["severity"]) == ("ok", "ok"), told.stdout
+    assert f"at {socket}" in rows["engine"]["message"]
+    assert "the builder other, driver docker: 1 node running" in rows["builder"]["message"]
 
 
 def test_a_changed_description_is_said_and_taken_on_request(

@@ -8,7 +8,8 @@ import io
 import pytest
 
 from bake import builder_notes
-from bake.builders import BuilderFacts, NodeFacts, certificate_folder, csv_fields, last_line, parse_inspect
+from bake.builder_facts import BuilderFacts, NodeFacts, certificate_folder, parse_inspect
+from bake.builders import csv_fields, last_line
 from bake.doctor import Severity, Subject
 from bake.doctor import builder as check
 from bake.doctor.finding import Engine

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from bake import doctor, engine
-from bake.builders import BuilderFacts, NodeFacts
+from bake.builder_facts import BuilderFacts, NodeFacts
 from bake.doctor import CHECKS, Severity, Subject, require_fit, run_checks
 from bake.doctor.finding import Engine
 from bake.engine import EngineFacts, ImageFacts, version_of

@@ -90,7 +90,7 @@ def test_without_settings_the_compiler_cache_is_kept_all_the_same() -> None:
 
 
 @given(
-    host=st.text(min_size=1, alphabet=st.characters(blacklist_categories=("Cs",))),
+    host=st.text(min_size=1, alphabet=st.characters(exclude_categories=["Cs"])),
     file=st.text(alphabet="a\"\\\x7f\n\t'é"),
 )
 def test_what_is_written_is_what_is_read(host: str, file: str) -> None:
