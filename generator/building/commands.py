@@ -48,8 +48,9 @@ def up(reporter: Reporter, facts: Facts, *, replace: bool) -> None:
     except EnvironmentUnfit as error:
         if fresh:
             _undo(reporter, plan.name)
+        what = "answer" if plan.driver == "remote" else "start"
         raise EnvironmentUnfit(
-            f"BuildKit does not start: {error.message}", where=f"builder {plan.name}", remedy=_REMEDIES[plan.driver]
+            f"BuildKit does not {what}: {error.message}", where=f"builder {plan.name}", remedy=_REMEDIES[plan.driver]
         ) from None
     _require_nodes(started, plan)
     _show(reporter, facts, plan, started, fresh=fresh)

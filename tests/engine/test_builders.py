@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -165,6 +166,45 @@ def test_a_changed_description_is_said_and_taken_on_request(
     done = run("builder", "up", "--replace")
     assert done.returncode == 0, done.stderr
     assert len(instance(tmp_path, "farm")["Nodes"]) == 2
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Path:
+    """A private CA with a certificate for a server, build.lab, and one for a client."""
+    folder = tmp_path / "tls"
+    folder.mkdir()
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    key = ["-newkey", "rsa:2048", "-nodes"]
+    openssl("req", "-x509", *key, "-days", "2", "-subj", "/CN=lab", "-keyout", "ca.key", "-out", "ca.pem")
+    for name, extension in (("server", "subjectAltName=DNS:build.lab"), ("client", "extendedKeyUsage=clientAuth")):
+        (folder / "extension").write_text(f"{extension}\n")
+        openssl("req", *key, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", "request")
+        signing = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "extension"]
+        openssl("x509", "-req", "-in", "request", *signing, "-out", f"{name}.pem")
+    return folder
+
+
+def test_certificates_of_a_private_ca_open_a_remote_builder(run: Run, authority: Path, tmp_path: Path) -> None:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=authority / "ca.pem")
+    tls.load_cert_chain(authority / "server.pem", authority / "server.key")
+    tls.verify_mode = ssl.CERT_REQUIRED
+    with GrpcBridge(tls=tls) as bridge:
+        site = f'{farm(bridge)}\n[builder.remote]\ncacert = "tls/ca.pem"\nservername = "build.lab"\n'
+        refused = run("builder", "up", site=site)
+        assert refused.returncode == 3
+        assert "builder farm: BuildKit does not answer: " in refused.stderr
+        assert "mend the endpoint and the certificates" in refused.stderr
+        assert not (tmp_path / "buildx/instances/farm").exists()
+        missing = run("builder", "up", site=f'{site}cert = "tls/client.pem"\nkey = "tls/gone.key"\n')
+        assert missing.returncode == 3
+        assert f"{authority / 'gone.key'}: a file of the [builder] table can't be read" in missing.stderr
+        made = run("builder", "up", site=f'{site}cert = "tls/client.pem"\nkey = "tls/client.key"\n')
+        assert made.returncode == 0, made.stderr
+        options = instance(tmp_path, "farm")["Nodes"][0]["DriverOpts"]
+        assert options["cacert"] == str(authority / "ca.pem")
 
 
 def test_builders_of_others_are_left_alone(run: Run, bridges: tuple[GrpcBridge, GrpcBridge], tmp_path: Path) -> None:
