@@ -89,7 +89,9 @@ def test_a_builder_of_two_nodes_is_made_once_used_and_removed(
     assert "is there, as described" in again.stderr
     assert (tmp_path / "buildx/instances/farm").stat().st_mtime_ns == before
 
-    done = run("bake", "--push", "--registry", registry, base=pushed_base)
+    # Nothing of it needs an engine here: none answers.
+    nowhere = f"unix://{tmp_path}/none.sock"
+    done = run("bake", "--push", "--registry", registry, base=pushed_base, DOCKER_HOST=nowhere)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{registry}/uplift-test-small:1@sha256:")
     assert Registry(registry).manifest(parse_reference(f"{registry}/uplift-test-small:1")).status == 200
@@ -111,18 +113,19 @@ def test_a_builder_of_two_nodes_is_made_once_used_and_removed(
 
 
 def test_a_plain_bake_elsewhere_brings_the_image_to_the_engine(
-    run: Run, bridges: tuple[GrpcBridge, GrpcBridge], pushed_base: str
+    run: Run, bridges: tuple[GrpcBridge, GrpcBridge], base: str, pushed_base: str
 ) -> None:
-    docker("image", "rm", "--force", "uplift-test-small:1", check=False)
+    tag = f"uplift-test-away:{os.getpid()}"
     assert run("builder", "up", site=farm(bridges[0])).returncode == 0
-    done = run("bake", base=pushed_base)
-    assert done.returncode == 0, done.stderr
-    assert docker(
-        "run", "--rm", "--entrypoint", "grep", "uplift-test-small:1", "-c", "weights_only", "/opt/app/load.py"
-    )
+    try:
+        done = run("bake", "--tag", tag, base=pushed_base)
+        assert done.returncode == 0, done.stderr
+        assert docker("run", "--rm", "--entrypoint", "grep", tag, "-c", "weights_only", "/opt/app/load.py") == "1"
+    finally:
+        docker("image", "rm", "--force", tag, check=False)
     checked = run("verify", base=pushed_base)
     assert checked.returncode == 0, checked.stderr
-    local = run("verify", "uplift-test-small:1", base=pushed_base)
+    local = run("verify", base, base=pushed_base)
     assert local.returncode == 3
     assert "the builder farm (remote) gets images from registries" in local.stderr
     found = run("doctor", "--format", "json", base=pushed_base)
