@@ -23,8 +23,8 @@ MINIMAL_BUILDKIT = (0, 12)
 ENOUGH = 10 * 2**30  # bytes: CUDA's installer (5.4 GB), a compiler cache, and sources
 _STARTED = ("docker-container", "kubernetes")  # drivers that start BuildKit by themselves
 _GC_REMEDIES = {
-    "docker": 'the engine\'s daemon.json: {"builder": {"gc": {"enabled": true, "policy": [{"all": true, "reservedSpace": '
-    '"30GB"}]}}} (before Engine 28: "keepStorage")',
+    "docker": 'in the engine\'s daemon.json: {"builder": {"gc": {"enabled": true, "policy": [{"all": true, '
+    '"reservedSpace": "30GB"}]}}} (before Engine 28: "keepStorage")',
     "remote": "[worker.oci] and [[worker.oci.gcpolicy]] in the buildkitd.toml of that BuildKit",
 }
 _GC_REMEDY = "[builder.buildkitd.gc] in the site file, then `builder up --replace`"
