@@ -121,7 +121,7 @@ def bake(
     if dry_run:
         baking.show_dry_run(job, targets, push=push, archive=archive)
         return
-    job = baking.settle(job, push=push)
+    job = baking.settle(job, push=push, load=not push and archive is None and (not targets or baking.IMAGE in targets))
     with step_summary(job.folder):
         if targets:
             baking.bake_targets(job, targets, require_warm=require_warm)
@@ -149,7 +149,7 @@ def warm(reporter: Reporter, choices: Choices) -> None:
     graph = _plan(loaded, choices.output)
     file = _write(graph, choices.output)
     job = baking.Job(reporter=reporter, recipe=loaded.recipe, facts=facts, choices=choices, file=file, graph=graph)
-    job = baking.settle(job, push=False)
+    job = baking.settle(job, push=False, load=False)
     with step_summary(job.folder):
         baking.warm(job)
 
@@ -174,7 +174,7 @@ def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str
         on_card.require(image or facts.image)  # before anything is built
     file = _write(graph, choices.output)
     job = baking.Job(reporter=reporter, recipe=loaded.recipe, facts=facts, choices=choices, file=file, graph=graph)
-    job = baking.settle(job, push=False)
+    job = baking.settle(job, push=False, load=False)
     report = baking.check(job, image=image)
     if gpu:
         report = merged(report, on_card.check(job, image or facts.image))
@@ -277,6 +277,35 @@ def clean(reporter: Reporter, choices: Choices, wanted: Wanted, *, yes: bool, dr
     facts = resolve(recipe, choices)
     place = cleaning.Place(build=choices.output, assets=facts.assets_folder, builder=facts.builder)
     cleaning.clean(reporter, recipe, place, wanted, yes=yes, dry_run=dry_run)
+
+
+def builder_up(reporter: Reporter, choices: Choices, *, replace: bool) -> None:
+    """Make the described builder and start it; its name goes to stdout.
+
+    Raises:
+        UsageError: none is described. EnvironmentUnfit: it can't be made or started, or is another's.
+    """
+    from generator.building import commands
+
+    commands.up(reporter, resolve(_load(reporter, choices).recipe, choices), replace=replace)
+
+
+def builder_down(reporter: Reporter, choices: Choices, *, name: str | None, keep_state: bool) -> None:
+    """Remove a builder that ``builder_up`` made.
+
+    Raises:
+        UsageError: none is named or described. EnvironmentUnfit: it is another's, or can't be removed.
+    """
+    from generator.building import commands
+
+    commands.down(reporter, resolve(_load(reporter, choices).recipe, choices), name=name, keep_state=keep_state)
+
+
+def builder_ls(reporter: Reporter, choices: Choices, *, form: str) -> None:
+    """List the builders that are there, and the described one."""
+    from generator.building import commands
+
+    commands.ls(reporter, resolve(_load(reporter, choices).recipe, choices), form=form)
 
 
 def doctor(reporter: Reporter, choices: Choices, *, form: str, fix: bool = False) -> None:

@@ -103,10 +103,10 @@ def publish(job: Job, built: BakeOutcome, run: Callable[..., BakeOutcome]) -> tu
 
 def _registry(job: Job, target: Reference) -> Registry:
     from bake.doctor.engine_registry import calls_insecure
-    from bake.doctor.finding import Engine
+    from bake.doctor.finding import Engine, Subject
     from bake.registry import Registry
 
-    engine = Engine()
+    engine = Engine(Subject(builder=job.facts.builder))
     insecure = calls_insecure(engine, target.registry)
     engine.close()
     return Registry(
