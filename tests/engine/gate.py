@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import re
 import shutil
@@ -60,7 +61,7 @@ class PasswordRegistry:
         self._process.terminate()
         self._process.wait(10)
 
-    def __enter__(self) -> PasswordRegistry:
+    def __enter__(self) -> PasswordRegistry:  # noqa: PYI034 - typing.Self is 3.11
         self.start()
         return self
 
@@ -117,7 +118,7 @@ class Gate:
         self._server.daemon_threads = True
         self.address = f"127.0.0.1:{self._server.server_address[1]}"
 
-    def __enter__(self) -> Gate:
+    def __enter__(self) -> Gate:  # noqa: PYI034 - the same
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
@@ -133,6 +134,10 @@ class Gate:
 class _Handler(BaseHTTPRequestHandler):
     gate: Gate
     protocol_version = "HTTP/1.1"
+
+    def handle(self) -> None:
+        with contextlib.suppress(OSError):  # a client that went away
+            super().handle()
 
     def handle_one_request(self) -> None:
         # Docker tries TLS first, and goes on without it only where the answer begins as HTTP does.
