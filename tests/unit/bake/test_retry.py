@@ -63,7 +63,7 @@ def test_a_reason_may_have_a_limit_of_its_own():
 
 
 TEXTS = {
-    'failed to push r/x:1: failed to copy: failed to do request: Put "http://r/v2/x": write: connection reset by peer': True,
+    'failed to push r/x:1: failed to copy: failed to do request: Put "http://r/v2/x": connection reset by peer': True,
     'failed to push r/x:1: failed to do request: Head "https://r/v2/x": EOF': True,
     "failed to push r/x:1: unexpected status from PUT request to https://r/v2/x: 500 Internal Server Error": True,
     "failed to push r/x:1: unexpected status from POST request to https://r/v2/x: 429 Too Many Requests": True,
