@@ -20,6 +20,7 @@ from generator.options import (
     CaBundle,
     Folder,
     GpuNames,
+    LayerLimit,
     Netrc,
     Registry,
     SiteOption,
@@ -107,7 +108,14 @@ def _root(
 
 
 @app.command()
-def render(context: typer.Context, output: Folder = Path("build"), arch: ArchList = None, gpu: GpuNames = None) -> None:
+def render(
+    context: typer.Context,
+    output: Folder = Path("build"),
+    arch: ArchList = None,
+    gpu: GpuNames = None,
+    site: SiteOption = None,
+    layer_limit: LayerLimit = None,
+) -> None:
     """Write the bake file and the build contexts; plain buildx can bake them."""
     from generator import pipeline
     from generator.gpus import chosen_archs
@@ -115,7 +123,14 @@ def render(context: typer.Context, output: Folder = Path("build"), arch: ArchLis
 
     pipeline.render(
         Reporter(),
-        Choices(recipe=context.obj, lock=context.meta[cli_host.LOCK], output=output, archs=chosen_archs(arch, gpu)),
+        Choices(
+            recipe=context.obj,
+            lock=context.meta[cli_host.LOCK],
+            output=output,
+            archs=chosen_archs(arch, gpu),
+            site=site,
+            layer_limit_mib=layer_limit,
+        ),
     )
 
 
@@ -127,6 +142,8 @@ def plan(
     ] = PlanFormat.TABLE,
     arch: ArchList = None,
     gpu: GpuNames = None,
+    site: SiteOption = None,
+    layer_limit: LayerLimit = None,
 ) -> None:
     """Show the graph of targets: what waits for what, and what builds side by side."""
     from generator import pipeline
@@ -135,7 +152,13 @@ def plan(
 
     pipeline.show_plan(
         Reporter(),
-        Choices(recipe=context.obj, lock=context.meta[cli_host.LOCK], archs=chosen_archs(arch, gpu)),
+        Choices(
+            recipe=context.obj,
+            lock=context.meta[cli_host.LOCK],
+            archs=chosen_archs(arch, gpu),
+            site=site,
+            layer_limit_mib=layer_limit,
+        ),
         form=format_.value,
     )
 
@@ -160,6 +183,7 @@ def bake(
     netrc: Netrc = None,
     assets_dir: AssetsDir = None,
     site: SiteOption = None,
+    layer_limit: LayerLimit = None,
     progress: ProgressOption = ProgressFormat.AUTO,
     output: Folder = Path("build"),
     save: Annotated[
@@ -196,6 +220,7 @@ def bake(
         netrc=netrc,
         assets_dir=assets_dir,
         site=site,
+        layer_limit_mib=layer_limit,
         progress=progress.value,
     )
     archive = Archive(form=save[0], path=save[1]) if save else None
@@ -221,6 +246,7 @@ def verify(
     netrc: Netrc = None,
     assets_dir: AssetsDir = None,
     site: SiteOption = None,
+    layer_limit: LayerLimit = None,
     progress: ProgressOption = ProgressFormat.AUTO,
     output: Folder = Path("build"),
     format_: Annotated[
@@ -242,6 +268,7 @@ def verify(
         netrc=netrc,
         assets_dir=assets_dir,
         site=site,
+        layer_limit_mib=layer_limit,
         progress=progress.value,
     )
     pipeline.verify(Reporter(), choices, image=image, form=format_.value, gpu=gpu)
@@ -258,6 +285,7 @@ def doctor(
     output: Folder = Path("build"),
     assets_dir: AssetsDir = None,
     site: SiteOption = None,
+    layer_limit: LayerLimit = None,
     fix: Annotated[bool, typer.Option("--fix", help="Mend what can be: fetch, pull, make folders.")] = False,
     format_: Format = ReportFormat.TABLE,
 ) -> None:
@@ -276,6 +304,7 @@ def doctor(
         netrc=netrc,
         assets_dir=assets_dir,
         site=site,
+        layer_limit_mib=layer_limit,
     )
     pipeline.doctor(Reporter(), choices, form=format_.value, fix=fix)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from generator.errors import UsageError
-from generator.resolve import Choices, resolve, with_archs
+from generator.resolve import Choices, layer_limit_mib, resolve, with_archs
 
 if TYPE_CHECKING:
     from generator.cleaning import Wanted
@@ -35,10 +35,15 @@ def _load(reporter: Reporter, choices: Choices) -> LoadedRecipe:
     return replace(loaded, recipe=with_archs(recipe, choices.archs))
 
 
-def _plan(loaded: LoadedRecipe, output: Path) -> Graph:
+def _plan(loaded: LoadedRecipe, choices: Choices) -> Graph:
     from generator.plan import build_graph
 
-    return build_graph(loaded.recipe, origin=loaded.origin, build_dir=output.as_posix())
+    return build_graph(
+        loaded.recipe,
+        origin=loaded.origin,
+        build_dir=choices.output.as_posix(),
+        layer_limit_mib=layer_limit_mib(choices),
+    )
 
 
 def _write(graph: Graph, output: Path) -> Path:
@@ -51,7 +56,7 @@ def _write(graph: Graph, output: Path) -> Path:
 def render(reporter: Reporter, choices: Choices) -> None:
     """Write the rendered folder; the path of its bake file goes to stdout."""
     loaded = _load(reporter, choices)
-    graph = _plan(loaded, choices.output)
+    graph = _plan(loaded, choices)
     file = _write(graph, choices.output)
     reporter.data(str(file))
     reporter.note(f"{len(graph.targets)} targets; bake them with: docker buildx bake -f {file}")
@@ -61,7 +66,7 @@ def show_plan(reporter: Reporter, choices: Choices, *, form: str) -> None:
     """Show the graph as a table, JSON, Mermaid or SVG."""
     from generator.plan import svg, views
 
-    graph = _plan(_load(reporter, choices), choices.output)
+    graph = _plan(_load(reporter, choices), choices)
     if form == "json":
         reporter.data(views.as_json(graph))
     elif form == "mermaid":
@@ -94,7 +99,7 @@ def bake(
         archive.check()
     loaded = _load(reporter, choices)
     facts = resolve(loaded.recipe, choices)
-    graph = _plan(loaded, choices.output)
+    graph = _plan(loaded, choices)
     for name in targets:
         graph[name]  # an unknown target is refused before anything is written
     file = _write(graph, choices.output)
@@ -124,7 +129,7 @@ def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str
         parse_reference(image, where="IMAGE")
     loaded = _load(reporter, choices)
     facts = resolve(loaded.recipe, choices)
-    graph = _plan(loaded, choices.output)
+    graph = _plan(loaded, choices)
     if gpu:
         on_card.require(image or facts.image)  # before anything is built
     file = _write(graph, choices.output)

@@ -32,6 +32,7 @@ class Choices:
     site: Path | None = None
     progress: str = "auto"
     lock: Path | None = None
+    layer_limit_mib: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,7 @@ class Facts:
     toolkit_image: str | None = None
     assets_folder: Path = Path()
     assets: Mapping[str, Path] = field(default_factory=dict)
+    layer_limit_mib: int | None = None
 
     @property
     def image(self) -> str:
@@ -112,7 +114,21 @@ def resolve(recipe: Recipe, choices: Choices) -> Facts:
         toolkit_image=mirrored_image(devel, mirrors) if devel else None,
         assets_folder=assets,
         assets=_lying(recipe, assets),
+        layer_limit_mib=choices.layer_limit_mib or place.site.layer_limit_mib,
     )
+
+
+def layer_limit_mib(choices: Choices) -> int | None:
+    """Give the largest layer that the place's registry takes, in MiB; None: any. Option and environment before site.
+
+    What is rendered depends on it, so that a step is named for those commands that need no other fact of the place.
+
+    Raises:
+        UsageError: the site file is not valid.
+    """
+    from generator.site import load_site
+
+    return choices.layer_limit_mib or load_site(choices.site, recipe=choices.recipe).site.layer_limit_mib
 
 
 def asset_folder(folder: Path, name: str, url: str) -> Path:
