@@ -127,6 +127,11 @@ class Registry:
                     blobs[digest] = self._blob_size(reference, digest)
         return Pushed(digest=answer.headers.get("docker-content-digest", ""), blobs=blobs)
 
+    def holds(self, repository: str, digest: str) -> bool | None:
+        """Ask whether a repository has a blob; None when it does not tell, as to whom it does not know."""
+        outcome = self._ask("HEAD", f"/v2/{repository}/blobs/{digest}").outcome
+        return {Outcome.ANSWERS: True, Outcome.ABSENT: False}.get(outcome)
+
     def _images(self, reference: Reference, manifest: dict[str, Any]) -> list[dict[str, Any]]:
         if "manifests" not in manifest:
             return [manifest]

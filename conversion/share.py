@@ -62,8 +62,8 @@ def _require_small(shared: Sequence[Part], new: str, limit: int) -> None:
         print(f"/{path} has {part.weight / MIB:.1f} MiB and a layer of its own; compressed about {size / MIB:.0f} MiB")
         if size * _BETTER > limit:
             raise failures.ConversionError(
-                f"/{path} is too large for a layer of {limit / MIB:.0f} MiB: it has {part.weight / MIB:.0f} MiB, at least "
-                f"{size * _BETTER / MIB:.0f} MiB when compressed, and one file can't be split: "
+                f"/{path} is too large for a layer of {limit / MIB:.0f} MiB: it has {part.weight / MIB:.0f} MiB, "
+                f"at least {size * _BETTER / MIB:.0f} MiB when compressed, and one file can't be split: "
                 "raise layer-limit-mib, and the limit of the registry or of the proxy before it"
             )
 

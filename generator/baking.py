@@ -68,7 +68,14 @@ def settle(job: Job, *, push: bool) -> Job:
     """
     from generator.surroundings import require_fit
 
-    pinned = require_fit(job.recipe, job.facts, folder=job.folder, push=push, builder=job.facts.builder)
+    pinned = require_fit(
+        job.recipe,
+        job.facts,
+        folder=job.folder,
+        push=push,
+        builder=job.facts.builder,
+        warn=job.reporter.warning,
+    )
     return dataclasses.replace(job, facts=dataclasses.replace(job.facts, base=pinned))
 
 
@@ -97,9 +104,27 @@ def bake_verified(job: Job, *, push: bool, archive: Archive | None = None) -> No
         exported = _run(job, (IMAGE,), overrides=PUSHED if push else {})
         record(joined(built, exported), recipe=job.recipe.name, folder=job.folder)
         exported.raise_for_failure()
+        if push:
+            _warn_of_large_layers(job, exported)
         _show_result(job, built, exported, path, pushed=push)
     if archive is not None:
         _save(job, built, archive)
+
+
+def _warn_of_large_layers(job: Job, exported: BakeOutcome) -> None:
+    """Hold the pushed manifest against the limit: a registry that took a layer may have a proxy that does not."""
+    from bake.layer_sizes import MIB, layers_in, listed, too_large
+    from bake.reference import parse_reference
+    from bake.registry import Registry
+
+    digest = exported.metadata.get(IMAGE, {}).get("containerimage.digest")
+    if job.facts.layer_limit_mib is None or not digest:
+        return
+    reference = dataclasses.replace(parse_reference(job.facts.image), digest=digest)
+    layers = layers_in(Registry(reference.registry, ca_bundle=job.facts.ca_bundle), reference)
+    large = too_large(layers or {}, job.facts.layer_limit_mib * MIB)
+    if large:
+        job.reporter.warning(f"layers of more than {job.facts.layer_limit_mib} MiB are in the image: {listed(large)}")
 
 
 def _save(job: Job, built: BakeOutcome, archive: Archive) -> None:

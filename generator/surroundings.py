@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from generator.errors import EnvironmentUnfit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from bake.doctor import Subject
@@ -16,11 +17,13 @@ if TYPE_CHECKING:
     from generator.reporter import Reporter
     from generator.resolve import Choices, Facts
 
-GIB = 2**30
+GIB, MIB = 2**30, 2**20
 _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
 
-def require_fit(recipe: Recipe, facts: Facts, *, folder: Path, push: bool, builder: str | None) -> str:
+def require_fit(
+    recipe: Recipe, facts: Facts, *, folder: Path, push: bool, builder: str | None, warn: Callable[[str], None]
+) -> str:
     """Check the surroundings and give the base image, pinned to its digest where this engine holds it.
 
     A builder other than the engine's own pulls the base itself; then the base is not looked for here. A folder
@@ -37,10 +40,14 @@ def require_fit(recipe: Recipe, facts: Facts, *, folder: Path, push: bool, build
         doctor.base.NAME: builder is not None,
         doctor.disk.NAME: _baked_before(folder),
         doctor.registry.NAME: not push,
+        doctor.layers.NAME: not push,
         # A bake needs no GPU, and says itself which asset or mirror it misses.
         **dict.fromkeys((doctor.driver.NAME, doctor.gpu_access.NAME, doctor.assets.NAME, doctor.mirrors.NAME), True),
     }
-    doctor.require_fit(subject, only=frozenset(name for name, _ in doctor.CHECKS if not skipped.get(name)))
+    warnings = doctor.require_fit(subject, only=frozenset(name for name, _ in doctor.CHECKS if not skipped.get(name)))
+    for finding in warnings:
+        if finding.check == doctor.layers.NAME:
+            warn(f"{finding.message}; {finding.remediation}")
     if builder is not None or "@" in facts.base:
         return facts.base
     image = engine.look_up_image(facts.base)
@@ -73,6 +80,8 @@ def _subject(recipe: Recipe, facts: Facts, choices: Choices | None = None) -> Su
         base=facts.base,
         base_remedy=f"run `{recipe.base.remedy}`" if recipe.base.remedy else "",
         registry=parse_reference(facts.image).registry if facts.registry else None,
+        target=facts.image if facts.registry else "",
+        layer_limit=(facts.layer_limit_mib or 0) * MIB,
         disk=int(facts.disk_gib * GIB),
         ca_bundle=facts.ca_bundle,
         cuda=recipe.stack.cuda,

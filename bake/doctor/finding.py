@@ -55,7 +55,8 @@ class Subject:
 
     Args:
         base: the frozen image. base_remedy: how to get it when it is absent (the recipe knows).
-        registry: where the result is pushed, ``host[:port][/path]``.
+        registry: where the result is pushed, ``host[:port][/path]``; target: the image's full name there.
+        layer_limit: the largest layer that the registry takes, in bytes; 0 for any.
         disk: bytes that a bake needs. folders: to be written by a bake.
         ca_bundle: PEM file of the place's own CAs. netrc: logins of the place.
         cuda: the release that the image will use, "" for an image without.
@@ -67,6 +68,8 @@ class Subject:
     base: str | None = None
     base_remedy: str = ""
     registry: str | None = None
+    target: str = ""
+    layer_limit: int = 0
     disk: int = 0
     ca_bundle: Path | None = None
     netrc: Path | None = None

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 
 from generator.recipe import shipped
-from tests.golden.test_golden import HERE, rendered
+from tests.golden.test_golden import HERE, LIMITED, rendered
 
-for recipe in shipped():
+for recipe in (*shipped(), *LIMITED):
     shutil.rmtree(HERE / recipe, ignore_errors=True)
     for path, content in rendered(recipe).items():
         target = HERE / recipe / path

@@ -1,4 +1,4 @@
-"""A difference between two real file trees, shared out over parts, and placed part by part: the tree is the same then."""
+"""The difference between two real file trees, shared out over parts and placed: the trees are the same then."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def seen(top: Path) -> dict[str, tuple[Any, ...]]:
     found = {}
     for path in [top, *sorted(top.rglob("*"))]:
         status = path.lstat()
-        content: Any = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
+        content: Any = path.readlink() if path.is_symlink() else path.read_bytes() if path.is_file() else None
         links = sorted(str(other.relative_to(top)) for other in top.rglob("*") if other.lstat().st_ino == status.st_ino)
         kept = stat.filemode(status.st_mode), status.st_uid, status.st_gid, status.st_mtime_ns
         found[str(path.relative_to(top))] = (*kept, content, links)
@@ -128,22 +128,25 @@ def test_too_few_planned_parts_are_refused_with_the_number(
         share.main([*arguments, "--limit-mib", "1", "--parts", "1"])
 
 
-@pytest.mark.parametrize(("content", "status"), [(os.urandom, "too large"), (bytes, "")])
-def test_a_file_that_no_compression_gets_below_the_limit_is_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: Any, status: str
+def with_one_file(folder: Path, content: bytes) -> list[str]:
+    (folder / "old").mkdir()
+    (folder / "new/lib").mkdir(parents=True)
+    (folder / "new/lib/huge.so").write_bytes(content)
+    arguments = ["--old", str(folder / "old"), "--new", str(folder / "new"), "--out", str(folder / "x")]
+    return [*arguments, "--limit-mib", "1", "--parts", "3"]
+
+
+def test_a_file_that_no_compression_gets_below_the_limit_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConversionError, match=r"/lib/huge\.so is too large for a layer of 1 MiB: it has 2 MiB"):
+        share.main(with_one_file(tmp_path, os.urandom(2 * parts.MIB)))
+
+
+def test_a_large_file_that_compression_gets_below_the_limit_has_a_layer_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "old").mkdir()
-    (tmp_path / "new/lib").mkdir(parents=True)
-    (tmp_path / "new/lib/huge.so").write_bytes(content(2 * parts.MIB))
-    arguments = ["--old", str(tmp_path / "old"), "--new", str(tmp_path / "new"), "--out", str(tmp_path / "x")]
-    try:
-        share.main([*arguments, "--limit-mib", "1", "--parts", "3"])
-    except ConversionError as error:
-        assert status
-        assert "/lib/huge.so is too large for a layer of 1 MiB" in str(error)
-    else:
-        assert not status
-        assert "/lib/huge.so has 2.0 MiB and a layer of its own" in capsys.readouterr().out
+    assert share.main(with_one_file(tmp_path, bytes(2 * parts.MIB))) == 0
+    assert "/lib/huge.so has 2.0 MiB and a layer of its own" in capsys.readouterr().out
+    assert json.loads((tmp_path / "x").read_text())["parts"] == [[], [["lib/huge.so"]]]
 
 
 NAMES = st.text("abc/", min_size=1, max_size=12).filter(lambda name: "//" not in name and name.strip("/") == name)
@@ -197,5 +200,5 @@ def test_the_scripts_run_as_the_build_runs_them(trees: tuple[Path, Path], tmp_pa
         assert done.returncode == 0, done.stderr
     (tmp_path / "p.json").write_text('{"removed": ["not-there"], "folders": [], "parts": []}')
     arguments = ["--parts", str(tmp_path / "p.json"), "--from", str(trees[1]), "--part", "1", "--to", str(trees[0])]
-    with pytest.raises(ConversionError, match="part 1 can't be placed: .*not-there"):
+    with pytest.raises(ConversionError, match=r"part 1 can't be placed: .*not-there"):
         place.main(arguments)
