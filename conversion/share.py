@@ -36,7 +36,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     shared = share_out(found, capacity(limit))
     print(
         f"{len(found.files)} files new or changed, {sum(found.files.values()) / MIB:.1f} MiB; "
-        f"{len(found.removed)} entries removed; {len(shared)} layers of at most {given.limit_mib} MiB"
+        f"{len(found.removed)} entries removed; {len(shared)} layers of at most {given.limit_mib} MiB",
+        flush=True,
     )
     _require_count(len(shared), given.parts, given.limit_mib)
     _require_small(shared, given.new, limit)
@@ -59,13 +60,13 @@ def _require_small(shared: Sequence[Part], new: str, limit: int) -> None:
             continue
         path = part.pieces[0].paths[0]
         size = compressed_size(os.path.join(new, path), stop=int(limit / _BETTER))
-        print(f"/{path} has {part.weight / MIB:.1f} MiB and a layer of its own; compressed about {size / MIB:.0f} MiB")
         if size * _BETTER > limit:
             raise failures.ConversionError(
                 f"/{path} is too large for a layer of {limit / MIB:.0f} MiB: it has {part.weight / MIB:.0f} MiB, "
                 f"at least {size * _BETTER / MIB:.0f} MiB when compressed, and one file can't be split: "
                 "raise layer-limit-mib, and the limit of the registry or of the proxy before it"
             )
+        print(f"/{path} has {part.weight / MIB:.1f} MiB and a layer of its own; compressed about {size / MIB:.0f} MiB")
 
 
 def compressed_size(path: str, *, stop: int) -> int:

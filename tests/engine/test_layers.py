@@ -69,7 +69,7 @@ def saved(path: Path, known: dict[str, dict[str, Entry]]) -> Saved:
 
 
 def entries_of(layer: bytes) -> dict[str, Entry]:
-    """What a layer says of each of its entries; BuildKit writes times in whole seconds, and PAX headers would have more."""
+    """What a layer says of each of its entries; BuildKit writes times in whole seconds."""
     found: dict[str, Entry] = {}
     with tarfile.open(fileobj=BytesIO(layer)) as archive:
         for entry in archive:
@@ -219,3 +219,34 @@ def test_what_does_not_fit_is_said(frozen: str, generator: Generator, stack: str
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_layers_of_the_base_that_the_registry_would_refuse_are_said_before_the_bake(
+    frozen: str, registry: str, generator: Generator
+) -> None:
+    # One registry by two names: what counts as another one, in which nothing is yet.
+    base, target = f"{registry}/frozen:1", registry.replace("127.0.0.1", "localhost")
+    docker("tag", frozen, base)
+    try:
+        docker("push", "--quiet", base)
+        options = ["--push", "--registry", target, "--layer-limit-mib", str(LIMIT)]
+        done = generator(recipe(base, NEW), "bake", *options)
+    finally:
+        docker("image", "rm", base, check=False)
+    assert done.returncode == 3, done.stderr
+    assert f"and {target}/uplift-test-never does not have them: sha256:" in done.stderr
+    assert "can't be split" in done.stderr
+    assert "started" not in done.stderr
+
+
+def test_layers_over_the_limit_in_what_was_pushed_are_warned_of(
+    frozen: str, registry: str, generator: Generator
+) -> None:
+    options = ["--push", "--registry", registry, "--layer-limit-mib", str(LIMIT)]
+    done = generator(recipe(frozen, NEW), "bake", *options)
+    assert done.returncode == 0, done.stderr
+    # Nobody but the engine has this base, and the engine tells no compressed sizes.
+    assert f"warning: the largest layer of {frozen} has " in done.stderr
+    assert "uncompressed, the registry takes 12.6 MB compressed" in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "layers of more than 12 MiB are in the image" in line]
+    assert line.count("sha256:") >= 1
