@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.engine.body_limit import limited
 from tests.engine.small import RECIPE, TOP, docker, plain
 
 pytestmark = pytest.mark.engine
@@ -250,3 +251,22 @@ def test_layers_over_the_limit_in_what_was_pushed_are_warned_of(
     assert "uncompressed, the registry takes 12.6 MB compressed" in done.stderr
     (line,) = [line for line in done.stderr.splitlines() if "layers of more than 12 MiB are in the image" in line]
     assert line.count("sha256:") >= 1
+
+
+def test_a_proxy_that_refuses_large_bodies_takes_the_parts(frozen: str, registry: str, generator: Generator) -> None:
+    held = f"{registry}/{NAME.partition(':')[0]}:base"  # the base is in the repository already, by another way
+    docker("tag", frozen, held)
+    docker("push", "--quiet", held)
+    docker("image", "rm", held, check=False)
+    refused: list[int] = []
+    with limited(registry, LIMIT * 2**20, refused) as proxy:
+        whole = generator(recipe(frozen, NEW), "bake", "--push", "--registry", proxy)
+        assert whole.returncode == 3, whole.stderr
+        assert "413" in whole.stderr
+        assert "--layer-limit-mib" in whole.stderr
+        assert refused
+        refused.clear()
+        options = ["--layer-limit-mib", str(LIMIT)]
+        split = generator(recipe(frozen, NEW), "bake", "--push", "--registry", proxy, *options)
+        assert split.returncode == 0, split.stderr
+        assert not refused

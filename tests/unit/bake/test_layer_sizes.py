@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from bake.doctor import Severity, Subject, layers
+from bake.doctor.finding import Engine
 from bake.layer_sizes import layers_in, listed, too_large
 from bake.reference import parse_reference
 from bake.registry import Registry
@@ -70,17 +71,12 @@ def test_layers_at_the_limit_fit_and_the_largest_is_named_first():
     assert listed(too_large({A: 5000, C: 7000}, 4999)) == f"{C[:19]} (7.0 kB), {A[:19]} (5.0 kB)"
 
 
-class Held:
-    """An engine that is only handed on."""
-
-    client = None
-
-
 @pytest.fixture
 def finding(monkeypatch):
     """Run the check on ``base:1`` of one registry for the target ``lab/image`` of another, or of the same."""
 
     def run(*, limit, on_engine=(), held=(), blobs=200, same=False, target=True, base="1"):
+        monkeypatch.setattr(Engine, "client", None)  # only handed on
         monkeypatch.setattr(layers, "layers_on", lambda _client, _image: on_engine)
         with served(held=held, blobs=blobs) as port:
             host = f"{'127.0.0.1' if same else 'localhost'}:{port}"
@@ -89,7 +85,7 @@ def finding(monkeypatch):
                 target=f"{host}/lab/image:1" if target else "",
                 layer_limit=limit,
             )
-            found = list(layers.check(subject, Held()))
+            found = list(layers.check(subject, Engine()))
         return found[0] if found else None
 
     return run
