@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,13 @@ def limited(registry: str, limit: int, refused: list[int]) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+
+        def handle(self) -> None:
+            # The engine tries TLS first, and goes on to HTTP when it is answered in it, as Go's servers do.
+            if self.connection.recv(1, socket.MSG_PEEK) == b"\x16":
+                self.connection.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+            else:
+                super().handle()
 
         def forward(self) -> None:
             length = int(self.headers.get("Content-Length", "0"))
