@@ -45,6 +45,7 @@ class Choices:
     progress: str = "auto"
     lock: Path | None = None
     caches: Wishes = field(default_factory=Wishes)
+    layer_limit_mib: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +73,7 @@ class Facts:
     origin: Origin = field(default_factory=Origin)
     keyring: Keyring = field(default_factory=Keyring)
     pushing: Policy = field(default_factory=Policy)
+    layer_limit_mib: int | None = None
 
     @property
     def image(self) -> str:
@@ -148,6 +150,7 @@ def resolve(recipe: Recipe, choices: Choices) -> Facts:
         origin=origin_of(recipe_file(choices.recipe), os.environ),
         keyring=keyring_for(registry, choices.login),
         pushing=Policy(tries=choices.push_tries, wait=choices.push_wait),
+        layer_limit_mib=choices.layer_limit_mib or place.site.layer_limit_mib,
     )
 
 
@@ -182,6 +185,19 @@ def _platform() -> str:
     """Give the platform of this machine as BuildKit names it; what is built here is for it."""
     machine = platform.machine().lower()
     return f"linux/{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(machine, machine) }"
+
+
+def layer_limit_mib(choices: Choices) -> int | None:
+    """Give the largest layer that the place's registry takes, in MiB; None: any. Option and environment before site.
+
+    What is rendered depends on it, so that a step is named for those commands that need no other fact of the place.
+
+    Raises:
+        UsageError: the site file is not valid.
+    """
+    from generator.site import load_site
+
+    return choices.layer_limit_mib or load_site(choices.site, recipe=choices.recipe).site.layer_limit_mib
 
 
 def asset_folder(folder: Path, name: str, url: str) -> Path:

@@ -6,6 +6,7 @@
     cache, wheels, wheels-readonly, compiler-cache     the same: where builds keep what they made; "none" for nowhere
     [builder]          instead of a builder's name: one that `builder up` makes, see generator/recipe/builder.py
     disk-gib           room that a first bake takes here, in place of the recipe's estimate
+    layer-limit-mib    the largest layer that the registry takes, compressed; the stack is shared out over several
     [mirrors]    "https://download.pytorch.org/" = "https://mirror.lab/pytorch/"     prefix = replacement
                  "docker.io/" = "registry.lab/hub/"   for images;   pypi = "https://mirror.lab/simple"
     [checksums]  "https://…/file" = "sha256"          of what a mirror serves in place of the original, if it differs
@@ -47,6 +48,7 @@ class Site(Section):
     wheels_readonly: NonEmpty | None = None
     compiler_cache: NonEmpty | None = None
     disk_gib: Annotated[float, Field(ge=0, strict=False)] | None = None
+    layer_limit_mib: Annotated[int, Field(gt=0)] | None = None
     mirrors: dict[NonEmpty, NonEmpty] = Field(default_factory=dict)
     checksums: dict[Url, Sha256] = Field(default_factory=dict)
 

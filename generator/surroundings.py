@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from generator.errors import EnvironmentUnfit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from bake.builder_facts import BuilderFacts
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from generator.reporter import Reporter
     from generator.resolve import Choices, Facts
 
-GIB = 2**30
+GIB, MIB = 2**30, 2**20
 _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
 
@@ -30,14 +31,23 @@ class Fit:
     own_builder: bool
 
 
-def require_fit(recipe: Recipe, facts: Facts, *, folder: Path, push: bool, load: bool = True) -> Fit:
+def require_fit(
+    recipe: Recipe,
+    facts: Facts,
+    *,
+    folder: Path,
+    push: bool,
+    warn: Callable[[str], None],
+    load: bool = True,
+) -> Fit:
     """Check the surroundings and give the base image, pinned to its digest.
 
     The engine's own builder takes the base from the engine; any other one gets it from its registry, which is asked
     for the digest. A folder whose last bake was done needs no more room: its steps are cached.
 
     Args:
-        push: the result goes to a registry. load: it goes to the engine, wherever it is built.
+        push: the result goes to a registry. load: it goes to the engine, wherever it is built. warn: told what may go
+            wrong.
 
     Raises:
         EnvironmentUnfit: what is missing, and how to mend it; all of it at once.
@@ -53,10 +63,14 @@ def require_fit(recipe: Recipe, facts: Facts, *, folder: Path, push: bool, load:
         doctor.engine.NAME: away,
         doctor.disk.NAME: away or _baked_before(folder),
         doctor.registry.NAME: not push,
+        doctor.layers.NAME: not push,
         # A bake needs no GPU, and says itself which asset or mirror it misses.
         **dict.fromkeys((doctor.driver.NAME, doctor.gpu_access.NAME, doctor.assets.NAME, doctor.mirrors.NAME), True),
     }
-    doctor.require_fit(subject, only=frozenset(name for name, _ in doctor.CHECKS if not skipped.get(name)))
+    warnings = doctor.require_fit(subject, only=frozenset(name for name, _ in doctor.CHECKS if not skipped.get(name)))
+    for finding in warnings:
+        if finding.check == doctor.layers.NAME:
+            warn(f"{finding.message}; {finding.remediation}")
     own = builder is None or builder.own
     return Fit(base=pinned(facts.base, builder, facts), own_builder=own)
 
@@ -141,6 +155,7 @@ def _subject(recipe: Recipe, facts: Facts, choices: Choices | None = None, *, pu
         pushes=push,
         keyring=facts.keyring,
         builder=facts.builder,
+        layer_limit=(facts.layer_limit_mib or 0) * MIB,
         disk=int(facts.disk_gib * GIB),
         ca_bundle=facts.ca_bundle,
         cuda=recipe.stack.cuda,

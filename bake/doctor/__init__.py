@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bake.doctor import assets, base, builder, buildx, disk, driver, engine, folders, gpu_access, mirrors, registry
+from bake.doctor import (
+    assets,
+    base,
+    builder,
+    buildx,
+    disk,
+    driver,
+    engine,
+    folders,
+    gpu_access,
+    layers,
+    mirrors,
+    registry,
+)
 from bake.doctor.finding import Engine, Finding, Say, Severity, Subject, from_failure
 from generator.errors import EnvironmentUnfit, Interrupted, UpliftError
 
@@ -23,6 +36,7 @@ CHECKS: tuple[tuple[str, Callable[[Subject, Engine], Iterator[Finding]]], ...] =
     (assets.NAME, assets.check),
     (mirrors.NAME, mirrors.check),
     (registry.NAME, registry.check),
+    (layers.NAME, layers.check),
     (driver.NAME, driver.check),
     (gpu_access.NAME, gpu_access.check),
 )

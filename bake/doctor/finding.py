@@ -61,6 +61,7 @@ class Subject:
         registry: where the result is pushed, ``host[:port][/path]``; image: its full name there. pushes: a push
             will follow, so that a login that is missing is an error. keyring: logins. builder: what builds and pushes
             in place of the engine.
+        layer_limit: the largest layer that the registry takes, in bytes; 0 for any.
         disk: bytes that a bake needs. folders: to be written by a bake.
         ca_bundle: PEM file of the place's own CAs. netrc: logins of the place.
         cuda: the release that the image will use, "" for an image without.
@@ -78,6 +79,7 @@ class Subject:
     pushes: bool = False
     keyring: Keyring = field(default_factory=Keyring)
     builder: str | None = None
+    layer_limit: int = 0
     disk: int = 0
     ca_bundle: Path | None = None
     netrc: Path | None = None

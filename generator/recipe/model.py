@@ -75,6 +75,8 @@ class Stack(Section):
     """The new packages of the environment.
 
     ``from`` names a file of ``stacks`` whose keys these are laid over; it is resolved before this class is made.
+    ``installed_mib`` is what all of it takes in an image, in MiB: from it follows how many layers it needs where a
+    registry limits their size.
     """
 
     from_: str | None = Field(default=None, alias="from")
@@ -88,6 +90,7 @@ class Stack(Section):
     expect: dict[str, NonEmpty] = Field(default_factory=dict)
     may_change: Annotated[tuple[NonEmpty, ...], Field(strict=False)] = ()
     remove: Annotated[tuple[NonEmpty, ...], Field(strict=False)] = ()
+    installed_mib: Annotated[int, Field(gt=0)] | None = None
 
     @property
     def packages(self) -> tuple[str, ...]:
