@@ -130,6 +130,10 @@ def test_the_jobs_of_a_workflow_build_verify_plan_and_push(runner: Runner, regis
 
     runner.contexts["vars.GENERATOR_CA_BUNDLE"] = PEM
     assert runner.run("plan").returncode == 0
+    written = [str(runner.installed / "python"), "-m", "generator", "-r", "small.toml", "ci", "--for", "gitlab"]
+    outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    said = subprocess.run(written, cwd=runner.folder, env=outside, capture_output=True, text=True, check=True).stdout
+    assert parse(said)["push"]["script"] == ["python -m generator -r small.toml bake --push --require-warm"]
     assert runner.outputs["matrix"] == '{"include":[]}'
     runner.contexts["vars.GENERATOR_CA_BUNDLE"] = ""
     environment = (runner.folder / "runner-plan/env").read_text()

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -151,4 +150,6 @@ def test_a_recipe_that_compiles_nothing_has_no_compile_job_in_gitlab(minimal: st
         ).stdout
 
     assert "compile" not in parse(said("ci", "--for", "gitlab"))
-    assert json.loads(said("plan", "--format", "matrix")) == {"include": []}
+    # GitHub asks the plan each time; a matrix without entries would be an error there.
+    empty = said("plan", "--format", "matrix").strip()
+    assert parse(said("ci", "--for", "github"))["jobs"]["compile"]["if"] == f"needs.plan.outputs.matrix != '{empty}'"
