@@ -132,11 +132,11 @@ class Progress:
         return tuple(target_progress(name, steps) for name, steps in grouped.items())
 
     def failed(self) -> tuple[Step, ...]:
-        """Steps whose own failure this is: once each, without cancelled siblings and missed cache imports."""
+        """Steps whose own failure this is: once each, without cancelled siblings and caches, which fail no build."""
         return tuple(
             step
             for step in self._steps.values()
-            if step.state is State.FAILED and not step.shared and not _is_cache_miss(step)
+            if step.state is State.FAILED and not step.shared and step.kind is not StepKind.CACHE
         )
 
     def _vertex(self, vertex: rawjson.Vertex, now: float) -> list[Event]:
@@ -279,10 +279,6 @@ def is_cancellation(error: str) -> bool:
     return bool(_CANCELLED.search(error))
 
 
-def _is_cache_miss(step: Step) -> bool:
-    return step.label.startswith("importing cache manifest")
-
-
 def _state(vertex: rawjson.Vertex, old: Step) -> State:
     if vertex.error:
         return State.CANCELLED if is_cancellation(vertex.error) else State.FAILED
@@ -290,7 +286,7 @@ def _state(vertex: rawjson.Vertex, old: Step) -> State:
         return State.CACHED
     if vertex.completed is not None:
         return State.DONE
-    if vertex.started is not None:
+    if vertex.started is not None and not vertex.cached:  # one that is loaded from the cache starts too
         return State.RUNNING
     return old.state
 
@@ -328,7 +324,7 @@ def target_progress(name: str, steps: list[Step]) -> TargetProgress:
 
 
 def _target_state(steps: list[Step]) -> State:
-    states = {step.state for step in steps if not _is_cache_miss(step)}
+    states = {step.state for step in steps if step.kind is not StepKind.CACHE or step.state is not State.FAILED}
     instructions = [step for step in steps if step.kind is StepKind.INSTRUCTION]
     for decisive in (State.FAILED, State.RUNNING, State.CANCELLED):
         if decisive in states:
