@@ -19,7 +19,7 @@ from generator.ci import CiWishes, System, render_ci, settle
 from generator.plan import build_graph
 from generator.recipe import load_recipe
 from tests.engine.small import RECIPE, TOP, docker
-from tests.workflows import STAND_INS, Step, github_steps, parse
+from tests.workflows import Step, github_steps, parse
 
 pytestmark = pytest.mark.engine
 
@@ -64,11 +64,8 @@ class Runner:
         return done
 
     def _bash(self, step: Step, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-        script = step.script
-        for word in STAND_INS:
-            script = script.replace(f" {word}", "")
         return subprocess.run(
-            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step.script],
             cwd=self.folder,
             env={**environment, **self._filled(step.env)},
             capture_output=True,
