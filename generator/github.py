@@ -99,9 +99,10 @@ def summary(results: Results, report: VerificationReport | None, failure: Uplift
 
 
 def _facts(results: Results, report: VerificationReport | None) -> Iterator[tuple[str, str]]:
-    image = results.data["targets"].get("image", {})
-    digest = results.digest_of("image")
-    tags = [str(tag) for tag in image.get("tags", ())]
+    published: Mapping[str, Any] = results.data.get("published") or {}
+    digest = published.get("digest") or results.digest_of("image")
+    # The tags were written in this order; the one that people use is the last.
+    tags = [str(tag) for tag in published.get("tags") or results.data["targets"].get("image", {}).get("tags", ())]
     yield "image", "<br>".join(f"`{_code(tag)}{f'@{digest}' if digest else ''}`" for tag in tags)
     if report is not None:
         passed = sum(row.status == "pass" for row in report.rows)

@@ -180,6 +180,12 @@ def test_the_summary_names_image_checks_and_what_ran() -> None:
     )
 
 
+def test_the_summary_of_a_push_names_all_tags_that_were_written() -> None:
+    published = {"digest": "sha256:cd", "tags": ["r.example.org/demo:1-cd", "r.example.org/demo:1"]}
+    text = github.summary(Results(data(published=published)), None)
+    assert "| image | `r.example.org/demo:1-cd@sha256:cd`<br>`r.example.org/demo:1@sha256:cd` |" in text
+
+
 def test_the_summary_tells_where_each_wheel_came_from() -> None:
     hits = {"hits": 30, "calls": 45}
     wheels = {"wheel-x": {"origin": "store"}, "torch": {"origin": "compiled", "compiler_cache": hits}}
