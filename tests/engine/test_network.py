@@ -1,0 +1,149 @@
+"""The laboratory itself: fresh engines, a private registry with TLS and accounts, a network between them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.engine.network.authority import Authority
+from tests.engine.network.engine import Engine
+from tests.engine.network.fixtures import ACCOUNTS
+from tests.engine.network.processes import run
+from tests.engine.network.registry import PrivateRegistry
+from tests.engine.network.switch import Switch
+from tests.engine.network.tokens import TokenServer
+from tests.engine.small import TOP, docker
+
+pytestmark = pytest.mark.engine
+
+FETCHES = """\
+FROM {base}
+RUN --mount=type=secret,id=ca-bundle --mount=type=bind,target=/tools \\
+    sh /tools/with-ca /opt/env/bin/pip download --no-cache-dir --quiet six
+"""
+
+
+def login(engine: Engine, registry: PrivateRegistry, user: str = "writer", password: str | None = None) -> str:
+    word = ACCOUNTS[user] if password is None else password
+    return engine.docker("login", "--username", user, "--password-stdin", registry.host, stdin=word.encode())
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Callable[[Engine], str]:
+    """Make an image of one small layer that no registry has."""
+
+    def build(engine: Engine) -> str:
+        folder = tmp_path / "scratch"
+        folder.mkdir()
+        (folder / "noise").write_bytes(os.urandom(3_000_000))
+        (folder / "Dockerfile").write_text("FROM scratch\nCOPY noise /\n")
+        engine.docker("buildx", "build", "--provenance=false", "-t", "uplift-test-noise:1", folder)
+        return "uplift-test-noise:1"
+
+    return build
+
+
+def test_a_second_engine_is_another_and_leaves_the_first_alone(second_engine: Engine) -> None:
+    assert second_engine.docker("info", "--format", "{{.ID}}") != docker("info", "--format", "{{.ID}}")
+    assert second_engine.docker("info", "--format", "{{.DriverStatus}}") == docker(
+        "info", "--format", "{{.DriverStatus}}"
+    )
+    network = json.loads(docker("network", "inspect", "bridge"))[0]
+    gateway = network["IPAM"]["Config"][0]["Gateway"]
+    assert gateway in run("ip", "-4", "address", "show", "dev", network["Options"]["com.docker.network.bridge.name"])
+
+
+def test_builds_on_it_reach_the_package_index(second_engine: Engine, base: str, tmp_path: Path) -> None:
+    second_engine.load(base)
+    (tmp_path / "Dockerfile").write_text(FETCHES.format(base=base))
+    for name in ("with-ca", "mirrored", "apt-ca.conf"):
+        shutil.copy(TOP / "contexts/tools" / name, tmp_path)
+    bundle = os.environ.get("GENERATOR_CA_BUNDLE")
+    secret = [f"--secret=id=ca-bundle,src={bundle}"] if bundle else []
+    second_engine.docker("buildx", "build", *secret, "--output=type=cacheonly", tmp_path)
+
+
+def test_the_registry_wants_the_ca_and_a_password(
+    second_engine: Engine, private_registry: PrivateRegistry, switch: Switch, image: Callable[[Engine], str]
+) -> None:
+    with Engine("stranger", switch) as stranger:
+        assert stranger.docker("version", "--format", "{{.Server.Version}}")
+        with pytest.raises(AssertionError, match="certificate signed by unknown authority"):
+            login(stranger, private_registry)
+    with pytest.raises(AssertionError, match="401 Unauthorized"):
+        login(second_engine, private_registry, password="wrong")
+    name = f"{private_registry.host}/lab/noise:1"
+    second_engine.docker("tag", image(second_engine), name)
+    with pytest.raises(AssertionError, match=r"no basic auth credentials|unauthorized"):
+        second_engine.docker("push", name)
+    login(second_engine, private_registry)
+    mark = private_registry.mark()
+    second_engine.docker("push", "--quiet", name)
+    sent = private_registry.traffic(mark)
+    assert 3_000_000 < sent.uploaded_bytes["lab/noise"] < 3_100_000
+    assert sent.tagged == ("lab/noise:1",)
+
+
+def test_a_layer_that_the_registry_has_is_mounted(
+    second_engine: Engine, private_registry: PrivateRegistry, image: Callable[[Engine], str]
+) -> None:
+    login(second_engine, private_registry)
+    names = [f"{private_registry.host}/lab/{part}:1" for part in ("mounted-from", "mounted-to")]
+    second_engine.docker("tag", image(second_engine), names[0])
+    second_engine.docker("push", "--quiet", names[0])
+    second_engine.docker("tag", names[0], names[1])
+    mark = private_registry.mark()
+    second_engine.docker("push", "--quiet", names[1])
+    sent = private_registry.traffic(mark)
+    assert len(sent.mounts) >= 1
+    assert sent.uploaded_bytes.get("lab/mounted-to", 0) < 10_000
+
+
+def test_the_registry_keeps_its_content_over_a_stop_and_forgets_what_is_deleted(
+    second_engine: Engine, private_registry: PrivateRegistry, image: Callable[[Engine], str]
+) -> None:
+    login(second_engine, private_registry)
+    made = image(second_engine)
+    for name in ("forgotten/a:cache-1", "forgotten/a:kept", "forgotten/b:1"):
+        second_engine.docker("tag", made, f"{private_registry.host}/{name}")
+        second_engine.docker("push", "--quiet", f"{private_registry.host}/{name}")
+    digest = private_registry.digest("forgotten/a", "kept")
+    private_registry.stop(kill=True)
+    private_registry.start()
+    assert private_registry.delete("forgotten/a", "cache-") == ["cache-1"]
+    assert private_registry.delete("forgotten/b") == ["forgotten/b"]
+    assert private_registry.digest("forgotten/a", "kept") == digest != ""
+    assert private_registry.manifest("forgotten/a", "kept")["schemaVersion"] == 2
+    assert digest in dict(private_registry.blobs())
+
+
+def test_a_token_server_gives_tokens_that_expire(
+    tmp_path: Path, switch: Switch, authority: Authority, image: Callable[[Engine], str]
+) -> None:
+    rights = {"reader": frozenset({"pull"})}
+    accounts = {"writer": "w", "reader": "r"}
+    with (
+        TokenServer(switch, authority, accounts, rights=rights) as tokens,
+        PrivateRegistry(tmp_path, switch, authority, tokens=tokens) as registry,
+        Engine("tokens", switch, system=authority.bundle()) as engine,
+    ):
+        name = f"{registry.host}/lab/noise:1"
+        engine.docker("tag", image(engine), name)
+        login(engine, registry, "reader", "r")
+        with pytest.raises(AssertionError, match=r"denied|unauthorized|insufficient"):
+            engine.docker("push", name)
+        login(engine, registry, "writer", "w")
+        engine.docker("push", "--quiet", name)
+        assert any(user == "writer" and "repository:lab/noise:pull,push" in scope for user, scope in tokens.given)
+        assert registry.manifest("lab/noise", "1")["schemaVersion"] == 2
+        tokens.life = -1
+        answer = registry.session.get(
+            f"https://{registry.host}/v2/lab/noise/manifests/1", headers=registry._token("lab/noise"), timeout=5
+        )
+        assert answer.status_code == 401
+        assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
