@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.engine.network import canary, faults
 from tests.engine.network.authority import Authority
 from tests.engine.network.engine import Engine
 from tests.engine.network.fixtures import ACCOUNTS
+from tests.engine.network.grpc_bridge import GrpcBridge
 from tests.engine.network.processes import run
+from tests.engine.network.proxy import FaultProxy
 from tests.engine.network.registry import PrivateRegistry
 from tests.engine.network.switch import Switch
 from tests.engine.network.tokens import TokenServer
@@ -28,9 +31,10 @@ RUN --mount=type=secret,id=ca-bundle --mount=type=bind,target=/tools \\
 """
 
 
-def login(engine: Engine, registry: PrivateRegistry, user: str = "writer", password: str | None = None) -> str:
-    word = ACCOUNTS[user] if password is None else password
-    return engine.docker("login", "--username", user, "--password-stdin", registry.host, stdin=word.encode())
+def login(
+    engine: Engine, registry: PrivateRegistry | FaultProxy, user: str = "writer", password: str = ACCOUNTS["writer"]
+) -> None:
+    engine.docker("login", "--username", user, "--password-stdin", registry.host, stdin=password.encode())
 
 
 @pytest.fixture
@@ -147,3 +151,82 @@ def test_a_token_server_gives_tokens_that_expire(
         )
         assert answer.status_code == 401
         assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
+
+
+def test_the_proxy_passes_pushes_and_pulls_on_and_counts_them(
+    second_engine: Engine, private_registry: PrivateRegistry, proxy: FaultProxy, image: Callable[[Engine], str]
+) -> None:
+    second_engine.trust(proxy.host, private_registry.authority.certificate)
+    login(second_engine, proxy)
+    name = f"{proxy.host}/lab/through:1"
+    second_engine.docker("tag", image(second_engine), name)
+    mark = private_registry.mark()
+    second_engine.docker("push", "--quiet", name)
+    seen = proxy.traffic()
+    assert 3_000_000 < seen.uploaded_bytes["lab/through"] < 3_100_000
+    assert seen.uploaded_bytes == private_registry.traffic(mark).uploaded_bytes
+    assert seen.tagged == ("lab/through:1",)
+    assert private_registry.digest("lab/through", "1")
+    with Engine("puller", switch=second_engine.switch) as puller:
+        puller.trust(proxy.host, private_registry.authority.certificate)
+        login(puller, proxy)
+        began = proxy.mark()
+        puller.docker("pull", "--quiet", name)
+        assert proxy.traffic(began).pulled_bytes > 3_000_000
+    assert not seen.faults.requests
+
+
+def test_the_proxy_does_harm_where_it_is_told_to(
+    second_engine: Engine, private_registry: PrivateRegistry, proxy: FaultProxy, image: Callable[[Engine], str]
+) -> None:
+    second_engine.trust(proxy.host, private_registry.authority.certificate)
+    login(second_engine, proxy)
+    name = f"{proxy.host}/lab/harmed:1"
+    second_engine.docker("tag", image(second_engine), name)
+    for rule, said in (
+        (faults.too_large(1_000_000), "413"),
+        (faults.server_errors(times=None), "500"),
+        (faults.reset_upload(after=1_000_000, times=None), "reset|broken pipe|EOF"),
+    ):
+        proxy.faults.set(rule)
+        with pytest.raises(AssertionError, match=said):
+            second_engine.docker("push", name)
+        assert rule.struck > 0
+        assert private_registry.digest("lab/harmed", "1") == ""
+    proxy.faults.set()
+    proxy.down()
+    with pytest.raises(AssertionError, match="connection refused"):
+        second_engine.docker("push", name)
+    proxy.up()
+    second_engine.docker("push", "--quiet", name)
+    assert private_registry.digest("lab/harmed", "1")
+
+
+def test_a_value_is_found_in_the_layers_of_the_registry(
+    second_engine: Engine, private_registry: PrivateRegistry, tmp_path: Path
+) -> None:
+    login(second_engine, private_registry)
+    name = f"{private_registry.host}/lab/canary:1"
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY secret /\n")
+    (tmp_path / "secret").write_bytes(os.urandom(5_000_000) + b"canary-71c0" + bytes(5_000_000))
+    for form in ("gzip", "zstd"):
+        output = f"--output=type=image,push=true,store=false,name={name},compression={form},force-compression=true"
+        second_engine.docker("buildx", "build", "--provenance=false", output, tmp_path)
+        layer = private_registry.layers("lab/canary", "1")[0]
+        assert layer in canary.holding(b"canary-71c0", private_registry.blobs())
+    assert canary.holding(b"canary-71c1", private_registry.blobs()) == []
+
+
+def test_buildx_builds_on_it_by_the_remote_driver(second_engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "docker-bake.hcl").write_text(
+        f'target "default" {{\n  context = "{tmp_path}"\n  output = ["type=local,dest={tmp_path}/out"]\n}}\n'
+    )
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /built\n")
+    elsewhere = {**second_engine.environment, "DOCKER_HOST": "unix:///nowhere.sock"}
+    bake = ("bake", "--builder=far", f"--allow=fs={tmp_path}", f"--file={tmp_path}/docker-bake.hcl")
+    with GrpcBridge(second_engine.socket) as bridge:
+        create = ("create", "--name=far", "--driver=remote", bridge.endpoint)
+        for command in (create, bake, ("rm", "far")):
+            run("docker", "buildx", *command, environment=elsewhere)
+        assert bridge.connections > 0
+    assert (tmp_path / "out/built").read_text().startswith("FROM scratch")

@@ -33,7 +33,7 @@ class Engine:
     def __init__(self, name: str, switch: Switch, *, system: Path | None = None) -> None:
         self.name = name
         self._system = system
-        self._switch = switch
+        self.switch = switch
         self._namespace: Path | None = None
         self._process: Process | None = None
         self.folder = Path()
@@ -70,7 +70,7 @@ class Engine:
         for part in ("etc-docker", "client"):
             (self.folder / part).mkdir()
         Path("/etc/docker").mkdir(exist_ok=True)
-        self._namespace = self._switch.plug(self.name)
+        self._namespace = self.switch.plug(self.name)
         try:
             self.start()
         except BaseException:
@@ -80,7 +80,7 @@ class Engine:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-        self._switch.unplug(self.name)
+        self.switch.unplug(self.name)
         shutil.rmtree(self.folder)
 
     def start(self) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.engine.network.authority import Authority
 from tests.engine.network.engine import Engine
+from tests.engine.network.proxy import FaultProxy
 from tests.engine.network.registry import PrivateRegistry
 from tests.engine.network.switch import Switch
 
@@ -42,4 +43,11 @@ def second_engine(switch: Switch, private_registry: PrivateRegistry) -> Iterator
     """A second Docker Engine, empty at the start of the run, that trusts the private registry."""
     with Engine("second", switch) as made:
         made.trust(private_registry.host, private_registry.authority.certificate)
+        yield made
+
+
+@pytest.fixture
+def proxy(switch: Switch, authority: Authority, private_registry: PrivateRegistry) -> Iterator[FaultProxy]:
+    """A proxy before the private registry, that does no harm until it is told to."""
+    with FaultProxy(switch, authority, private_registry.host) as made:
         yield made

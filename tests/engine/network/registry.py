@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import bcrypt
 import requests
@@ -134,6 +134,13 @@ class PrivateRegistry:
         answer.raise_for_status()
         read: dict[str, object] = answer.json()
         return read
+
+    def layers(self, repository: str, reference: str) -> list[str]:
+        """Digests of the layers of an image, of all its platforms."""
+        read: Any = self.manifest(repository, reference)
+        if "manifests" in read:
+            return [layer for item in read["manifests"] for layer in self.layers(repository, item["digest"])]
+        return [layer["digest"] for layer in read["layers"]]
 
     def tags(self, repository: str) -> list[str]:
         folder = self._repository(repository) / "_manifests/tags"
