@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import signal
 import threading
 import time
@@ -13,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from bake.bakefile import read_bake_file
 from bake.client import Client, require_docker
-from bake.events import BakeEnded, BakeStarted, Cancelling, Event, State, Step, Tick
+from bake.events import BakeEnded, BakeStarted, Cancelling, Event, State, Step, StepLog, StepStarted, Tick
 from bake.failure import FailedStep, explain, failed_steps
 from bake.progress import Progress
-from generator.errors import Interrupted, UpliftError
+from generator.errors import BuildFailed, Interrupted, UpliftError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+_OWN_WORDS = re.compile(r"[a-z_]+\.py: ")
 TICK = 0.1  # seconds between two ticks without output
 _FIXED = {
     # The metadata file would hold build arguments otherwise.
@@ -42,7 +46,8 @@ class BakeRequest:
         metadata_file: where buildx writes digests when the bake succeeds. allow, allow_write: paths outside the
             context folder that the build may read (``--allow=fs.read=``) or write. context: working directory of
             buildx, the bake file's folder when None. environment: more environment variables for the client
-            (``DOCKER_HOST``…).
+            (``DOCKER_HOST``…). refuse: tells of a step that starts to run, not one that is cached, whether it may
+            not; the build is ended then.
 
     """
 
@@ -58,6 +63,7 @@ class BakeRequest:
     allow_write: tuple[Path, ...] = ()
     context: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    refuse: Callable[[Step], bool] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +72,8 @@ class BakeOutcome:
 
     ``started`` and ``completed`` are seconds since the epoch; ``metadata`` is what buildx wrote, by target (empty
     unless it succeeded and a metadata file was asked for); ``failure`` is None on success; ``failed`` are the steps
-    that failed of themselves.
+    that failed of themselves; ``refused`` those that started and may not run. ``notes``: what the
+    scripts inside the build said of themselves (``name.py: …``), each line with its target.
     """
 
     request: BakeRequest
@@ -77,6 +84,8 @@ class BakeOutcome:
     metadata: Mapping[str, Any]
     failure: UpliftError | None = None
     failed: tuple[FailedStep, ...] = ()
+    refused: tuple[Step, ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -108,6 +117,8 @@ def run_bake(request: BakeRequest, listener: Callable[[Event], None]) -> BakeOut
     progress = Progress(names=names, requested=request.targets or ("default",))
     listener(BakeStarted(at=started, targets=request.targets or ("default",)))
     signals: list[signal.Signals] = []
+    refused: list[Step] = []
+    notes: list[tuple[str, str]] = []
     client = Client(
         lambda docker: _bake(docker, request),
         directory=(request.context or request.file.parent).resolve(),
@@ -124,8 +135,14 @@ def run_bake(request: BakeRequest, listener: Callable[[Event], None]) -> BakeOut
             events = progress.feed(line, now=time.time()) if line is not None else ()
             for event in events:
                 listener(event)
+                if isinstance(event, StepLog) and _OWN_WORDS.match(event.line):
+                    notes.append((event.step.owner, event.line))
+                if isinstance(event, StepStarted) and request.refuse and request.refuse(event.step):
+                    if not refused:
+                        client.stop()
+                    refused.append(event.step)
             listener(Tick(at=time.time()))
-    outcome = _outcome(request, client, progress, started, signals)
+    outcome = dataclasses.replace(_outcome(request, client, progress, started, signals, refused), notes=tuple(notes))
     listener(BakeEnded(at=outcome.completed, state=outcome.state, seconds=outcome.seconds, failed=progress.failed()))
     return outcome
 
@@ -174,6 +191,7 @@ def _outcome(
     progress: Progress,
     started: float,
     signals: list[signal.Signals],
+    refused: list[Step],
 ) -> BakeOutcome:
     if client.failure is not None:
         raise client.failure
@@ -183,6 +201,10 @@ def _outcome(
     if signals:  # also when the build was done by then: who asked for the end wants nothing more to start
         state = State.CANCELLED
         failure = Interrupted(f"the build was cancelled by {signals[0].name}; finished steps stay in the cache")
+    elif refused:
+        state = State.FAILED
+        names = ", ".join(dict.fromkeys(f"{step.target}: {step.title}" for step in refused))
+        failure = BuildFailed(f"these steps are not cached, and may not run here: {names}")
     elif client.exit_status != 0:
         state = State.FAILED
         failed = failed_steps(progress, lambda target: _dockerfile_of(target, request))
@@ -196,6 +218,7 @@ def _outcome(
         metadata=_metadata(request.metadata_file) if state is State.DONE else {},
         failure=failure,
         failed=failed,
+        refused=tuple(refused),
     )
 
 

@@ -17,6 +17,8 @@ from bake.units import size
 from generator.errors import EnvironmentUnfit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import docker
 
 # Rendered Dockerfiles have no `# syntax=` line (fetching a frontend needs the network), so the engine's own one has to
@@ -31,7 +33,10 @@ _TIMEOUT = 10  # seconds
 
 @dataclass(frozen=True, kw_only=True)
 class EngineFacts:
-    """The engine: versions as it prints them; memory and free disk in bytes, None when it runs elsewhere."""
+    """The engine: versions as it prints them; memory and free disk in bytes, None when it runs elsewhere.
+
+    ``insecure``: registries that may go without TLS, as ``host[:port]`` or as network.
+    """
 
     host: str
     version: str
@@ -42,6 +47,8 @@ class EngineFacts:
     cpus: int
     memory: int
     architecture: str
+    insecure: tuple[str, ...] = ()
+    rootless: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +110,15 @@ def engine_facts(client: docker.DockerClient) -> EngineFacts:
         cpus=int(info.get("NCPU", 0)),
         memory=int(info.get("MemTotal", 0)),
         architecture=str(info.get("Architecture", "")),
+        insecure=_insecure(info.get("RegistryConfig") or {}),
+        rootless=any("rootless" in str(option) for option in info.get("SecurityOptions") or ()),
     )
+
+
+def _insecure(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Read what the engine says of ``insecure-registries``: networks, and hosts by name."""
+    hosts = [name for name, entry in (config.get("IndexConfigs") or {}).items() if not entry.get("Secure", True)]
+    return (*map(str, config.get("InsecureRegistryCIDRs") or ()), *hosts)
 
 
 def require_engine(client: docker.DockerClient) -> EngineFacts:

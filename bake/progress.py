@@ -290,7 +290,7 @@ def _state(vertex: rawjson.Vertex, old: Step) -> State:
         return State.CACHED
     if vertex.completed is not None:
         return State.DONE
-    if vertex.started is not None:
+    if vertex.started is not None and not vertex.cached:  # one that is loaded from the cache starts too
         return State.RUNNING
     return old.state
 

@@ -97,18 +97,27 @@ class Results:
         )
 
 
-def record(outcome: BakeOutcome, *, recipe: str, folder: Path, sizes: Mapping[str, int] | None = None) -> Path:
+def record(
+    outcome: BakeOutcome,
+    *,
+    recipe: str,
+    folder: Path,
+    sizes: Mapping[str, int] | None = None,
+    more: Mapping[str, Any] | None = None,
+) -> Path:
     """Write ``results.json``, in one piece or not at all.
 
     Args:
-        outcome: the bake. recipe: its name. folder: the build folder. sizes: bytes of images, by target.
+        outcome: the bake. recipe: its name. folder: the build folder. sizes: bytes of images, by target. more: what
+            else belongs into the record, beside the targets.
 
     Returns:
         the path of the file.
 
     """
     path = folder / FILE_NAME
-    text = json.dumps(as_data(outcome, recipe=recipe, sizes=sizes or {}), indent=1, sort_keys=False)
+    data = {**as_data(outcome, recipe=recipe, sizes=sizes or {}), **(more or {})}
+    text = json.dumps(data, indent=1, sort_keys=False)
     temporary = path.with_suffix(f".json.{os.getpid()}")
     folder.mkdir(parents=True, exist_ok=True)
     temporary.write_text(text + "\n", encoding="utf-8")

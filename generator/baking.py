@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from generator.errors import BuildFailed
+from generator.reuse import Reuse
 from generator.verification import VerificationReport, read_report, require_passed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from bake.driver import BakeOutcome
+    from bake.events import Step
     from generator.plan import Graph
     from generator.recipe import Recipe
     from generator.reporter import Reporter
@@ -23,10 +26,7 @@ if TYPE_CHECKING:
 IMAGE, VERIFY = "image", "verify"
 REPORT = "report.json"
 # Variables of the bake file that come from the environment here too, as they do for users of plain buildx.
-PASSED_ON = ("MAX_JOBS", "NVCC_THREADS", "CACHE_REF")
-# A pushed image is not stored on the engine too: storing would unpack every layer, the base's included. Who wants it
-# there pulls it; its blobs are there already.
-PUSHED = {f"{IMAGE}.output": "type=image,push=true,store=false,compression=zstd"}
+PASSED_ON = ("MAX_JOBS", "NVCC_THREADS")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,8 @@ class Job:
     facts: Facts
     choices: Choices
     file: Path
+    graph: Graph
+    reuse: Reuse = field(default_factory=Reuse)
 
     @property
     def folder(self) -> Path:
@@ -45,15 +47,13 @@ class Job:
         return self.file.parent
 
 
-def show_dry_run(
-    job: Job, graph: Graph, targets: tuple[str, ...], *, push: bool, archive: Archive | None = None
-) -> None:
+def show_dry_run(job: Job, targets: tuple[str, ...], *, push: bool, archive: Archive | None = None) -> None:
     """Say what would be baked; nothing is built."""
     wanted = targets or (VERIFY, IMAGE)
-    needed = {name for target in wanted for name in (target, *graph.ancestors(target))}
-    for name in graph.names:
+    needed = {name for target in wanted for name in (target, *job.graph.ancestors(target))}
+    for name in job.graph.names:
         if name in needed:
-            job.reporter.data(f"{name}\t{graph[name].description}")
+            job.reporter.data(f"{name}\t{job.graph[name].description}")
     job.reporter.note(f"dry run: {job.file} is written; nothing was built")
     if not targets:
         saved = f", and saved as {archive.path}" if archive else ""
@@ -61,53 +61,128 @@ def show_dry_run(
 
 
 def settle(job: Job, *, push: bool) -> Job:
-    """Check the surroundings before anything starts, and pin the base image to its digest.
+    """Check the surroundings before anything starts, pin the base image to its digest, and ask the wheel stores.
 
     Raises:
         EnvironmentUnfit: engine, buildx, base, disk or registry are not fit.
     """
+    from generator.reuse import prepare
     from generator.surroundings import require_fit
 
     pinned = require_fit(job.recipe, job.facts, folder=job.folder, push=push, builder=job.facts.builder)
-    return dataclasses.replace(job, facts=dataclasses.replace(job.facts, base=pinned))
+    return prepare(dataclasses.replace(job, facts=dataclasses.replace(job.facts, base=pinned)))
 
 
-def bake_targets(job: Job, targets: tuple[str, ...]) -> None:
-    """Bake chosen targets; what they make stays in the build cache, or where the bake file says."""
-    from bake.results import record
-
-    outcome = _run(job, targets)
-    path = record(outcome, recipe=job.recipe.name, folder=job.folder)
+def bake_targets(job: Job, targets: tuple[str, ...], *, require_warm: bool = False) -> None:
+    """Bake chosen targets; what they make stays in the build cache and the wheel store, or where the bake file says."""
+    stored = {wheel.target: wheel.reference for wheel in job.reuse.shelf.wheels if wheel.reference}
+    for name in targets:
+        if name in stored:
+            job.reporter.note(f"{name} is in the wheel store: {stored[name]}")
+    left = tuple(name for name in targets if name not in stored)
+    if not left:
+        return
+    outcome, path = _build(job, left, require_warm=require_warm)
     outcome.raise_for_failure()
-    job.reporter.note(f"baked {', '.join(targets)} in {outcome.seconds:.1f} s; every step is in {path}")
+    job.reporter.note(f"baked {', '.join(left)} in {outcome.seconds:.1f} s; every step is in {path}")
 
 
-def bake_verified(job: Job, *, push: bool, archive: Archive | None = None) -> None:
+def bake_verified(
+    job: Job,
+    *,
+    push: bool,
+    archive: Archive | None = None,
+    require_warm: bool = False,
+) -> None:
     """Build and verify; the tag moves, and the image is pushed or saved, only after every check passed.
 
     An image that is saved as a file is stored on the engine no more than one that is pushed.
     """
-    from bake.results import joined, record
+    from generator import publishing
 
-    built = _run(job, (VERIFY,))
-    path = record(built, recipe=job.recipe.name, folder=job.folder)
+    # A pushed image is not stored on the engine too: storing would unpack every layer, the base's included. Who wants
+    # it there pulls it; its blobs are there already.
+    targets, overrides = ((VERIFY, IMAGE), publishing.UNNAMED) if push else ((VERIFY,), {})
+    built, path = _build(job, targets, require_warm=require_warm, overrides=overrides)
     built.raise_for_failure()
     require_passed(_report(job, job.facts.image))
-    if push or archive is None:
-        exported = _run(job, (IMAGE,), overrides=PUSHED if push else {})
-        record(joined(built, exported), recipe=job.recipe.name, folder=job.folder)
+    if push:
+        exported, publication = publishing.publish(job, built, run)
+        _record(job, built, exported, more={"published": publication.as_data()})
         exported.raise_for_failure()
-        _show_result(job, built, exported, path, pushed=push)
+        _show_result(job, built, exported, path, tags=publication.tags)
+    elif archive is None:
+        exported = run(job, (IMAGE,))
+        _record(job, built, exported)
+        exported.raise_for_failure()
+        _show_result(job, built, exported, path)
     if archive is not None:
         _save(job, built, archive)
 
 
-def _save(job: Job, built: BakeOutcome, archive: Archive) -> None:
-    from bake.results import joined, record
+def warm(job: Job) -> None:
+    """Build and verify, so that all caches are full and the wheels are in the store; export no image.
 
+    Raises:
+        EnvironmentUnfit: a wheel could not be pushed. BuildFailed, VerificationFailed, Interrupted: as for a bake.
+    """
+    built, path = _build(job, (VERIFY,), keeping_required=True)
+    built.raise_for_failure()
+    require_passed(_report(job, job.facts.image))
+    job.reporter.note(f"warm in {built.seconds:.1f} s: a bake of the same recipe compiles nothing; see {path}")
+
+
+def _build(
+    job: Job,
+    targets: tuple[str, ...],
+    *,
+    require_warm: bool = False,
+    keeping_required: bool = False,
+    overrides: Mapping[str, str] | None = None,
+) -> tuple[BakeOutcome, Path]:
+    """Bake with what can be reused, keep what is new, and record both; the outcome may be a failure."""
+    from generator import reuse
+    from generator.proof import show_proof
+
+    needed = {name for target in targets for name in (target, *job.graph.ancestors(target))}
+    missing = tuple(wheel for wheel in job.reuse.shelf.missing if wheel.target in needed)
+    if missing and not require_warm:
+        reuse.load_compiler_caches(job, missing)
+    outcome = run(job, targets, overrides=overrides, refuse=reuse.is_compile if require_warm else None)
+    path = _record(job, outcome)
+    if outcome.refused:
+        raise _not_warm(job, outcome)
+    pushed = reuse.keep(job, outcome, required=keeping_required)
+    show_proof(job.reporter, outcome, job.reuse.shelf, pushed)
+    return outcome, path
+
+
+def _not_warm(job: Job, outcome: BakeOutcome) -> BuildFailed:
+    missing = ", ".join(f"{wheel.target} (key {wheel.key.digest[:12]})" for wheel in job.reuse.shelf.missing)
+    store = job.facts.caches.wheels or "no wheel store is named"
+    return BuildFailed(
+        f"{outcome.failure}; not in the wheel store ({store}): {missing or 'nothing'}",
+        where="--require-warm",
+        remedy="run `warm` for this recipe and registry where it may compile; `plan --why TARGET` says what changed",
+    )
+
+
+def _record(
+    job: Job, built: BakeOutcome, exported: BakeOutcome | None = None, *, more: Mapping[str, Any] | None = None
+) -> Path:
+    from bake.results import joined, record
+    from generator.proof import as_data
+
+    outcome = joined(built, exported) if exported else built
+    return record(
+        outcome, recipe=job.recipe.name, folder=job.folder, more={**as_data(built, job.reuse), **(more or {})}
+    )
+
+
+def _save(job: Job, built: BakeOutcome, archive: Archive) -> None:
     with archive.writing() as part:
-        saved = _run(job, (IMAGE,), overrides={f"{IMAGE}.output": archive.exporter(part)}, writes=part.parent)
-        record(joined(built, saved), recipe=job.recipe.name, folder=job.folder)
+        saved = run(job, (IMAGE,), overrides={f"{IMAGE}.output": archive.exporter(part)}, writes=part.parent)
+        _record(job, built, saved)
         saved.raise_for_failure()
     job.reporter.data(str(archive.path))
     job.reporter.note(f"{job.facts.image} is verified and saved ({saved.seconds:.1f} s); there: {archive.use}")
@@ -116,7 +191,7 @@ def _save(job: Job, built: BakeOutcome, archive: Archive) -> None:
 def check(job: Job, *, image: str | None) -> VerificationReport:
     """Run the checks on an image by name; None: on the recipe's, as the bake file builds it."""
     overrides = {} if image is None else {f"{VERIFY}.contexts.image": f"docker-image://{image}"}
-    outcome = _run(job, (VERIFY,), overrides=overrides)
+    outcome = run(job, (VERIFY,), overrides=overrides)
     outcome.raise_for_failure()
     return _report(job, image or job.facts.image)
 
@@ -125,13 +200,22 @@ def _report(job: Job, image: str) -> VerificationReport:
     return read_report(job.folder / VERIFY / REPORT, image=image)
 
 
-def _run(
+def run(
     job: Job,
     targets: tuple[str, ...],
     *,
+    variables: Mapping[str, str] | None = None,
     overrides: Mapping[str, str] | None = None,
     writes: Path | None = None,
+    refuse: Callable[[Step], bool] | None = None,
 ) -> BakeOutcome:
+    """Run one bake of the job's file, shown as the user wants it; the outcome may be a failure.
+
+    Args:
+        variables: values of bake variables besides those of the job. overrides: ``--set`` values. writes: a folder
+            outside the build folder that is written. refuse: tells which steps may not run.
+    """
+    from bake.credentials import lent
     from bake.display import ProgressMode, display
     from bake.driver import BakeRequest, run_bake
 
@@ -144,18 +228,21 @@ def _run(
         variables={
             **{name: os.environ[name] for name in PASSED_ON if os.environ.get(name)},
             **job.facts.variables(),
+            **job.reuse.shelf.variables(),
+            **(variables or {}),
             "BUILD_DIR": job.folder.as_posix(),
             "MIRRORS": _mirrors(job),
         },
         overrides=overrides or {},
+        refuse=refuse,
         builder=job.facts.builder,
         metadata_file=job.folder / "metadata.json",
         allow=tuple(path.resolve() for path in outside),
         allow_write=(writes.resolve(),) if writes else (),
         context=here,
     )
-    with display(ProgressMode(job.choices.progress)) as listener:
-        return run_bake(request, listener)
+    with lent(job.facts.keyring) as environment, display(ProgressMode(job.choices.progress)) as listener:
+        return run_bake(dataclasses.replace(request, environment=environment), listener)
 
 
 def _mirrors(job: Job) -> str:
@@ -172,11 +259,13 @@ def _mirrors(job: Job) -> str:
     return file.as_posix()
 
 
-def _show_result(job: Job, built: BakeOutcome, exported: BakeOutcome, results: Path, *, pushed: bool) -> None:
+def _show_result(
+    job: Job, built: BakeOutcome, exported: BakeOutcome, results: Path, *, tags: tuple[str, ...] = ()
+) -> None:
     digest = exported.metadata.get(IMAGE, {}).get("containerimage.digest", "")
     job.reporter.data(f"{job.facts.image}@{digest}" if digest else job.facts.image)
     seconds = built.seconds + exported.seconds
-    where = "pushed" if pushed else "on this engine"
+    where = f"pushed as {', '.join(tag.rpartition(':')[2] for tag in tags)}" if tags else "on this engine"
     job.reporter.note(
         f"{job.facts.image} is verified and {where} ({seconds:.1f} s); checks in {job.folder / VERIFY / REPORT}, "
         f"every step in {results}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from enum import Enum
@@ -18,12 +19,23 @@ from generator.options import (
     BaseImage,
     Builder,
     CaBundle,
+    Cache,
+    CacheBranch,
+    CacheMain,
+    CompilerCache,
     Folder,
     GpuNames,
     Netrc,
+    PasswordStdin,
+    PushTries,
+    PushWait,
     Registry,
+    RequireWarm,
     SiteOption,
-    Tag,
+    Tags,
+    Username,
+    Wheels,
+    WheelsReadonly,
 )
 from generator.reporter import Reporter
 from generator.saving import Archive, ArchiveFormat
@@ -104,6 +116,7 @@ def _root(
 ) -> None:
     context.obj = recipe
     context.meta[cli_host.LOCK] = lock
+    context.meta[cli_host.TOKEN] = os.environ.pop(cli_host.TOKEN, "")  # no child of any command gets it
 
 
 @app.command()
@@ -125,19 +138,33 @@ def plan(
     format_: Annotated[
         PlanFormat, typer.Option("--format", envvar="GENERATOR_PLAN_FORMAT", help="How the graph is written.")
     ] = PlanFormat.TABLE,
+    why: Annotated[
+        str | None,
+        typer.Option("--why", metavar="TARGET", help="Say which inputs of a target changed since the last bake."),
+    ] = None,
+    base: BaseImage = None,
     arch: ArchList = None,
     gpu: GpuNames = None,
+    output: Folder = Path("build"),
+    site: SiteOption = None,
 ) -> None:
     """Show the graph of targets: what waits for what, and what builds side by side."""
     from generator import pipeline
     from generator.gpus import chosen_archs
     from generator.resolve import Choices
 
-    pipeline.show_plan(
-        Reporter(),
-        Choices(recipe=context.obj, lock=context.meta[cli_host.LOCK], archs=chosen_archs(arch, gpu)),
-        form=format_.value,
+    choices = Choices(
+        recipe=context.obj,
+        lock=context.meta[cli_host.LOCK],
+        archs=chosen_archs(arch, gpu),
+        output=output,
+        base=base,
+        site=site,
     )
+    if why is not None:
+        pipeline.explain(Reporter(), choices, target=why)
+    else:
+        pipeline.show_plan(Reporter(), choices, form=format_.value)
 
 
 @app.command()
@@ -150,8 +177,12 @@ def bake(
     push: Annotated[
         bool, typer.Option("--push", envvar="GENERATOR_PUSH", help="Push the image when verification passed.")
     ] = False,
+    username: Username = None,
+    password_stdin: PasswordStdin = False,
+    push_tries: PushTries = 6,
+    push_wait: PushWait = 120.0,
     registry: Registry = None,
-    tag: Tag = None,
+    tag: Tags = None,
     base: BaseImage = None,
     builder: Builder = None,
     arch: ArchList = None,
@@ -171,6 +202,13 @@ def bake(
             help="Save the verified image as a file.",
         ),
     ] = None,
+    cache: Cache = None,
+    cache_branch: CacheBranch = None,
+    cache_main: CacheMain = None,
+    wheels: Wheels = None,
+    wheels_readonly: WheelsReadonly = None,
+    compiler_cache: CompilerCache = None,
+    require_warm: RequireWarm = False,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -180,6 +218,7 @@ def bake(
 ) -> None:
     """Build the image, verify it, and push it if asked."""
     from generator import pipeline
+    from generator.caching import Wishes
     from generator.gpus import chosen_archs
     from generator.resolve import Choices
 
@@ -189,7 +228,11 @@ def bake(
         output=output,
         archs=chosen_archs(arch, gpu),
         registry=registry,
-        tag=tag,
+        tag=tag[0] if tag else None,
+        more_tags=tuple(tag[1:]) if tag else (),
+        login=cli_host.login_of(context, username, password_stdin=password_stdin),
+        push_tries=push_tries,
+        push_wait=push_wait,
         base=base,
         builder=builder,
         ca_bundle=ca_bundle,
@@ -197,9 +240,80 @@ def bake(
         assets_dir=assets_dir,
         site=site,
         progress=progress.value,
+        caches=Wishes(
+            cache=cache,
+            branch=cache_branch,
+            main=cache_main,
+            wheels=wheels,
+            wheels_readonly=wheels_readonly,
+            compiler_cache=compiler_cache,
+        ),
     )
     archive = Archive(form=save[0], path=save[1]) if save else None
-    pipeline.bake(Reporter(), choices, targets=tuple(targets or ()), push=push, dry_run=dry_run, archive=archive)
+    pipeline.bake(
+        Reporter(),
+        choices,
+        targets=tuple(targets or ()),
+        push=push,
+        dry_run=dry_run,
+        archive=archive,
+        require_warm=require_warm,
+    )
+
+
+@app.command()
+def warm(
+    context: typer.Context,
+    registry: Registry = None,
+    username: Username = None,
+    password_stdin: PasswordStdin = False,
+    base: BaseImage = None,
+    builder: Builder = None,
+    arch: ArchList = None,
+    gpu: GpuNames = None,
+    ca_bundle: CaBundle = None,
+    netrc: Netrc = None,
+    assets_dir: AssetsDir = None,
+    site: SiteOption = None,
+    progress: ProgressOption = ProgressFormat.AUTO,
+    output: Folder = Path("build"),
+    cache: Cache = None,
+    cache_branch: CacheBranch = None,
+    cache_main: CacheMain = None,
+    wheels: Wheels = None,
+    wheels_readonly: WheelsReadonly = None,
+    compiler_cache: CompilerCache = None,
+) -> None:
+    """Fill the registry cache, the wheel store and the compiler cache for CI; export no image."""
+    from generator import pipeline
+    from generator.caching import Wishes
+    from generator.gpus import chosen_archs
+    from generator.resolve import Choices
+
+    choices = Choices(
+        recipe=context.obj,
+        lock=context.meta[cli_host.LOCK],
+        output=output,
+        archs=chosen_archs(arch, gpu),
+        registry=registry,
+        login=cli_host.login_of(context, username, password_stdin=password_stdin),
+        base=base,
+        builder=builder,
+        ca_bundle=ca_bundle,
+        netrc=netrc,
+        assets_dir=assets_dir,
+        site=site,
+        progress=progress.value,
+        caches=Wishes(
+            cache=cache,
+            branch=cache_branch,
+            main=cache_main,
+            wheels=wheels,
+            wheels_readonly=wheels_readonly,
+            compiler_cache=compiler_cache,
+        ),
+    )
+    pipeline.warm(Reporter(), choices)
 
 
 @app.command()
@@ -251,6 +365,8 @@ def verify(
 def doctor(
     context: typer.Context,
     registry: Registry = None,
+    username: Username = None,
+    password_stdin: PasswordStdin = False,
     base: BaseImage = None,
     builder: Builder = None,
     ca_bundle: CaBundle = None,
@@ -270,6 +386,7 @@ def doctor(
         lock=context.meta[cli_host.LOCK],
         output=output,
         registry=registry,
+        login=cli_host.login_of(context, username, password_stdin=password_stdin),
         base=base,
         builder=builder,
         ca_bundle=ca_bundle,

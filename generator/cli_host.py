@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from generator.options import AssetsDir, Builder, CaBundle, Folder, Netrc, Registry, SiteOption, Tag
 from generator.reporter import Reporter
 
+if TYPE_CHECKING:
+    from generator.login import Given
+
 LOCK = "generator.lock"  # where the root command leaves --lock
+TOKEN = "GENERATOR_REGISTRY_TOKEN"  # noqa: S105 - the variable, and where the root command leaves what it held
+
+
+def login_of(context: typer.Context, username: str | None, *, password_stdin: bool) -> Given | None:
+    """Give the login that the command line, its standard input and the environment hold; None: none."""
+    from generator.login import chosen_login
+
+    return chosen_login(username, password_stdin=password_stdin, token=context.meta[TOKEN], stdin=sys.stdin)
 
 
 def add_to(app: typer.Typer) -> None:

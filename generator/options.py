@@ -29,6 +29,36 @@ Registry = Annotated[
     typer.Option("--registry", envvar="GENERATOR_REGISTRY", help="Registry (and path) for the image."),
 ]
 Tag = Annotated[str | None, typer.Option("--tag", envvar="GENERATOR_TAG", help="Name and tag of the image.")]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tag",
+        envvar="GENERATOR_TAG",
+        help="Name and tag of the image; given again: more tags of it, name:tag or the tag alone.",
+    ),
+]
+Username = Annotated[
+    str | None,
+    typer.Option(
+        "--username",
+        envvar="GENERATOR_REGISTRY_USERNAME",
+        help="User at the registry, with --password-stdin or a token in GENERATOR_REGISTRY_TOKEN; "
+        "none: what `docker login` keeps.",
+    ),
+]
+PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password of --username from a pipe.")]
+PushTries = Annotated[
+    int, typer.Option("--push-tries", envvar="GENERATOR_PUSH_TRIES", min=1, help="How often a push is tried.")
+]
+PushWait = Annotated[
+    float,
+    typer.Option(
+        "--push-wait",
+        envvar="GENERATOR_PUSH_WAIT",
+        min=0,
+        help="Seconds that all waits between the tries of a push may take.",
+    ),
+]
 Builder = Annotated[
     str | None, typer.Option("--builder", envvar="GENERATOR_BUILDER", help="The buildx builder to use.")
 ]
@@ -62,5 +92,56 @@ SiteOption = Annotated[
         "--site",
         envvar="GENERATOR_SITE",
         help="Site file: registry, mirrors, CA; else site.toml beside the recipe or in the configuration folder.",
+    ),
+]
+Cache = Annotated[
+    str | None,
+    typer.Option(
+        "--cache",
+        envvar="GENERATOR_CACHE",
+        metavar="REPOSITORY|type=…",
+        help="Registry cache of all steps; or another backend's specification: type=gha, type=local,dest=DIR…",
+    ),
+]
+CacheBranch = Annotated[
+    str | None,
+    typer.Option(
+        "--cache-branch",
+        envvar="GENERATOR_CACHE_BRANCH",
+        help="Branch whose cache is read first, and written; default: what CI says; none: the main branch.",
+    ),
+]
+CacheMain = Annotated[
+    str | None,
+    typer.Option("--cache-main", envvar="GENERATOR_CACHE_MAIN", help="Name of the main branch; default: main."),
+]
+Wheels = Annotated[
+    str | None,
+    typer.Option(
+        "--wheels",
+        envvar="GENERATOR_WHEELS",
+        help="Repository of compiled wheels; default: uplift-wheels in the registry; none: compile.",
+    ),
+]
+WheelsReadonly = Annotated[
+    str | None,
+    typer.Option(
+        "--wheels-readonly",
+        envvar="GENERATOR_WHEELS_READONLY",
+        help="A second repository of compiled wheels, which is only read.",
+    ),
+]
+CompilerCache = Annotated[
+    str | None,
+    typer.Option(
+        "--compiler-cache",
+        envvar="GENERATOR_COMPILER_CACHE",
+        help="Repository of compiler caches; default: uplift-ccache in the registry; none: this builder's own only.",
+    ),
+]
+RequireWarm = Annotated[
+    bool,
+    typer.Option(
+        "--require-warm", envvar="GENERATOR_REQUIRE_WARM", help="Fail, naming the steps, where something would compile."
     ),
 ]

@@ -72,6 +72,20 @@ def show_plan(reporter: Reporter, choices: Choices, *, form: str) -> None:
         views.show_table(reporter.data_console, graph)
 
 
+def explain(reporter: Reporter, choices: Choices, *, target: str) -> None:
+    """Say which inputs of a target changed since the last bake of this build folder.
+
+    Raises:
+        UsageError: there is no such target, or no record of a bake.
+    """
+    from generator import why
+
+    loaded = _load(reporter, choices)
+    graph = _plan(loaded, choices.output)
+    graph[target]
+    why.explain(reporter, graph, resolve(loaded.recipe, choices), folder=choices.output, target=target)
+
+
 def bake(
     reporter: Reporter,
     choices: Choices,
@@ -80,6 +94,7 @@ def bake(
     push: bool = False,
     dry_run: bool = False,
     archive: Archive | None = None,
+    require_warm: bool = False,
 ) -> None:
     """Build, verify, and only then tag and push or save the image.
 
@@ -98,15 +113,37 @@ def bake(
     for name in targets:
         graph[name]  # an unknown target is refused before anything is written
     file = _write(graph, choices.output)
-    job = baking.Job(reporter=reporter, recipe=loaded.recipe, facts=facts, choices=choices, file=file)
+    job = baking.Job(reporter=reporter, recipe=loaded.recipe, facts=facts, choices=choices, file=file, graph=graph)
     if dry_run:
-        baking.show_dry_run(job, graph, targets, push=push, archive=archive)
+        baking.show_dry_run(job, targets, push=push, archive=archive)
         return
     job = baking.settle(job, push=push)
     if targets:
-        baking.bake_targets(job, targets)
+        baking.bake_targets(job, targets, require_warm=require_warm)
         return
-    baking.bake_verified(job, push=push, archive=archive)
+    baking.bake_verified(job, push=push, archive=archive, require_warm=require_warm)
+
+
+def warm(reporter: Reporter, choices: Choices) -> None:
+    """Fill the caches and stores that a later bake of this recipe uses; no image is exported.
+
+    Raises:
+        UsageError: nothing is named that could be filled; the others as for ``bake``.
+    """
+    from generator import baking
+
+    loaded = _load(reporter, choices)
+    facts = resolve(loaded.recipe, choices)
+    if not facts.caches.kept:
+        raise UsageError(
+            "nothing is named that outlives this builder",
+            where="warm",
+            remedy="give --registry (wheels and compiler caches go there), or --wheels, --compiler-cache, --cache",
+        )
+    graph = _plan(loaded, choices.output)
+    file = _write(graph, choices.output)
+    job = baking.Job(reporter=reporter, recipe=loaded.recipe, facts=facts, choices=choices, file=file, graph=graph)
+    baking.warm(baking.settle(job, push=False))
 
 
 def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str, gpu: bool = False) -> None:
@@ -128,7 +165,7 @@ def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str
     if gpu:
         on_card.require(image or facts.image)  # before anything is built
     file = _write(graph, choices.output)
-    job = baking.Job(reporter=reporter, recipe=loaded.recipe, facts=facts, choices=choices, file=file)
+    job = baking.Job(reporter=reporter, recipe=loaded.recipe, facts=facts, choices=choices, file=file, graph=graph)
     job = baking.settle(job, push=False)
     report = baking.check(job, image=image)
     if gpu:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bake.credentials import Keyring
+from bake.retry import Policy
 from generator.arch import Arch, parse_arch_list, unsupported
+from generator.caching import Caches, Wishes, combined, settle
 from generator.errors import EnvironmentUnfit, UsageError
+from generator.labels import Origin, origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from generator.login import Given
     from generator.recipe import Recipe
 
 
@@ -24,6 +31,10 @@ class Choices:
     archs: str | None = None
     registry: str | None = None
     tag: str | None = None
+    more_tags: tuple[str, ...] = ()
+    login: Given | None = None
+    push_tries: int = 6
+    push_wait: float = 120.0
     base: str | None = None
     builder: str | None = None
     ca_bundle: Path | None = None
@@ -32,6 +43,7 @@ class Choices:
     site: Path | None = None
     progress: str = "auto"
     lock: Path | None = None
+    caches: Wishes = field(default_factory=Wishes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +64,12 @@ class Facts:
     toolkit_image: str | None = None
     assets_folder: Path = Path()
     assets: Mapping[str, Path] = field(default_factory=dict)
+    caches: Caches = field(default_factory=Caches)
+    platform: str = ""
+    more_tags: tuple[str, ...] = ()
+    origin: Origin = field(default_factory=Origin)
+    keyring: Keyring = field(default_factory=Keyring)
+    pushing: Policy = field(default_factory=Policy)
 
     @property
     def image(self) -> str:
@@ -67,10 +85,15 @@ class Facts:
             **{asset_variable(name): str(folder) for name, folder in self.assets.items()},
             "NETRC": str(self.netrc) if self.netrc else "",
             "TAG": self.tag,
+            "MORE_TAGS": " ".join(self.more_tags),
+            "IMAGE_SOURCE": self.origin.source,
+            "IMAGE_REVISION": self.origin.revision,
+            "IMAGE_VERSION": _tag_of(self.tag),
             "REGISTRY": self.registry,
             "BASE_IMAGE": self.base,
             "TORCH_CUDA_ARCH_LIST": self.archs,
             "CA_BUNDLE": str(self.ca_bundle) if self.ca_bundle else "",
+            **self.caches.variables(),
         }
 
 
@@ -83,6 +106,8 @@ def resolve(recipe: Recipe, choices: Choices) -> Facts:
     """
     from bake.reference import parse_reference
     from generator.fetching import assets_folder
+    from generator.login import keyring_for
+    from generator.recipe import recipe_file
     from generator.site import load_site, mirrored_image, mirrors_of
 
     place = load_site(choices.site, recipe=choices.recipe)
@@ -112,7 +137,46 @@ def resolve(recipe: Recipe, choices: Choices) -> Facts:
         toolkit_image=mirrored_image(devel, mirrors) if devel else None,
         assets_folder=assets,
         assets=_lying(recipe, assets),
+        caches=settle(combined(choices.caches, place.site), registry=registry, environ=os.environ),
+        platform=_platform(),
+        more_tags=_more_tags(tag, choices.more_tags),
+        origin=origin_of(recipe_file(choices.recipe), os.environ),
+        keyring=keyring_for(registry, choices.login),
+        pushing=Policy(tries=choices.push_tries, wait=choices.push_wait),
     )
+
+
+def _tag_of(name: str) -> str:
+    """Give the tag of a name that has no registry; "" where it has none."""
+    return name.partition(":")[2]
+
+
+def _more_tags(tag: str, others: tuple[str, ...]) -> tuple[str, ...]:
+    """Give further tags as full names, ``name:tag``: a tag alone is one of the same name.
+
+    Raises:
+        UsageError: one is no tag, or of another repository.
+    """
+    from bake.reference import check_tag
+
+    name = tag.partition(":")[0]
+    found: list[str] = []
+    for other in others:
+        repository, colon, last = other.rpartition(":")
+        if colon and repository != name:
+            raise UsageError(
+                f"{other!r} is another repository than {name}",
+                where="--tag",
+                remedy=f"further tags are of the same one: write {name}:{last}, or {last}",
+            )
+        found.append(f"{name}:{check_tag(last, where='--tag', shown=other)}")
+    return tuple(dict.fromkeys(found))
+
+
+def _platform() -> str:
+    """Give the platform of this machine as BuildKit names it; what is built here is for it."""
+    machine = platform.machine().lower()
+    return f"linux/{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(machine, machine) }"
 
 
 def asset_folder(folder: Path, name: str, url: str) -> Path:

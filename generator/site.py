@@ -3,6 +3,7 @@
 ``site.toml`` is looked for beside the recipe, then in the user's configuration folder; ``--site`` names another. Keys:
 
     registry, builder, ca-bundle, netrc, assets        as the options of these names
+    cache, wheels, wheels-readonly, compiler-cache     the same: where builds keep what they made; "none" for nowhere
     disk-gib           room that a first bake takes here, in place of the recipe's estimate
     [mirrors]    "https://download.pytorch.org/" = "https://mirror.lab/pytorch/"     prefix = replacement
                  "docker.io/" = "registry.lab/hub/"   for images;   pypi = "https://mirror.lab/simple"
@@ -38,6 +39,11 @@ class Site(Section):
     ca_bundle: NonEmpty | None = None
     netrc: NonEmpty | None = None
     assets: NonEmpty | None = None
+    cache: NonEmpty | None = None
+    cache_main: NonEmpty | None = None
+    wheels: NonEmpty | None = None
+    wheels_readonly: NonEmpty | None = None
+    compiler_cache: NonEmpty | None = None
     disk_gib: Annotated[float, Field(ge=0, strict=False)] | None = None
     mirrors: dict[NonEmpty, NonEmpty] = Field(default_factory=dict)
     checksums: dict[Url, Sha256] = Field(default_factory=dict)

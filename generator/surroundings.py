@@ -32,7 +32,7 @@ def require_fit(recipe: Recipe, facts: Facts, *, folder: Path, push: bool, build
     from bake import doctor, engine
 
     facts = _at_hand(facts, builder=builder)
-    subject = _subject(recipe, facts)
+    subject = _subject(recipe, facts, push=push)
     skipped = {
         doctor.base.NAME: builder is not None,
         doctor.disk.NAME: _baked_before(folder),
@@ -64,7 +64,7 @@ def _held(image: str) -> bool:
         return True
 
 
-def _subject(recipe: Recipe, facts: Facts, choices: Choices | None = None) -> Subject:
+def _subject(recipe: Recipe, facts: Facts, choices: Choices | None = None, *, push: bool = False) -> Subject:
     from bake.doctor import Subject
     from bake.reference import parse_reference
     from generator import fetching
@@ -73,6 +73,10 @@ def _subject(recipe: Recipe, facts: Facts, choices: Choices | None = None) -> Su
         base=facts.base,
         base_remedy=f"run `{recipe.base.remedy}`" if recipe.base.remedy else "",
         registry=parse_reference(facts.image).registry if facts.registry else None,
+        image=facts.image if facts.registry else None,
+        pushes=push,
+        keyring=facts.keyring,
+        builder=facts.builder,
         disk=int(facts.disk_gib * GIB),
         ca_bundle=facts.ca_bundle,
         cuda=recipe.stack.cuda,

@@ -39,7 +39,7 @@ def check(subject: Subject, engine: Engine) -> Iterator[Finding]:
                 "build on a machine of that architecture: emulation makes compiles very slow",
             )
         return
-    answer = Registry(reference.registry, ca_bundle=subject.ca_bundle).manifest(reference)
+    answer = Registry(reference.registry, ca_bundle=subject.ca_bundle, keyring=subject.keyring).manifest(reference)
     if answer.outcome is Outcome.ANSWERS:
         yield ok(
             NAME,

@@ -8,6 +8,7 @@ from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from bake.credentials import Keyring
 from bake.engine import connect, engine_facts
 from generator.errors import EnvironmentUnfit
 
@@ -55,7 +56,9 @@ class Subject:
 
     Args:
         base: the frozen image. base_remedy: how to get it when it is absent (the recipe knows).
-        registry: where the result is pushed, ``host[:port][/path]``.
+        registry: where the result is pushed, ``host[:port][/path]``; image: its full name there. pushes: a push
+            will follow, so that a login that is missing is an error. keyring: logins. builder: what builds and pushes
+            in place of the engine.
         disk: bytes that a bake needs. folders: to be written by a bake.
         ca_bundle: PEM file of the place's own CAs. netrc: logins of the place.
         cuda: the release that the image will use, "" for an image without.
@@ -67,6 +70,10 @@ class Subject:
     base: str | None = None
     base_remedy: str = ""
     registry: str | None = None
+    image: str | None = None
+    pushes: bool = False
+    keyring: Keyring = field(default_factory=Keyring)
+    builder: str | None = None
     disk: int = 0
     ca_bundle: Path | None = None
     netrc: Path | None = None

@@ -12,7 +12,6 @@ import importlib
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tarfile
 import traceback
@@ -26,6 +25,7 @@ BUILD_REQUIRES = Path("/opt/build-requires")
 WORK = Path("/build")
 WRAPPERS = Path("/build-bin")
 CACHE = Path("/ccache")
+STATS = Path("/build-ccache.log")
 # Seconds between two looks for a free compile slot; see slot.py. Who is waited for looks more often.
 PAUSE, PAUSE_WHEN_AWAITED = 0.5, 0.02
 # A heavy nvcc or g++ on torch's headers takes up to this much; measured and reported by others as 3-5 GB.
@@ -35,6 +35,7 @@ GIB_PER_JOB = 3.0
 def main() -> None:
     """Unpack, compile, report the compiler cache."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--package", required=True, help="name of the extension; its compiler cache has a folder of it")
     parser.add_argument("--source", type=Path, required=True, help="folder that holds one source archive or tree")
     parser.add_argument("--needs", type=Path, required=True, help="folder of wheels that the build imports")
     parser.add_argument("--awaited", action="store_true", help="another target waits for this wheel: compile it first")
@@ -48,9 +49,9 @@ def main() -> None:
     if options.local:
         mark_local(source, options.local)
     unpack_wheels(options.needs)
-    prepare_environment(awaited=options.awaited)
+    prepare_environment(options.package, awaited=options.awaited)
     build_wheel(source, options.out.resolve())
-    subprocess.run(["ccache", "--show-stats"], check=False)
+    report_cache()
 
 
 def unpack(folder: Path, *, commit: str | None = None) -> Path:
@@ -98,7 +99,7 @@ def unpack_wheels(folder: Path) -> None:
         sys.path.insert(0, "/needs-site")
 
 
-def prepare_environment(*, awaited: bool) -> None:
+def prepare_environment(package: str, *, awaited: bool) -> None:
     """Set what torch's extension builder, nvcc, ccache and the compile slots read."""
     sys.path.insert(0, str(BUILD_REQUIRES))
     path = ["/usr/lib/ccache", str(BUILD_REQUIRES / "bin"), str(CUDA_HOME / "bin"), os.environ["PATH"]]
@@ -123,7 +124,8 @@ def prepare_environment(*, awaited: bool) -> None:
         SLOTS=str(slots),
         SLOT_COUNT=jobs,
         SLOT_PAUSE=str(PAUSE_WHEN_AWAITED if awaited else PAUSE),
-        CCACHE_DIR=str(CACHE),
+        CCACHE_DIR=str(CACHE / package),
+        CCACHE_STATSLOG=str(STATS),
         CCACHE_COMPILERCHECK="content",
         CCACHE_NOHASHDIR="1",
         CCACHE_SLOPPINESS="include_file_ctime,include_file_mtime",
@@ -172,6 +174,14 @@ def build_wheel(source: Path, out: Path) -> None:
     name = backend.build_wheel(str(out))
     shutil.rmtree(source / "build", ignore_errors=True)
     print(f"compile.py: {name}, {(out / name).stat().st_size:,} bytes", flush=True)
+
+
+def report_cache() -> None:
+    """Say how many compiler calls the cache answered; the line is read by who reports the bake."""
+    results = STATS.read_text(encoding="utf-8").split() if STATS.exists() else []
+    hits = sum(word in ("direct_cache_hit", "preprocessed_cache_hit") for word in results)
+    calls = hits + results.count("cache_miss")
+    print(f"compile.py: compiler cache: {hits} of {calls} calls hit", flush=True)
 
 
 def use_ninja() -> None:

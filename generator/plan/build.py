@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from generator.plan import specs
-from generator.plan.compiling import environment, toolchain, wheel, wheel_target
+from generator.plan.compiling import compiler_cache, environment, toolchain, wheel, wheel_target
 from generator.plan.graph import ContextFile, Graph, Kind, Output, Target, Variable
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def build_graph(recipe: Recipe, *, origin: str = "", build_dir: str = "build") -
     """
     targets = [_tools(recipe), _inventory(recipe), _torch(recipe)]
     if any(extension.compiles for extension in recipe.extensions.values()):
-        targets.append(toolchain(recipe))
+        targets += [toolchain(recipe), compiler_cache(recipe)]
     targets += [wheel(recipe, name) for name in recipe.extensions]
     if recipe.patch:
         targets.append(_patch(recipe))
@@ -48,11 +48,26 @@ def _variables(recipe: Recipe, build_dir: str) -> Iterator[Variable]:
     rows = (
         ("REGISTRY", "", "Registry (and path) that the image is named in; empty: a local name"),
         ("TAG", recipe.image.tag, "Name and tag of the image"),
+        ("MORE_TAGS", "", "More names and tags of the image, with spaces between them"),
+        ("IMAGE_SOURCE", "", "Label: address of the repository that the image is built from"),
+        ("IMAGE_REVISION", "", "Label: revision in that repository"),
+        ("IMAGE_VERSION", "", "Label: version of the image"),
         ("BASE_IMAGE", recipe.base.image, "The frozen image"),
         ("TORCH_CUDA_ARCH_LIST", archs, "Compute capabilities that extensions are compiled for"),
         ("MAX_JOBS", "", "Compile jobs of one target; empty: from cores and memory"),
         ("NVCC_THREADS", "", "Archs that one nvcc compiles at a time; empty: from cores and jobs"),
         ("CACHE_REF", "", "Repository of the registry cache, one tag per target; empty: none"),
+        (
+            "CACHE_BRANCH",
+            "",
+            "Branch whose cache comes before the main branch's, and is written; empty: the main branch",
+        ),
+        (
+            "CACHE_FROM",
+            "",
+            "More caches to read, as of --cache-from, with ; between them; {target} is the target's name",
+        ),
+        ("CACHE_TO", "", "More caches to write, as of --cache-to, in the same form"),
         ("CA_BUNDLE", "", "PEM file of a private CA, handed to the steps that download as a secret"),
         ("NETRC", "", "Credentials for mirrors in netrc format, handed to the steps that download as a secret"),
         ("MIRRORS", "", "Table of mirrors, handed to the steps that download as a secret"),
@@ -63,6 +78,10 @@ def _variables(recipe: Recipe, build_dir: str) -> Iterator[Variable]:
 
 
 def _variables_of_sources(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
+    for name, extension in recipe.extensions.items():
+        if extension.compiles:
+            yield specs.wheel_variable(name), "", f"Image with the wheel of {name}, to take it from; empty: compile it"
+            yield specs.compiler_cache_variable(name), "", f"docker-image://… with the compiler cache of {name}"
     if recipe.toolkit and recipe.toolkit.image:
         yield "TOOLKIT_IMAGE", recipe.toolkit.image, "The CUDA devel image that the toolkit is taken from"
     for name, asset in recipe.assets.items():
@@ -182,7 +201,6 @@ def _image(recipe: Recipe) -> Target:
             "patch": recipe.patch is not None,
             "models": bool(recipe.models),
         },
-        args={"BASE_IMAGE": "BASE_IMAGE"},
         output=Output.IMAGE,
     )
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 # A compile can't do without these, whatever the recipe lists.
 COMPILERS = ("g++", "ccache")
+COMPILER_CACHE = "compiler-cache"
 _SOURCES = {
     "wheel": "prebuilt for the new stack",
     "sdist": "compiled for the new stack",
@@ -101,6 +102,22 @@ def wheel(recipe: Recipe, name: str) -> Target:
         },
         files=_files(extension),
         args={"TORCH_CUDA_ARCH_LIST": "TORCH_CUDA_ARCH_LIST"} if extension.compiles else {},
+        stand_in=specs.wheel_variable(name) if extension.compiles else "",
+    )
+
+
+def compiler_cache(recipe: Recipe) -> Target:
+    """Plan the artifacts that carry the compiler cache of each extension from one builder to another."""
+    names = tuple(name for name, extension in recipe.extensions.items() if extension.compiles)
+    return Target(
+        name=COMPILER_CACHE,
+        kind=Kind.COMPILER_CACHE,
+        description="the compiler caches, loaded into this builder or saved as artifacts; no part of a bake",
+        inputs={"toolchain": "toolchain"},
+        assets={f"saved-{name}": specs.compiler_cache_variable(name) for name in names},
+        from_base=True,
+        values={**environment(recipe), "packages": names},
+        files=(ContextFile(path="carry.py", package="contexts", resource="compiler-cache/carry.py"),),
     )
 
 

@@ -27,6 +27,7 @@ class Kind(str, Enum):
     REBUILD = "rebuild"
     IMAGE = "image"
     VERIFY = "verify"
+    COMPILER_CACHE = "compiler-cache"
 
     def __str__(self) -> str:
         return self.value
@@ -65,8 +66,9 @@ class Target:
         description: one line, shown by ``plan`` and written to the bake file.
         inputs: named contexts that are other targets: name in the Dockerfile -> target.
         images: named contexts that are images: name in the Dockerfile -> bake variable that names the image.
-        assets: named contexts that are folders of host assets: name in the Dockerfile -> bake variable with the folder;
-            empty stands for no asset, and then the target's own context takes its place.
+        assets: named contexts that may be there, such as folders of host assets: name in the Dockerfile -> bake
+            variable with the folder or other context; empty stands for none: the target's own context takes its place.
+        stand_in: bake variable that may name an image to take in place of this target wherever others use it.
         from_base: whether the Dockerfile starts from the frozen image (context ``base``).
         values: what its Dockerfile template is filled with.
         files: the files of its context, without the Dockerfile.
@@ -84,6 +86,7 @@ class Target:
     files: tuple[ContextFile, ...] = ()
     args: Mapping[str, str] = field(default_factory=dict)
     output: Output = Output.CACHE
+    stand_in: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,6 +91,16 @@ def asset_variable(name: str) -> str:
     return f"ASSET_{name.replace('-', '_').upper()}"
 
 
+def wheel_variable(extension: str) -> str:
+    """Name the bake variable of an image that holds an extension's wheel."""
+    return f"WHEEL_{extension.replace('-', '_').upper()}"
+
+
+def compiler_cache_variable(extension: str) -> str:
+    """Name the bake variable of the image that holds an extension's compiler cache."""
+    return f"COMPILER_CACHE_{extension.replace('-', '_').upper()}"
+
+
 def needed_by_models(recipe: Recipe) -> tuple[str, ...]:
     """Name the extensions that migration truly uses, with those that they need in turn."""
     found: dict[str, None] = {}

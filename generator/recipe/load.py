@@ -65,6 +65,13 @@ def load_recipe(name_or_path: str) -> LoadedRecipe:
     raise _rejected(origin, mistakes)
 
 
+def recipe_file(name_or_path: str) -> Path:
+    """Give the file of a recipe: a shipped one's lies in this package."""
+    if _folder(name_or_path) is None:
+        return Path(str(resources.files("generator.recipes") / f"{name_or_path}.toml"))
+    return Path(name_or_path)
+
+
 def _folder(name_or_path: str) -> Path | None:
     """Give the folder of a recipe that is a file of the user's; None for a shipped one."""
     path = Path(name_or_path)

@@ -12,6 +12,26 @@ variable "TAG" {
   description = "Name and tag of the image"
 }
 
+variable "MORE_TAGS" {
+  default     = ""
+  description = "More names and tags of the image, with spaces between them"
+}
+
+variable "IMAGE_SOURCE" {
+  default     = ""
+  description = "Label: address of the repository that the image is built from"
+}
+
+variable "IMAGE_REVISION" {
+  default     = ""
+  description = "Label: revision in that repository"
+}
+
+variable "IMAGE_VERSION" {
+  default     = ""
+  description = "Label: version of the image"
+}
+
 variable "BASE_IMAGE" {
   default     = "deepprep-demo:25.1.0"
   description = "The frozen image"
@@ -37,6 +57,21 @@ variable "CACHE_REF" {
   description = "Repository of the registry cache, one tag per target; empty: none"
 }
 
+variable "CACHE_BRANCH" {
+  default     = ""
+  description = "Branch whose cache comes before the main branch's, and is written; empty: the main branch"
+}
+
+variable "CACHE_FROM" {
+  default     = ""
+  description = "More caches to read, as of --cache-from, with ; between them; {target} is the target's name"
+}
+
+variable "CACHE_TO" {
+  default     = ""
+  description = "More caches to write, as of --cache-to, in the same form"
+}
+
 variable "CA_BUNDLE" {
   default     = ""
   description = "PEM file of a private CA, handed to the steps that download as a secret"
@@ -57,9 +92,51 @@ variable "BUILD_DIR" {
   description = "This folder, seen from where buildx is started"
 }
 
+variable "WHEEL_TORCH_SCATTER" {
+  default     = ""
+  description = "Image with the wheel of torch-scatter, to take it from; empty: compile it"
+}
+
+variable "COMPILER_CACHE_TORCH_SCATTER" {
+  default     = ""
+  description = "docker-image://… with the compiler cache of torch-scatter"
+}
+
+variable "WHEEL_TORCH_SPLINE_CONV" {
+  default     = ""
+  description = "Image with the wheel of torch-spline-conv, to take it from; empty: compile it"
+}
+
+variable "COMPILER_CACHE_TORCH_SPLINE_CONV" {
+  default     = ""
+  description = "docker-image://… with the compiler cache of torch-spline-conv"
+}
+
 function "prefixed" {
   params = [registry, name]
   result = registry == "" ? name : "${registry}/${name}"
+}
+
+# Where the steps of a target are looked for: its own branch, the main branch, and whatever CACHE_FROM names.
+function "cache_from" {
+  params = [target]
+  result = concat(
+    CACHE_REF == "" || CACHE_BRANCH == "" ? [] : ["type=registry,ref=${CACHE_REF}:${target}.${CACHE_BRANCH}"],
+    CACHE_REF == "" ? [] : ["type=registry,ref=${CACHE_REF}:${target}"],
+    [for spec in compact(split(";", CACHE_FROM)) : replace(spec, "{target}", target)],
+  )
+}
+
+# Where they are kept. A cache that can't be written is a warning: it fails no build.
+function "cache_to" {
+  params = [target]
+  result = concat(
+    CACHE_REF == "" ? [] : [join("", [
+      "type=registry,ref=${CACHE_REF}:${target}", CACHE_BRANCH == "" ? "" : ".${CACHE_BRANCH}",
+      ",mode=max,compression=zstd,ignore-error=true",
+    ])],
+    [for spec in compact(split(";", CACHE_TO)) : replace(spec, "{target}", target)],
+  )
 }
 
 group "default" {
@@ -87,8 +164,8 @@ target "tools" {
   contexts = {
     base = "docker-image://${BASE_IMAGE}"
   }
-  cache-from = CACHE_REF == "" ? [] : ["type=registry,ref=${CACHE_REF}:tools"]
-  cache-to   = CACHE_REF == "" ? [] : ["type=registry,ref=${CACHE_REF}:tools,mode=max,compression=zstd,ignore-error=true"]
+  cache-from = cache_from("tools")
+  cache-to   = cache_to("tools")
 }
 
 target "patch" {
@@ -98,8 +175,8 @@ target "patch" {
   contexts = {
     base = "docker-image://${BASE_IMAGE}"
   }
-  cache-from = CACHE_REF == "" ? [] : ["type=registry,ref=${CACHE_REF}:patch"]
-  cache-to   = CACHE_REF == "" ? [] : ["type=registry,ref=${CACHE_REF}:patch,mode=max,compression=zstd,ignore-error=true"]
+  cache-from = cache_from("patch")
+  cache-to   = cache_to("patch")
 }
 
 target "extract" {
@@ -109,8 +186,8 @@ target "extract" {
   contexts = {
     base = "docker-image://${BASE_IMAGE}"
   }
-  cache-from = CACHE_REF == "" ? [] : ["type=registry,ref=${CACHE_REF}:extract"]
-  cache-to   = CACHE_REF == "" ? [] : ["type=registry,ref=${CACHE_REF}:extract,mode=max,compression=zstd,ignore-error=true"]
+  cache-from = cache_from("extract")
+  cache-to   = cache_to("extract")
 }
 
 target "inventory" {
@@ -121,8 +198,8 @@ target "inventory" {
     base = "docker-image://${BASE_IMAGE}"
     tools = "target:tools"
   }
-  cache-from = CACHE_REF == "" ? [] : ["type=registry,ref=${CACHE_REF}:inventory"]
-  cache-to   = CACHE_REF == "" ? [] : ["type=registry,ref=${CACHE_REF}:inventory,mode=max,compression=zstd,ignore-error=true"]
+  cache-from = cache_from("inventory")
+  cache-to   = cache_to("inventory")
 }
 
 target "torch" {
@@ -133,8 +210,8 @@ target "torch" {
     base = "docker-image://${BASE_IMAGE}"
     tools = "target:tools"
   }
-  cache-from = CACHE_REF == "" ? [] : ["type=registry,ref=${CACHE_REF}:torch"]
-  cache-to   = CACHE_REF == "" ? [] : ["type=registry,ref=${CACHE_REF}:torch,mode=max,compression=zstd,ignore-error=true"]
+  cache-from = cache_from("torch")
+  cache-to   = cache_to("torch")
 }
 
 target "toolchain" {
@@ -145,8 +222,20 @@ target "toolchain" {
     base = "docker-image://${BASE_IMAGE}"
     tools = "target:tools"
   }
-  cache-from = CACHE_REF == "" ? [] : ["type=registry,ref=${CACHE_REF}:toolchain"]
-  cache-to   = CACHE_REF == "" ? [] : ["type=registry,ref=${CACHE_REF}:toolchain,mode=max,compression=zstd,ignore-error=true"]
+  cache-from = cache_from("toolchain")
+  cache-to   = cache_to("toolchain")
+}
+
+target "compiler-cache" {
+  inherits    = ["_common"]
+  description = "the compiler caches, loaded into this builder or saved as artifacts; no part of a bake"
+  context     = "${BUILD_DIR}/contexts/compiler-cache"
+  contexts = {
+    base = "docker-image://${BASE_IMAGE}"
+    saved-torch-scatter = COMPILER_CACHE_TORCH_SCATTER == "" ? "${BUILD_DIR}/contexts/compiler-cache" : COMPILER_CACHE_TORCH_SCATTER
+    saved-torch-spline-conv = COMPILER_CACHE_TORCH_SPLINE_CONV == "" ? "${BUILD_DIR}/contexts/compiler-cache" : COMPILER_CACHE_TORCH_SPLINE_CONV
+    toolchain = "target:toolchain"
+  }
 }
 
 target "wheel-torch-scatter" {
@@ -162,8 +251,8 @@ target "wheel-torch-scatter" {
   args = {
     TORCH_CUDA_ARCH_LIST = TORCH_CUDA_ARCH_LIST
   }
-  cache-from = CACHE_REF == "" ? [] : ["type=registry,ref=${CACHE_REF}:wheel-torch-scatter"]
-  cache-to   = CACHE_REF == "" ? [] : ["type=registry,ref=${CACHE_REF}:wheel-torch-scatter,mode=max,compression=zstd,ignore-error=true"]
+  cache-from = cache_from("wheel-torch-scatter")
+  cache-to   = cache_to("wheel-torch-scatter")
 }
 
 target "wheel-torch-spline-conv" {
@@ -179,8 +268,8 @@ target "wheel-torch-spline-conv" {
   args = {
     TORCH_CUDA_ARCH_LIST = TORCH_CUDA_ARCH_LIST
   }
-  cache-from = CACHE_REF == "" ? [] : ["type=registry,ref=${CACHE_REF}:wheel-torch-spline-conv"]
-  cache-to   = CACHE_REF == "" ? [] : ["type=registry,ref=${CACHE_REF}:wheel-torch-spline-conv,mode=max,compression=zstd,ignore-error=true"]
+  cache-from = cache_from("wheel-torch-spline-conv")
+  cache-to   = cache_to("wheel-torch-spline-conv")
 }
 
 target "rebuild" {
@@ -191,10 +280,10 @@ target "rebuild" {
     tools = "target:tools"
     torch = "target:torch"
     extract = "target:extract"
-    wheel-torch-scatter = "target:wheel-torch-scatter"
+    wheel-torch-scatter = WHEEL_TORCH_SCATTER == "" ? "target:wheel-torch-scatter" : "docker-image://${WHEEL_TORCH_SCATTER}"
   }
-  cache-from = CACHE_REF == "" ? [] : ["type=registry,ref=${CACHE_REF}:rebuild"]
-  cache-to   = CACHE_REF == "" ? [] : ["type=registry,ref=${CACHE_REF}:rebuild,mode=max,compression=zstd,ignore-error=true"]
+  cache-from = cache_from("rebuild")
+  cache-to   = cache_to("rebuild")
 }
 
 target "image" {
@@ -204,18 +293,22 @@ target "image" {
   contexts = {
     tools = "target:tools"
     torch = "target:torch"
-    wheel-torch-scatter = "target:wheel-torch-scatter"
-    wheel-torch-spline-conv = "target:wheel-torch-spline-conv"
+    wheel-torch-scatter = WHEEL_TORCH_SCATTER == "" ? "target:wheel-torch-scatter" : "docker-image://${WHEEL_TORCH_SCATTER}"
+    wheel-torch-spline-conv = WHEEL_TORCH_SPLINE_CONV == "" ? "target:wheel-torch-spline-conv" : "docker-image://${WHEEL_TORCH_SPLINE_CONV}"
     patch = "target:patch"
     rebuild = "target:rebuild"
   }
-  args = {
-    BASE_IMAGE = BASE_IMAGE
+  tags   = concat([prefixed(REGISTRY, TAG)], [for name in compact(split(" ", MORE_TAGS)) : prefixed(REGISTRY, name)])
+  labels = {
+    "org.opencontainers.image.base.name"   = split("@", BASE_IMAGE)[0]
+    "org.opencontainers.image.base.digest" = length(split("@", BASE_IMAGE)) == 1 ? null : split("@", BASE_IMAGE)[1]
+    "org.opencontainers.image.source"      = IMAGE_SOURCE == "" ? null : IMAGE_SOURCE
+    "org.opencontainers.image.revision"    = IMAGE_REVISION == "" ? null : IMAGE_REVISION
+    "org.opencontainers.image.version"     = IMAGE_VERSION == "" ? null : IMAGE_VERSION
   }
-  tags   = [prefixed(REGISTRY, TAG)]
   output = ["type=image,compression=zstd"]
-  cache-from = CACHE_REF == "" ? [] : ["type=registry,ref=${CACHE_REF}:image"]
-  cache-to   = CACHE_REF == "" ? [] : ["type=registry,ref=${CACHE_REF}:image,mode=max,compression=zstd,ignore-error=true"]
+  cache-from = cache_from("image")
+  cache-to   = cache_to("image")
 }
 
 target "verify" {
@@ -233,7 +326,7 @@ target "verify" {
     TORCH_CUDA_ARCH_LIST = TORCH_CUDA_ARCH_LIST
   }
   output = ["type=local,dest=${BUILD_DIR}/verify"]
-  cache-from = CACHE_REF == "" ? [] : ["type=registry,ref=${CACHE_REF}:verify"]
-  cache-to   = CACHE_REF == "" ? [] : ["type=registry,ref=${CACHE_REF}:verify,mode=max,compression=zstd,ignore-error=true"]
+  cache-from = cache_from("verify")
+  cache-to   = cache_to("verify")
 }
 

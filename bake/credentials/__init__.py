@@ -1,0 +1,9 @@
+"""Logins of registries: where they come from, and how docker's own programs get them without a file that holds one."""
+
+from __future__ import annotations
+
+from bake.credentials.keyring import Keyring
+from bake.credentials.lending import lent
+from bake.credentials.login import Login
+
+__all__ = ["Keyring", "Login", "lent"]

@@ -1,0 +1,165 @@
+"""Asks a registry over HTTP: may we read and write, is an image there with all of its bytes; and moves tags."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+from bake.credentials import Keyring
+from bake.registry.answer import Answer, Outcome, Pushed
+from bake.registry.authorization import Authorizer
+from bake.registry.texts import failure_of
+from bake.registry.transport import Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from bake.reference import Reference
+
+_MANIFESTS = (
+    "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
+    "application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json"
+)
+
+
+class Registry:
+    """A registry by host; talks http to loopback addresses (https where that is spoken) and https to all others.
+
+    Args:
+        host: ``host[:port]``; a path after it is ignored. ca_bundle: PEM file with the CAs to trust besides the
+            system's. timeout: seconds for each request. keyring: logins; None: docker's own. insecure: what docker
+            calls an insecure registry; None: loopback addresses are.
+
+    """
+
+    def __init__(
+        self,
+        host: str,
+        *,
+        ca_bundle: Path | None = None,
+        timeout: float = 5.0,
+        keyring: Keyring | None = None,
+        insecure: bool | None = None,
+    ) -> None:
+        self.host = host.partition("/")[0]
+        self._transport = Transport(self.host, ca_bundle=ca_bundle, timeout=timeout, insecure=insecure)
+        self._authorizer = Authorizer(self.host, keyring or Keyring(), self._transport)
+
+    def probe(self) -> Answer:
+        """Ask whether this is a registry (``GET /v2/``) that takes our login."""
+        return self._ask("GET", "/v2/")
+
+    def manifest(self, reference: Reference) -> Answer:
+        """Fetch the manifest of an image, by its digest if it has one."""
+        return self._ask("GET", _manifest(reference), {"Accept": _MANIFESTS})
+
+    def digest_of(self, reference: Reference) -> str | None:
+        """Give the digest that a tag stands for now; None: there is no such image.
+
+        Raises:
+            EnvironmentUnfit: the registry cannot be asked, or refuses.
+
+        """
+        answer = self._ask("HEAD", _manifest(reference), {"Accept": _MANIFESTS})
+        if answer.outcome is Outcome.ANSWERS and not answer.headers.get("docker-content-digest"):
+            answer = self.manifest(reference)  # the header is optional
+        if answer.outcome is Outcome.ABSENT:
+            return None
+        if answer.outcome is not Outcome.ANSWERS:
+            raise failure_of(answer, self.host, doing=str(reference))
+        named = answer.headers.get("docker-content-digest")
+        return named or f"sha256:{hashlib.sha256(answer.body).hexdigest()}"
+
+    def may_push(self, repository: str) -> Answer:
+        """Prove that we may write: start an upload and cancel it. ``ANSWERS`` means yes; nothing stays there."""
+        answer = self._ask("POST", f"/v2/{repository}/blobs/uploads/", body=b"")
+        if answer.outcome is Outcome.ANSWERS:
+            place = urljoin(answer.url, answer.headers.get("location", ""))
+            if urlsplit(place).netloc == urlsplit(answer.url).netloc:
+                self._ask("DELETE", place, purpose=f"POST {repository}")
+        return answer
+
+    def put_manifest(self, repository: str, name: str, content: bytes, media_type: str) -> Answer:
+        """Write a manifest under a tag or its digest."""
+        return self._ask("PUT", f"/v2/{repository}/manifests/{name}", {"Content-Type": media_type}, body=content)
+
+    def tag(self, reference: Reference, tag: str) -> Answer:
+        """Give an image of this registry another tag: its manifest as it is, byte by byte.
+
+        Args:
+            reference: the image, by digest. tag: the tag, made or moved.
+
+        """
+        answer = self.manifest(reference)
+        if answer.outcome is not Outcome.ANSWERS:
+            return answer
+        media_type = answer.headers.get("content-type") or str(answer.data.get("mediaType", ""))
+        return self.put_manifest(reference.repository, tag, answer.body, media_type)
+
+    def pushed(self, reference: Reference) -> Pushed | Answer:
+        """Prove that an image is all there: its manifests, and a HEAD for each config and layer.
+
+        Returns:
+            what is there, or the answer that stood in the way.
+
+        """
+        answer = self.manifest(reference)
+        if answer.outcome is not Outcome.ANSWERS:
+            return answer
+        blobs: dict[str, int | None] = {}
+        for manifest in self._images(reference, answer.data):
+            for blob in (manifest.get("config", {}), *manifest.get("layers", ())):
+                digest = str(blob.get("digest", ""))
+                if digest and digest not in blobs:
+                    blobs[digest] = self._blob_size(reference, digest)
+        return Pushed(digest=answer.headers.get("docker-content-digest", ""), blobs=blobs)
+
+    def _images(self, reference: Reference, manifest: dict[str, Any]) -> list[dict[str, Any]]:
+        if "manifests" not in manifest:
+            return [manifest]
+        paths = [f"/v2/{reference.repository}/manifests/{item['digest']}" for item in manifest["manifests"]]
+        answers = [self._ask("GET", path, {"Accept": _MANIFESTS}) for path in paths]
+        missing = {"layers": [{"digest": "missing manifest"}]}
+        return [item.data if item.outcome is Outcome.ANSWERS else missing for item in answers]
+
+    def _blob_size(self, reference: Reference, digest: str) -> int | None:
+        answer = self._ask("HEAD", f"/v2/{reference.repository}/blobs/{digest}")
+        if answer.outcome is not Outcome.ANSWERS:
+            return None
+        return int(answer.headers.get("content-length", "0"))
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        body: bytes | None = None,
+        purpose: str = "",
+    ) -> Answer:
+        """Ask, and once more with what the registry's challenge asks for."""
+        url = urljoin(self._transport.base, path)
+        purpose = purpose or _purpose(method, path)
+        used = self._authorizer.header(purpose)
+        answer = self._request(method, url, headers, used, body)
+        challenge = answer.headers.get("www-authenticate", "")
+        if answer.outcome is Outcome.LOGIN and self._authorizer.meet(challenge, purpose, used):
+            answer = self._request(method, url, headers, self._authorizer.header(purpose), body)
+        return answer
+
+    def _request(
+        self, method: str, url: str, headers: Mapping[str, str] | None, authorization: str, body: bytes | None
+    ) -> Answer:
+        return self._transport.send(method, url, headers, authorization=authorization, body=body)
+
+
+def _manifest(reference: Reference) -> str:
+    return f"/v2/{reference.repository}/manifests/{reference.digest or reference.tag or 'latest'}"
+
+
+def _purpose(method: str, path: str) -> str:
+    """What a token is kept for: reading or writing one repository."""
+    repository = path.removeprefix("/v2/").partition("/manifests/")[0].partition("/blobs/")[0]
+    return f"{'GET' if method in ('GET', 'HEAD') else 'POST'} {repository}"

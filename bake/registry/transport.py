@@ -1,0 +1,140 @@
+"""One HTTP request to a registry and its answer: TLS as docker trusts it, proxies, no credentials after a redirect."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from contextlib import suppress
+from http import HTTPStatus
+from http.client import HTTPException
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+from urllib.error import HTTPError, URLError
+from urllib.request import HTTPRedirectHandler, HTTPSHandler, ProxyHandler, Request, build_opener
+
+from bake.reference import is_loopback
+from bake.registry.answer import Answer, Outcome, of_error, of_status
+from generator.errors import EnvironmentUnfit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from email.message import Message
+    from http.client import HTTPMessage
+
+# Where docker looks for the CAs and client certificates of a registry, a folder for each host[:port].
+CERTIFICATES = Path("/etc/docker/certs.d")
+_DOCKER_HUB = "registry-1.docker.io"
+_ERROR_BYTES = 1 << 16  # of an error's body that are read
+
+
+class Transport:
+    """Sends requests to one registry.
+
+    Args:
+        host: ``host[:port]``. ca_bundle: PEM file with CAs to trust besides the system's and docker's. timeout:
+            seconds that a connection may say nothing. insecure: plain HTTP, or TLS with any certificate, will do; None:
+            for loopback addresses, as docker does it.
+
+    """
+
+    def __init__(self, host: str, *, ca_bundle: Path | None, timeout: float, insecure: bool | None) -> None:
+        self._timeout = timeout
+        self._lock = threading.Lock()
+        local = is_loopback(host)
+        self.insecure = local if insecure is None else insecure
+        context = ssl.create_default_context()
+        if ca_bundle is not None:
+            _trust(context, ca_bundle)
+        _trust_as_docker(context, CERTIFICATES / host)
+        if self.insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        direct = [ProxyHandler({})] if local else []
+        self._opener = build_opener(HTTPSHandler(context=context), _SameMethod(), *direct)
+        name = _DOCKER_HUB if host == "docker.io" else host
+        schemes = ("http", "https") if local else ("https", "http")
+        self._bases = [f"{scheme}://{name}" for scheme in (schemes if self.insecure else ("https",))]
+
+    @property
+    def base(self) -> str:
+        """Scheme and host; where both schemes are allowed, the one that answers (asked once, without a login)."""
+        with self._lock:
+            while len(self._bases) > 1:
+                answer = self.send("GET", f"{self._bases[0]}/v2/")
+                # Go and nginx answer plain HTTP on a TLS port with a sentence about HTTPS.
+                plain = answer.status == HTTPStatus.BAD_REQUEST and b"HTTPS" in answer.body
+                if plain or answer.outcome is Outcome.TLS:
+                    del self._bases[0]
+                elif answer.status:
+                    del self._bases[1:]
+                else:
+                    break  # nothing was learnt: it does not answer
+            return self._bases[0]
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        authorization: str = "",
+        body: bytes | None = None,
+    ) -> Answer:
+        """Send one request; what goes wrong is an answer too."""
+        request = Request(url, method=method, headers=dict(headers or {}), data=body)  # noqa: S310 - http(s), see base
+        if authorization:
+            request.add_unredirected_header("Authorization", authorization)
+        try:
+            with self._opener.open(request, timeout=self._timeout) as response:
+                return Answer(
+                    outcome=Outcome.ANSWERS,
+                    url=url,
+                    status=response.status,
+                    headers=_lower(response.headers),
+                    body=response.read(),
+                )
+        except HTTPError as error:
+            with error:
+                said = b""
+                with suppress(OSError, HTTPException):
+                    said = error.read(_ERROR_BYTES)
+            return of_status(error.code, str(error.reason), url, _lower(error.headers), said)
+        except (URLError, OSError, HTTPException) as error:
+            return of_error(error.reason if isinstance(error, URLError) else error, url)
+
+
+class _SameMethod(HTTPRedirectHandler):
+    """Keeps a HEAD a HEAD: a blob that lies elsewhere would be downloaded otherwise."""
+
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
+        moved = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if moved is not None and req.get_method() == "HEAD":
+            moved.method = "HEAD"
+        return moved
+
+
+def _lower(headers: Message) -> dict[str, str]:
+    return {key.lower(): value for key, value in headers.items()}
+
+
+def _trust(context: ssl.SSLContext, ca_bundle: Path) -> None:
+    try:
+        context.load_verify_locations(cafile=str(ca_bundle))
+    except (OSError, ssl.SSLError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise EnvironmentUnfit(
+            f"the CA bundle cannot be used: {reason}", where=str(ca_bundle), remedy="give a PEM file with certificates"
+        ) from None
+
+
+def _trust_as_docker(context: ssl.SSLContext, folder: Path) -> None:
+    """Take over what this machine's engine trusts and shows (dockerd: "Verify repository client with certificates")."""
+    with suppress(OSError):  # another user's, or a file that is none: docker says so, not we
+        for file in sorted(folder.glob("*.crt")):
+            with suppress(ssl.SSLError, OSError):
+                context.load_verify_locations(cafile=str(file))
+        for file in sorted(folder.glob("*.cert")):
+            with suppress(ssl.SSLError, OSError):
+                context.load_cert_chain(file, file.with_suffix(".key"))

@@ -1,0 +1,107 @@
+"""What each target is made from, named input by input, and the hash of it: its key.
+
+A key tells whether a target has to be made again, and by its inputs why. The key of a compile target is that of its
+wheel in the wheel store: it holds what a wheel depends on and nothing else, so that wheels are shared by whoever
+compiles the same source for the same stack. Pure: the graph, its rendered files and a few facts go in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from generator.plan.graph import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from generator.plan.graph import Graph, Target
+
+SHOWN = 12  # hexadecimal digits of a hash, where people read it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    """The inputs of a target: name -> value, or hash of a content (SHA-256, hexadecimal)."""
+
+    target: str
+    inputs: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the inputs, in hexadecimal."""
+        text = json.dumps({"target": self.target, "inputs": self.inputs}, sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def keys_of(
+    graph: Graph, files: Mapping[PurePosixPath, bytes], *, variables: Mapping[str, str], base: str, platform: str
+) -> dict[str, Key]:
+    """Give the key of every target.
+
+    Args:
+        graph: the targets. files: what was rendered of them, by path. variables: values of bake variables, where they
+            differ from the defaults. base: the frozen image, best by its digest: it stands for the C library, the
+            Python ABI and all else that the base brings. platform: such as ``linux/amd64``.
+    """
+    values = {**{variable.name: variable.default for variable in graph.variables}, **variables}
+    keys: dict[str, Key] = {}
+    for target in graph.targets:
+        place = {"base": base, "platform": platform} if target.from_base else {}
+        own = {**place, **_own_files(target, files), **_named(target, values)}
+        linked = _of_wheel(graph, target, files) if target.stand_in else {}
+        linked |= {
+            f"target {used}": keys[used].digest
+            for used in sorted(set(target.inputs.values()))
+            if not target.stand_in or graph[used].kind is Kind.WHEEL
+        }
+        keys[target.name] = Key(target=target.name, inputs={**own, **linked})
+    return keys
+
+
+def changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Compare the inputs of a target at two times: name, value before and value now; "" where there is none."""
+    names = list(dict.fromkeys((*old, *new)))
+    return [(name, old.get(name, ""), new.get(name, "")) for name in names if old.get(name) != new.get(name)]
+
+
+def _of_wheel(graph: Graph, target: Target, files: Mapping[PurePosixPath, bytes]) -> dict[str, str]:
+    """Give what a wheel takes from the targets that it is compiled in: the toolchain, and the stack by its packages.
+
+    How the stack gets installed is no matter of the wheel's; what gets installed is.
+    """
+    found: dict[str, str] = {}
+    for name in sorted(set(target.inputs.values())):
+        used = graph[name]
+        if used.kind is Kind.TOOLCHAIN:
+            found |= {f"toolchain {path}": value for path, value in _own_files(used, files).items()}
+        if used.kind is Kind.TORCH:
+            found |= {f"stack {key}": _text(used.values[key]) for key in ("install", "index")}
+    return found
+
+
+def _own_files(target: Target, files: Mapping[PurePosixPath, bytes]) -> dict[str, str]:
+    folder = PurePosixPath("contexts", target.name)
+    return {
+        f"file {path.relative_to(folder)}": _hash(content, headed=path.name == "Dockerfile")
+        for path, content in sorted(files.items())
+        if path.is_relative_to(folder)
+    }
+
+
+def _named(target: Target, values: Mapping[str, str]) -> dict[str, str]:
+    """Give the values of build arguments, and the names of images that are contexts."""
+    named = {**target.args, **target.images}
+    return {name: values.get(variable, "") for name, variable in sorted(named.items())}
+
+
+def _hash(content: bytes, *, headed: bool) -> str:
+    """Hash a file; the first line of a Dockerfile names this software's version and the recipe's path: no input."""
+    return hashlib.sha256(content.partition(b"\n")[2] if headed else content).hexdigest()
+
+
+def _text(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value or "")

@@ -1,0 +1,183 @@
+"""Publishes a verified image: layers first, the tag of its content next, and the tags that people use last.
+
+buildx refuses to push by digest with the engine's own BuildKit ("push-by-digest is currently not implemented for docker
+driver"), so the image is first exported to nowhere, beside its verification: that compresses its layers and gives the
+digest. Then BuildKit pushes it, layers before manifest, under the tag that this digest gives. That name is nobody's
+yet: whatever breaks, the tags in use still name the image from before. They move at the end, by a copy of the manifest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from generator.errors import EnvironmentUnfit, Interrupted, UpliftError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from bake.driver import BakeOutcome
+    from bake.reference import Reference
+    from bake.registry import Answer, Registry
+    from bake.retry import Trouble, Try
+    from generator.baking import Job
+
+IMAGE = "image"
+DIGITS = 12  # of the digest in the tag of the content
+_TAG_LENGTH = 128
+_TIMEOUT = 30.0  # seconds; a manifest is small, and registries on object stores are slow to write
+# No name and no store: the layers are made, and BuildKit tells the digest. Nothing else is left of it.
+UNNAMED = {f"{IMAGE}.output": "type=image,store=false,compression=zstd", f"{IMAGE}.tags": ""}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publication:
+    """What was pushed where: full names of the tags in the order in which they were written, and all tries."""
+
+    repository: str
+    digest: str
+    tags: tuple[str, ...]
+    tries: tuple[Try, ...]
+
+    def as_data(self) -> dict[str, Any]:
+        """What ``results.json`` keeps of it."""
+        return {
+            "repository": self.repository,
+            "digest": self.digest,
+            "tags": list(self.tags),
+            "tries": [
+                {**dataclasses.asdict(entry), "at": round(entry.at, 3), "seconds": round(entry.seconds, 3)}
+                for entry in self.tries
+            ],
+        }
+
+
+def content_tag(tag: str, digest: str) -> str:
+    """Give the tag that always means this content: ``25.1.0-rtx5090-3f2a…``."""
+    short = digest.partition(":")[2][:DIGITS]
+    return f"{tag[: _TAG_LENGTH - DIGITS - 1]}-{short}"
+
+
+def digest_in(metadata: Mapping[str, Any]) -> str:
+    """Give the digest of the image from what buildx wrote; "" where it says none."""
+    return str(metadata.get(IMAGE, {}).get("containerimage.digest", ""))
+
+
+def publish(job: Job, built: BakeOutcome, run: Callable[..., BakeOutcome]) -> tuple[BakeOutcome, Publication]:
+    """Push the image that was built and verified.
+
+    Args:
+        built: the bake, which exported the image with ``UNNAMED``. run: bakes targets of the job.
+
+    Returns:
+        how the last push went (it may have failed: then no tag moved), and what is in the registry now.
+
+    Raises:
+        EnvironmentUnfit: the layers are there, and a tag could not be written.
+    """
+    from bake.reference import parse_reference
+    from bake.retry import retried
+
+    target = parse_reference(job.facts.image)
+    repository = f"{job.facts.image.rpartition(':')[0] if target.tag else job.facts.image}"
+    digest = digest_in(built.metadata)
+    named = content_tag(target.tag or "latest", digest)
+    registry = _registry(job, target)
+    output = f"type=image,name={repository}:{named},push=true,store=false,compression=zstd"
+
+    def say(text: str) -> None:
+        job.reporter.note(f"push: {text}; what arrived there is not sent again")
+
+    exported, tries = retried(
+        lambda: run(job, (IMAGE,), overrides={f"{IMAGE}.output": output, f"{IMAGE}.tags": ""}),
+        lambda outcome: _trouble(outcome, registry),
+        job.facts.pushing,
+        say,
+    )
+    done = Publication(repository=repository, digest=digest, tags=(f"{repository}:{named}",), tries=tries)
+    if exported.failure is not None:
+        return dataclasses.replace(exported, failure=_told(exported.failure, tries)), dataclasses.replace(done, tags=())
+    return exported, _name(job, registry, dataclasses.replace(target, digest=digest_in(exported.metadata)), done)
+
+
+def _registry(job: Job, target: Reference) -> Registry:
+    from bake.doctor.engine_registry import calls_insecure
+    from bake.doctor.finding import Engine
+    from bake.registry import Registry
+
+    engine = Engine()
+    insecure = calls_insecure(engine, target.registry)
+    engine.close()
+    return Registry(
+        target.registry,
+        ca_bundle=job.facts.ca_bundle,
+        keyring=job.facts.keyring,
+        timeout=_TIMEOUT,
+        insecure=insecure or None,
+    )
+
+
+def _trouble(outcome: BakeOutcome, registry: Registry) -> Trouble | None:
+    """Judge a push; a registry that limits requests is asked how long it wants to be left alone."""
+    from bake import trouble
+    from bake.retry import Trouble
+
+    if outcome.failure is None:
+        return None
+    if isinstance(outcome.failure, Interrupted):
+        return Trouble(reason="interrupted", passing=False)
+    found = trouble.of_text("\n".join(step.error for step in outcome.failed) or str(outcome.failure))
+    if found.reason.startswith("the registry limits"):
+        return dataclasses.replace(found, after=trouble.retry_after(registry.probe().headers))
+    return found
+
+
+def _told(failure: UpliftError, tries: tuple[Try, ...]) -> UpliftError:
+    """Say how often it was tried, in the failure of the last try."""
+    if len(tries) < 2 or isinstance(failure, Interrupted):  # noqa: PLR2004 - one try needs no word
+        return failure
+    again = "run the same command again: it sends only what is missing"
+    text = f"the push failed {len(tries)} times; {failure.message}"
+    return type(failure)(text, where=failure.where, remedy=f"{failure.remedy}; {again}" if failure.remedy else again)
+
+
+def _name(job: Job, registry: Registry, image: Reference, done: Publication) -> Publication:
+    """Move the tags that people use to the image, the first one last."""
+    own = content_tag(image.tag or "latest", image.digest or "")
+    # The layers were made anew in between (a cache that was cleaned): the name has to fit what was pushed.
+    again = [own] if f"{done.repository}:{own}" not in done.tags else []
+    tags = [*again, *(name.rpartition(":")[2] for name in job.facts.more_tags), image.tag or "latest"]
+    done = dataclasses.replace(done, digest=image.digest or "")
+    for tag in dict.fromkeys(tags):
+        tries = _move(job, registry, image, tag)
+        told = tries if len(tries) > 1 else ()  # a tag that was written at once is no news
+        done = dataclasses.replace(done, tags=(*done.tags, f"{done.repository}:{tag}"), tries=(*done.tries, *told))
+    return done
+
+
+def _move(job: Job, registry: Registry, image: Reference, tag: str) -> tuple[Try, ...]:
+    """Write one tag, unless it names the image already (a registry may forbid to write it twice)."""
+    from bake import trouble
+    from bake.registry import failure_of
+    from bake.registry.answer import Outcome
+    from bake.retry import retried
+
+    def once() -> Answer:
+        there = registry.manifest(dataclasses.replace(image, digest=None, tag=tag))
+        if there.outcome is Outcome.ANSWERS and there.headers.get("docker-content-digest") == image.digest:
+            return there
+        return registry.tag(image, tag)
+
+    name = f"{image.registry}/{image.repository}:{tag}"
+    answer, tries = retried(
+        once, trouble.of_answer, job.facts.pushing, lambda text: job.reporter.note(f"tag {tag}: {text}")
+    )
+    if answer.outcome is Outcome.ANSWERS:
+        return tries
+    failure = failure_of(answer, registry.host, doing=name)
+    raise EnvironmentUnfit(
+        f"the image is pushed, and its tag {tag} could not be written: {failure.message}",
+        where=f"{image.registry}/{image.repository}@{image.digest}",
+        remedy=failure.remedy,
+    )

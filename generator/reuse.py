@@ -1,0 +1,202 @@
+"""What a bake takes over from earlier ones, and what it leaves for later ones: wheels, compiler caches, cached steps.
+
+Before the bake the wheel stores are asked, and compiler caches are loaded for what they lack; after it, new wheels are
+pushed, also when another target failed, and the compiler caches of what was compiled are saved. None of this can fail a
+bake: what does not work is a warning.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from generator.errors import EnvironmentUnfit, UpliftError
+from generator.plan import specs
+from generator.plan.compiling import COMPILER_CACHE
+from generator.plan.keys import keys_of
+from generator.store import Shelf, Wheel, look_up, push_overrides, wheels_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bake.driver import BakeOutcome
+    from bake.events import Step
+    from bake.registry import Registry
+    from generator.baking import Job
+    from generator.plan.keys import Key
+    from generator.resolve import Facts
+
+COMPILE_STAGE = "compile"  # of the wheel targets' Dockerfile
+_TOOLCHAIN = "toolchain"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reuse:
+    """What a bake reuses; ``keys`` of all its targets, ``shelf``: its compile targets and the stores' wheels."""
+
+    keys: Mapping[str, Key] = field(default_factory=dict)
+    shelf: Shelf = field(default_factory=Shelf)
+
+
+def prepare(job: Job) -> Job:
+    """Look for wheels, and see that the registry cache answers; what was found goes into the job."""
+    from generator.render import render
+
+    facts = _reachable(job)
+    keys = keys_of(
+        job.graph,
+        render(job.graph),
+        variables=facts.variables(),
+        base=facts.base.rpartition("@")[2] or facts.base,
+        platform=facts.platform,
+    )
+    stores = (facts.caches.wheels, facts.caches.wheels_readonly)
+    shelf = look_up(wheels_of(job.graph, keys), stores, lambda repository: _registry_of(repository, facts))
+    for sentence in shelf.warnings:
+        job.reporter.warning(sentence)
+    return dataclasses.replace(job, facts=facts, reuse=Reuse(keys=keys, shelf=shelf))
+
+
+def _registry_of(repository: str, facts: Facts) -> Registry:
+    from bake.reference import parse_reference
+    from bake.registry import Registry
+
+    return Registry(parse_reference(repository).registry, ca_bundle=facts.ca_bundle, keyring=facts.keyring)
+
+
+def _reachable(job: Job) -> Facts:
+    """Leave the registry cache out where its registry does not answer: BuildKit would try each target for long."""
+    from bake.registry import Outcome
+
+    caches = job.facts.caches
+    if not caches.repository:
+        return job.facts
+    silent = (Outcome.REFUSED, Outcome.NAME, Outcome.TIMEOUT, Outcome.UNREACHABLE, Outcome.TLS)
+    answer = _registry_of(caches.repository, job.facts).probe()
+    if answer.outcome not in silent:
+        return job.facts
+    job.reporter.warning(
+        f"the registry cache {caches.repository} can't be reached ({answer.detail or answer.outcome.value}); "
+        "this bake goes without it"
+    )
+    return dataclasses.replace(job.facts, caches=dataclasses.replace(caches, repository=""))
+
+
+def load_compiler_caches(job: Job, wanted: tuple[Wheel, ...]) -> None:
+    """Fill this builder's compiler cache with what was saved for the wheels that no store has."""
+    from bake.reference import parse_reference
+    from generator.baking import run
+
+    repository = job.facts.caches.compiler_cache
+    for wheel in wanted if repository else ():
+        try:
+            answer = _registry_of(repository, job.facts).manifest(parse_reference(f"{repository}:{wheel.extension}"))
+        except UpliftError:
+            return
+        digest = answer.headers.get("docker-content-digest") if answer.status else None
+        if not digest:
+            continue
+        saved = f"docker-image://{repository}:{wheel.extension}@{digest}"
+        outcome = run(
+            job,
+            (COMPILER_CACHE,),
+            variables={specs.compiler_cache_variable(wheel.extension): saved},
+            overrides={f"{COMPILER_CACHE}.target": f"load-{wheel.extension}", f"{COMPILER_CACHE}.no-cache": "true"},
+        )
+        if outcome.failure is not None:
+            _pass_on_interrupt(outcome)
+            job.reporter.warning(f"the compiler cache {saved} could not be loaded: {_first_line(outcome)}")
+
+
+def keep(job: Job, outcome: BakeOutcome, *, required: bool = False) -> tuple[str, ...]:
+    """Push the wheels that the stores lacked, and save the compiler caches of those that were compiled.
+
+    Args:
+        outcome: of the bake that made them; it may have failed. required: a wheel that can't be pushed is a failure.
+
+    Returns:
+        the targets whose wheels were pushed.
+
+    Raises:
+        EnvironmentUnfit: a push failed, and was required. Interrupted: Ctrl-C.
+    """
+    repository = job.facts.caches.wheels
+    done = made(outcome, job.reuse.shelf.missing)
+    pushed = _push(job, done, repository, required=required) if repository and done else ()
+    _save_compiler_caches(job, [wheel for wheel in done if wheel.target in compiled(outcome)])
+    return pushed
+
+
+def _push(job: Job, done: tuple[Wheel, ...], repository: str, *, required: bool) -> tuple[str, ...]:
+    from generator.baking import run
+
+    names = tuple(wheel.target for wheel in done)
+    # It must not compile again what the builder dropped meanwhile.
+    outcome = run(job, names, overrides=push_overrides(done, repository), refuse=is_compile)
+    if outcome.failure is None:
+        return names
+    _pass_on_interrupt(outcome)
+    message = f"the wheels of {', '.join(names)} could not be pushed to {repository}: {_first_line(outcome)}"
+    if required:
+        remedy = "`doctor --registry` says whether it may be written; docker login, or mend --wheels"
+        raise EnvironmentUnfit(message, where="wheel store", remedy=remedy)
+    job.reporter.warning(message)
+    return ()
+
+
+def _save_compiler_caches(job: Job, fresh: list[Wheel]) -> None:
+    from generator.baking import run
+
+    repository = job.facts.caches.compiler_cache
+    for wheel in fresh if repository else ():
+        output = f"type=image,name={repository}:{wheel.extension},push=true,store=false,compression=zstd"
+        outcome = run(
+            job,
+            (COMPILER_CACHE,),
+            overrides={
+                f"{COMPILER_CACHE}.target": f"save-{wheel.extension}",
+                f"{COMPILER_CACHE}.no-cache": "true",
+                f"{COMPILER_CACHE}.output": output,
+            },
+            refuse=is_compile,
+        )
+        if outcome.failure is not None:
+            _pass_on_interrupt(outcome)
+            job.reporter.warning(f"the compiler cache of {wheel.extension} was not saved: {_first_line(outcome)}")
+
+
+def is_compile(step: Step) -> bool:
+    """Tell whether a step compiles, or makes what only a compile needs."""
+    from bake.events import StepKind
+
+    return step.kind is StepKind.INSTRUCTION and (step.stage == COMPILE_STAGE or step.owner == _TOOLCHAIN)
+
+
+def made(outcome: BakeOutcome, wheels: tuple[Wheel, ...]) -> tuple[Wheel, ...]:
+    """Those whose target is done, built now or cached: its last instruction is."""
+    from bake.events import State, StepKind
+
+    def is_done(wheel: Wheel) -> bool:
+        own = [step for step in outcome.steps if step.target == wheel.target and step.kind is StepKind.INSTRUCTION]
+        return bool(own) and all(step.state in (State.DONE, State.CACHED) for step in own)
+
+    return tuple(wheel for wheel in wheels if is_done(wheel))
+
+
+def compiled(outcome: BakeOutcome) -> frozenset[str]:
+    """Targets whose compile ran to its end in this bake."""
+    from bake.events import State
+
+    return frozenset(step.target for step in outcome.steps if step.stage == COMPILE_STAGE and step.state is State.DONE)
+
+
+def _pass_on_interrupt(outcome: BakeOutcome) -> None:
+    from generator.errors import Interrupted
+
+    if isinstance(outcome.failure, Interrupted):
+        raise outcome.failure
+
+
+def _first_line(outcome: BakeOutcome) -> str:
+    return str(outcome.failure).splitlines()[0]
