@@ -62,9 +62,8 @@ def test_a_second_engine_is_another_and_leaves_the_first_alone(second_engine: En
     assert gateway in run("ip", "-4", "address", "show", "dev", network["Options"]["com.docker.network.bridge.name"])
 
 
-def test_builds_on_it_reach_the_package_index(second_engine: Engine, base: str, tmp_path: Path) -> None:
-    second_engine.load(base)
-    (tmp_path / "Dockerfile").write_text(FETCHES.format(base=base))
+def test_builds_on_it_reach_the_package_index(second_engine: Engine, second_base: str, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(FETCHES.format(base=second_base))
     for name in ("with-ca", "mirrored", "apt-ca.conf"):
         shutil.copy(TOP / "contexts/tools" / name, tmp_path)
     bundle = os.environ.get("GENERATOR_CA_BUNDLE")
@@ -79,6 +78,8 @@ def test_the_registry_wants_the_ca_and_a_password(
         assert stranger.docker("version", "--format", "{{.Server.Version}}")
         with pytest.raises(AssertionError, match="certificate signed by unknown authority"):
             login(stranger, private_registry)
+        stranger.trust(private_registry.host, private_registry.authority.certificate)
+        login(stranger, private_registry)
     with pytest.raises(AssertionError, match="401 Unauthorized"):
         login(second_engine, private_registry, password="wrong")
     name = f"{private_registry.host}/lab/noise:1"

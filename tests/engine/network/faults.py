@@ -23,6 +23,7 @@ class Fault:
             alone at first. times: how many are befallen, None for all. over: only bodies of more bytes than that.
         answer: this instead of what the registry says. cut_after: the connection is reset after so many bytes of the
             request's body. cut_answer_after: the same for the answer's. rate: bytes a second, both ways.
+        spread: for so many seconds from the first on, it befalls every request.
         call: called when ``call_after`` bytes of the request's body went by; the request goes on.
     """
 
@@ -36,13 +37,18 @@ class Fault:
     cut_after: int | None = None
     cut_answer_after: int | None = None
     rate: int | None = None
+    spread: float = 0
     call: Callable[[], None] | None = None
     call_after: int = 0
     seen: int = field(default=0, init=False)
     struck: int = field(default=0, init=False)
+    until: float = field(default=0, init=False)
 
     def befalls(self, head: http1.Head) -> bool:
         """Count a request that fits, and tell whether it is its turn."""
+        if time.monotonic() < self.until:
+            self.struck += 1
+            return True
         method, path, *_ = head.words
         if not re.fullmatch(self.method, method) or not re.search(self.path, path) or head.length <= self.over:
             return False
@@ -50,6 +56,8 @@ class Fault:
         if self.seen <= self.skip or (self.times is not None and self.struck >= self.times):
             return False
         self.struck += 1
+        if self.spread:
+            self.until, self.times = time.monotonic() + self.spread, 0
         return True
 
 
@@ -105,10 +113,12 @@ def server_errors(
     return Fault(name=f"{status} {reason}", method=method, path=path, times=times, answer=said)
 
 
-def too_many_requests(*, times: int | None, retry_after: int) -> Fault:
-    """429, with the seconds to wait."""
-    said = http1.answer(429, "Too Many Requests", "slow down\n", {"retry-after": str(retry_after)})
-    return Fault(name=f"429, Retry-After {retry_after}", method=WRITES, path=UPLOADS, times=times, answer=said)
+def too_many_requests(*, seconds: int) -> Fault:
+    """From the first blob on every request gets a 429 with Retry-After, for so many seconds."""
+    said = http1.answer(429, "Too Many Requests", "slow down\n", {"retry-after": str(seconds)})
+    return Fault(
+        name=f"429 with Retry-After: {seconds}", method="PUT|PATCH", path=UPLOADS, answer=said, spread=float(seconds)
+    )
 
 
 def too_large(limit: int) -> Fault:
@@ -122,8 +132,8 @@ def slow_uploads(rate: int) -> Fault:
     return Fault(name=f"slow link, {rate} bytes/s", method="PUT|PATCH", path=UPLOADS, times=None, rate=rate)
 
 
-def during_upload(call: Callable[[], None], *, after: int, name: str) -> Fault:
-    """Something happens in the middle of a blob."""
+def during_upload(call: Callable[[], None], *, after: int, name: str, rate: int | None = None) -> Fault:
+    """Something happens in the middle of a blob, once."""
     return Fault(
-        name=name, method="PUT|PATCH", path=UPLOADS, over=after, call=call, call_after=after, rate=8 * after or None
+        name=name, method="PUT|PATCH", path=UPLOADS, over=after, call=call, call_after=after, rate=rate, times=1
     )

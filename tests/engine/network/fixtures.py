@@ -39,11 +39,18 @@ def private_registry(
 
 
 @pytest.fixture(scope="session")
-def second_engine(switch: Switch, private_registry: PrivateRegistry) -> Iterator[Engine]:
-    """A second Docker Engine, empty at the start of the run, that trusts the private registry."""
-    with Engine("second", switch) as made:
-        made.trust(private_registry.host, private_registry.authority.certificate)
+def second_engine(switch: Switch, authority: Authority, private_registry: PrivateRegistry) -> Iterator[Engine]:
+    """A second Docker Engine, empty at the start of the run, whose machine trusts the private CA."""
+    with Engine("second", switch, system=authority.bundle()) as made:
+        made.trust(private_registry.host, authority.certificate)
         yield made
+
+
+@pytest.fixture(scope="session")
+def second_base(second_engine: Engine, base: str) -> str:
+    """The small base on the second engine."""
+    second_engine.load(base)
+    return base
 
 
 @pytest.fixture

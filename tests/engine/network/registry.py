@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
 import socket
 import time
@@ -32,6 +34,7 @@ MANIFESTS = ", ".join(
         "docker.distribution.manifest.v2",
     )
 )
+_BLOBS, _REPOSITORIES = "docker/registry/v2/blobs/sha256", "docker/registry/v2/repositories"
 
 
 class PrivateRegistry:
@@ -42,7 +45,7 @@ class PrivateRegistry:
     Args:
         folder: an empty folder of its own. switch, authority: where it listens, and who signs for it.
         accounts: passwords by user, for htpasswd; nobody is asked who they are when empty. tokens: instead of
-            passwords, ask for tokens of this server.
+            passwords, ask for tokens of this server. data: the disk of another registry, to serve the same content.
     """
 
     def __init__(
@@ -53,11 +56,13 @@ class PrivateRegistry:
         *,
         accounts: Mapping[str, str] | None = None,
         tokens: TokenServer | None = None,
+        data: Path | None = None,
     ) -> None:
         program = shutil.which("docker-registry") or shutil.which("registry")
         assert program is not None, "docker-registry is not installed: `make registry` installs it"
         self._program = program
         self.folder = folder
+        self.data = data or folder / "data"
         self.host = f"{switch.address}:{switch.free_port()}"
         self.authority = authority
         self._tokens = tokens
@@ -75,7 +80,7 @@ class PrivateRegistry:
         settings = {
             "version": "0.1",
             "log": {"level": "warn"},
-            "storage": {"filesystem": {"rootdirectory": str(folder / "data")}, "delete": {"enabled": True}},
+            "storage": {"filesystem": {"rootdirectory": str(self.data)}, "delete": {"enabled": True}},
             "http": {"addr": self.host, "tls": {"certificate": str(certificate), "key": str(key)}},
             **auth,
         }
@@ -88,7 +93,7 @@ class PrivateRegistry:
     def __exit__(self, *_: object) -> None:
         self.stop()
         self.session.close()
-        shutil.rmtree(self.folder / "data", ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -168,19 +173,49 @@ class PrivateRegistry:
         """Delete the blobs that nothing refers to; stop it before and start it after."""
         run(self._program, "garbage-collect", "--delete-untagged", self.folder / "config.yml")
 
+    def keep(self) -> Path:
+        """Keep what is on its disk now; costs little, since blobs never change and are linked."""
+        kept = self.folder / f"kept-{uuid.uuid4().hex}"
+        _copy(self.data, kept)
+        return kept
+
+    def put_back(self, kept: Path) -> None:
+        """Make its disk again what it was when ``keep`` was called."""
+        shutil.rmtree(self.data)
+        _copy(kept, self.data)
+
+    def intact(self, repository: str, tag: str) -> bool:
+        """Whether a tag can be pulled: every manifest, config and layer that it leads to is there, byte by byte."""
+        pending = [self.digest(repository, tag)]
+        while pending:
+            digest = pending.pop()
+            content = self._content(digest)
+            if content is None or f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
+                return False
+            if content.startswith(b"{") and b'"schemaVersion"' in content[:1000]:
+                read = json.loads(content)
+                parts = (*read.get("manifests", ()), *read.get("layers", ()), read.get("config"))
+                pending += [part["digest"] for part in parts if part]
+        return True
+
     def blobs(self) -> Iterator[tuple[str, Path]]:
         """Every blob on its disk: digest and file, of all repositories."""
-        for path in sorted((self.folder / "data/docker/registry/v2/blobs/sha256").glob("*/*/data")):
+        for path in sorted((self.data / _BLOBS).glob("*/*/data")):
             yield f"sha256:{path.parent.name}", path
 
     def size_of(self, digest: str) -> int:
         """Bytes of a blob on its disk; 0 when it is gone."""
         value = digest.removeprefix("sha256:")
-        path = self.folder / f"data/docker/registry/v2/blobs/sha256/{value[:2]}/{value}/data"
+        path = self.data / _BLOBS / value[:2] / value / "data"
         return path.stat().st_size if path.is_file() else 0
 
     def _repository(self, name: str) -> Path:
-        return self.folder / "data/docker/registry/v2/repositories" / name
+        return self.data / _REPOSITORIES / name
+
+    def _content(self, digest: str) -> bytes | None:
+        value = digest.removeprefix("sha256:")
+        path = self.data / _BLOBS / value[:2] / value / "data"
+        return path.read_bytes() if value and path.is_file() else None
 
     def _token(self, repository: str) -> dict[str, str]:
         if self._tokens is None:
@@ -191,6 +226,12 @@ class PrivateRegistry:
         host, _, port = self.host.partition(":")
         with socket.socket() as probe:
             return probe.connect_ex((host, int(port))) == 0
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a registry's disk: blobs are linked, links and tags (which are written in place) are copied."""
+    shutil.copytree(source / _REPOSITORIES, target / _REPOSITORIES)
+    shutil.copytree(source / _BLOBS, target / _BLOBS, copy_function=os.link)
 
 
 def _htpasswd(folder: Path, accounts: Mapping[str, str]) -> Path:
