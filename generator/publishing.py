@@ -9,6 +9,7 @@ yet: whatever breaks, the tags in use still name the image from before. They mov
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 IMAGE = "image"
 DIGITS = 12  # of the digest in the tag of the content
 _TAG_LENGTH = 128
+_QUERY = re.compile(r"\?_state=[^\s\"]*?(?=[\s\"]|: \d{3}\b)")  # an upload's state is of no use to anyone who reads
 _TIMEOUT = 30.0  # seconds; a manifest is small, and registries on object stores are slow to write
 # No name and no store: the layers are made, and BuildKit tells the digest. Nothing else is left of it.
 UNNAMED = {f"{IMAGE}.output": "type=image,store=false,compression=zstd", f"{IMAGE}.tags": ""}
@@ -97,7 +99,8 @@ def publish(job: Job, built: BakeOutcome, run: Callable[..., BakeOutcome]) -> tu
     )
     done = Publication(repository=repository, digest=digest, tags=(f"{repository}:{named}",), tries=tries)
     if exported.failure is not None:
-        return dataclasses.replace(exported, failure=_told(exported.failure, tries)), dataclasses.replace(done, tags=())
+        told = _told(exported.failure, _trouble(exported, None), tries)
+        return dataclasses.replace(exported, failure=told), dataclasses.replace(done, tags=())
     return exported, _name(job, registry, dataclasses.replace(target, digest=digest_in(exported.metadata)), done)
 
 
@@ -118,7 +121,7 @@ def _registry(job: Job, target: Reference) -> Registry:
     )
 
 
-def _trouble(outcome: BakeOutcome, registry: Registry) -> Trouble | None:
+def _trouble(outcome: BakeOutcome, registry: Registry | None) -> Trouble | None:
     """Judge a push; a registry that limits requests is asked how long it wants to be left alone."""
     from bake import trouble
     from bake.retry import Trouble
@@ -128,18 +131,24 @@ def _trouble(outcome: BakeOutcome, registry: Registry) -> Trouble | None:
     if isinstance(outcome.failure, Interrupted):
         return Trouble(reason="interrupted", passing=False)
     found = trouble.of_text("\n".join(step.error for step in outcome.failed) or str(outcome.failure))
-    if found.reason.startswith("the registry limits"):
+    if registry is not None and found.reason.startswith("the registry limits"):
         return dataclasses.replace(found, after=trouble.retry_after(registry.probe().headers))
     return found
 
 
-def _told(failure: UpliftError, tries: tuple[Try, ...]) -> UpliftError:
-    """Say how often it was tried, in the failure of the last try."""
-    if len(tries) < 2 or isinstance(failure, Interrupted):  # noqa: PLR2004 - one try needs no word
+def _told(failure: UpliftError, trouble: Trouble | None, tries: tuple[Try, ...]) -> UpliftError:
+    """Tell a failed push: how often it was tried, and that no tag in use has moved."""
+    if isinstance(failure, Interrupted):
         return failure
-    again = "run the same command again: it sends only what is missing"
-    text = f"the push failed {len(tries)} times; {failure.message}"
-    return type(failure)(text, where=failure.where, remedy=f"{failure.remedy}; {again}" if failure.remedy else again)
+    times = f"the push failed {len(tries)} times, the last time: " if len(tries) > 1 else "the push failed: "
+    said = _QUERY.sub("", failure.message)
+    kept = "no tag in use has moved; the same command again sends only what is missing"
+    if trouble is None or not trouble.passing:
+        return type(failure)(f"{times}{said}", where=failure.where, remedy=f"{failure.remedy} ({kept})")
+    # A known cause begins with its meaning; of an unknown one only the text of the error is worth telling.
+    text = said if isinstance(failure, EnvironmentUnfit) else f"{trouble.reason}\n  error: {said}"
+    remedy = f"look at the registry's log and the network between; {kept}"
+    return EnvironmentUnfit(f"{times}{text}", where=failure.where, remedy=remedy)
 
 
 def _name(job: Job, registry: Registry, image: Reference, done: Publication) -> Publication:
