@@ -137,7 +137,7 @@ def test_another_revision_runs_no_step_and_sends_no_layer(place: Place) -> None:
     record = results.load(place.folder / "build")
     instructions = [step for target in record.targets for step in record.steps_of(target) if step.kind == "instruction"]
     assert instructions
-    assert all(step.cached for step in instructions)
+    assert {step.state for step in instructions} <= {"cached", "waiting"}  # waiting: not needed
     assert 0 < place.gate.sent() - before < 20_000  # the configuration
     labels = configuration(place)["config"]["Labels"]
     assert labels["org.opencontainers.image.source"] == "https://git.example/lab/x"
