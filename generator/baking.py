@@ -241,8 +241,10 @@ def run(
         allow_write=(writes.resolve(),) if writes else (),
         context=here,
     )
+    # buildx itself asks a registry's token server for tokens; certs.d of the engine does not count there.
+    trusted = {"SSL_CERT_FILE": str(job.facts.ca_bundle)} if job.facts.ca_bundle else {}
     with lent(job.facts.keyring) as environment, display(ProgressMode(job.choices.progress)) as listener:
-        return run_bake(dataclasses.replace(request, environment=environment), listener)
+        return run_bake(dataclasses.replace(request, environment={**trusted, **environment}), listener)
 
 
 def _mirrors(job: Job) -> str:
