@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -266,9 +267,26 @@ def test_a_token_is_seen_nowhere(place: Place, registry_with_password: PasswordR
     assert [path for path in blobs if canary in plain(path.read_bytes())] == []
 
 
+def test_without_a_given_login_dockers_own_is_used(place: Place) -> None:
+    folder = place.folder / "docker"
+    folder.mkdir()
+    auth = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    (folder / "config.json").write_text(json.dumps({"auths": {place.gate.address: {"auth": auth}}}))
+    (place.folder / "small.toml").write_text(place.recipe)
+    done = subprocess.run(
+        [sys.executable, "-m", "generator", "-r", "small.toml", "bake", "--push"]
+        + ["--registry", f"{place.gate.address}/{place.team}"],
+        cwd=place.folder,
+        env={**os.environ, "PYTHONPATH": str(TOP), "DOCKER_CONFIG": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1" in place.tags
+
+
 def test_what_a_push_would_meet_is_said_before_the_bake(place: Place) -> None:
-    (place.folder / "docker").mkdir()
-    (place.folder / "docker/config.json").write_text(json.dumps({}))
     refused = place.push(token="wrong")
     assert refused.returncode == 3
     assert f"refuses the login of the user {USER} (given)" in refused.stderr
