@@ -273,9 +273,9 @@ def test_without_a_given_login_dockers_own_is_used(place: Place) -> None:
     auth = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
     (folder / "config.json").write_text(json.dumps({"auths": {place.gate.address: {"auth": auth}}}))
     (place.folder / "small.toml").write_text(place.recipe)
+    registry = f"{place.gate.address}/{place.team}"
     done = subprocess.run(
-        [sys.executable, "-m", "generator", "-r", "small.toml", "bake", "--push"]
-        + ["--registry", f"{place.gate.address}/{place.team}"],
+        [sys.executable, "-m", "generator", "-r", "small.toml", "bake", "--push", f"--registry={registry}"],
         cwd=place.folder,
         env={**os.environ, "PYTHONPATH": str(TOP), "DOCKER_CONFIG": str(folder)},
         capture_output=True,
