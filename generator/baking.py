@@ -162,7 +162,7 @@ def _build(
     missing = tuple(wheel for wheel in job.reuse.shelf.missing if wheel.target in needed)
     if missing and not require_warm:
         reuse.load_compiler_caches(job, missing)
-    refuse = reuse.is_compile if require_warm else None
+    refuse = reuse.is_for_compile if require_warm else None
     outcome = run(job, targets, overrides=overrides, refuse=refuse, fills_cache=True)
     path = _record(job, outcome)
     if outcome.refused:

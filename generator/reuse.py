@@ -133,7 +133,7 @@ def _push(job: Job, done: tuple[Wheel, ...], repository: str, *, required: bool)
 
     names = tuple(wheel.target for wheel in done)
     # It must not compile again what the builder dropped meanwhile.
-    outcome = run(job, names, overrides=push_overrides(done, repository), refuse=is_compile)
+    outcome = run(job, names, overrides=push_overrides(done, repository), refuse=compiles)
     if outcome.failure is None:
         return names
     _pass_on_interrupt(outcome)
@@ -159,18 +159,25 @@ def _save_compiler_caches(job: Job, fresh: list[Wheel]) -> None:
                 f"{COMPILER_CACHE}.no-cache": "true",
                 f"{COMPILER_CACHE}.output": output,
             },
-            refuse=is_compile,
+            refuse=compiles,
         )
         if outcome.failure is not None:
             _pass_on_interrupt(outcome)
             job.reporter.warning(f"the compiler cache of {wheel.extension} was not saved: {_first_line(outcome)}")
 
 
-def is_compile(step: Step) -> bool:
-    """Tell whether a step compiles, or makes what only a compile needs."""
+def compiles(step: Step) -> bool:
+    """Tell whether a step compiles."""
     from bake.events import StepKind
 
-    return step.kind is StepKind.INSTRUCTION and (step.stage == COMPILE_STAGE or step.owner == _TOOLCHAIN)
+    return step.kind is StepKind.INSTRUCTION and step.stage == COMPILE_STAGE
+
+
+def is_for_compile(step: Step) -> bool:
+    """Tell whether a step compiles, or makes what only a compile needs: that starts long before the compile does."""
+    from bake.events import StepKind
+
+    return compiles(step) or (step.kind is StepKind.INSTRUCTION and step.owner == _TOOLCHAIN)
 
 
 def made(outcome: BakeOutcome, wheels: tuple[Wheel, ...]) -> tuple[Wheel, ...]:
