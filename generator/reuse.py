@@ -8,6 +8,7 @@ bake: what does not work is a warning.
 from __future__ import annotations
 
 import dataclasses
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -102,7 +103,7 @@ def load_compiler_caches(job: Job, wanted: tuple[Wheel, ...]) -> None:
             job,
             (COMPILER_CACHE,),
             variables={specs.compiler_cache_variable(wheel.extension): saved},
-            overrides={f"{COMPILER_CACHE}.target": f"load-{wheel.extension}", f"{COMPILER_CACHE}.no-cache": "true"},
+            overrides=_stage(f"load-{wheel.extension}"),
         )
         if outcome.failure is not None:
             _pass_on_interrupt(outcome)
@@ -154,16 +155,17 @@ def _save_compiler_caches(job: Job, fresh: list[Wheel]) -> None:
         outcome = run(
             job,
             (COMPILER_CACHE,),
-            overrides={
-                f"{COMPILER_CACHE}.target": f"save-{wheel.extension}",
-                f"{COMPILER_CACHE}.no-cache": "true",
-                f"{COMPILER_CACHE}.output": output,
-            },
+            overrides={**_stage(f"save-{wheel.extension}"), f"{COMPILER_CACHE}.output": output},
             refuse=compiles,
         )
         if outcome.failure is not None:
             _pass_on_interrupt(outcome)
             job.reporter.warning(f"the compiler cache of {wheel.extension} was not saved: {_first_line(outcome)}")
+
+
+def _stage(name: str) -> dict[str, str]:
+    """Choose a stage of the compiler cache's target; what it looks at is in no cache key, so it runs each time."""
+    return {f"{COMPILER_CACHE}.target": name, f"{COMPILER_CACHE}.args.MOMENT": str(time.time_ns())}
 
 
 def compiles(step: Step) -> bool:
