@@ -73,11 +73,9 @@ def publish(job: Job, built: BakeOutcome, run: Callable[..., BakeOutcome]) -> tu
         built: the bake, which exported the image with ``UNNAMED``. run: bakes targets of the job.
 
     Returns:
-        how the last push went (it may have failed: then no tag moved), and what is in the registry now.
-
-    Raises:
-        EnvironmentUnfit: the layers are there, and a tag could not be written.
+        how it went (it may have failed), and what is in the registry now.
     """
+    from bake.events import State
     from bake.reference import parse_reference
     from bake.retry import retried
 
@@ -101,7 +99,10 @@ def publish(job: Job, built: BakeOutcome, run: Callable[..., BakeOutcome]) -> tu
     if exported.failure is not None:
         told = _told(exported.failure, _trouble(exported, None), tries)
         return dataclasses.replace(exported, failure=told), dataclasses.replace(done, tags=())
-    return exported, _name(job, registry, dataclasses.replace(target, digest=digest_in(exported.metadata)), done)
+    failure, done = _name(job, registry, dataclasses.replace(target, digest=digest_in(exported.metadata)), done)
+    if failure is not None:
+        exported = dataclasses.replace(exported, state=State.FAILED, failure=failure)
+    return exported, done
 
 
 def _registry(job: Job, target: Reference) -> Registry:
@@ -151,21 +152,26 @@ def _told(failure: UpliftError, trouble: Trouble | None, tries: tuple[Try, ...])
     return EnvironmentUnfit(f"{times}{text}", where=failure.where, remedy=remedy)
 
 
-def _name(job: Job, registry: Registry, image: Reference, done: Publication) -> Publication:
-    """Move the tags that people use to the image, the first one last."""
+def _name(
+    job: Job, registry: Registry, image: Reference, done: Publication
+) -> tuple[EnvironmentUnfit | None, Publication]:
+    """Move the tags that people use to the image, the first one last; gives what went wrong, and what was done."""
     own = content_tag(image.tag or "latest", image.digest or "")
     # The layers were made anew in between (a cache that was cleaned): the name has to fit what was pushed.
     again = [own] if f"{done.repository}:{own}" not in done.tags else []
     tags = [*again, *(name.rpartition(":")[2] for name in job.facts.more_tags), image.tag or "latest"]
     done = dataclasses.replace(done, digest=image.digest or "")
     for tag in dict.fromkeys(tags):
-        tries = _move(job, registry, image, tag)
-        told = tries if len(tries) > 1 else ()  # a tag that was written at once is no news
-        done = dataclasses.replace(done, tags=(*done.tags, f"{done.repository}:{tag}"), tries=(*done.tries, *told))
-    return done
+        failure, tries = _move(job, registry, image, tag)
+        told = tries if failure or len(tries) > 1 else ()  # a tag that was written at once is no news
+        done = dataclasses.replace(done, tries=(*done.tries, *told))
+        if failure is not None:
+            return failure, done
+        done = dataclasses.replace(done, tags=(*done.tags, f"{done.repository}:{tag}"))
+    return None, done
 
 
-def _move(job: Job, registry: Registry, image: Reference, tag: str) -> tuple[Try, ...]:
+def _move(job: Job, registry: Registry, image: Reference, tag: str) -> tuple[EnvironmentUnfit | None, tuple[Try, ...]]:
     """Write one tag, unless it names the image already (a registry may forbid to write it twice)."""
     from bake import trouble
     from bake.registry import failure_of
@@ -183,10 +189,11 @@ def _move(job: Job, registry: Registry, image: Reference, tag: str) -> tuple[Try
         once, trouble.of_answer, job.facts.pushing, lambda text: job.reporter.note(f"tag {tag}: {text}")
     )
     if answer.outcome is Outcome.ANSWERS:
-        return tries
+        return None, tries
     failure = failure_of(answer, registry.host, doing=name)
-    raise EnvironmentUnfit(
+    told = EnvironmentUnfit(
         f"the image is pushed, and its tag {tag} could not be written: {failure.message}",
         where=f"{image.registry}/{image.repository}@{image.digest}",
-        remedy=failure.remedy,
+        remedy=f"{failure.remedy}; the same command again sends only what is missing",
     )
+    return told, tries

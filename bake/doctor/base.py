@@ -6,6 +6,7 @@ import platform
 from functools import partial
 from typing import TYPE_CHECKING
 
+from bake.doctor import engine_registry
 from bake.doctor.finding import Engine, Finding, Say, Subject, error, ok, warning
 from bake.engine import connect, image_facts
 from bake.reference import parse_reference
@@ -15,6 +16,8 @@ from generator.errors import EnvironmentUnfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from bake.credentials import Keyring
 
 NAME = "base"
 _SAME = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -44,7 +47,7 @@ def check(subject: Subject, engine: Engine) -> Iterator[Finding]:
         yield ok(
             NAME,
             f"{subject.base} is not on the engine yet, and its registry has it: it will be pulled",
-            partial(_pull, subject.base),
+            partial(_pull, subject.base, subject.keyring),
         )
         return
     pinned = image_facts(engine.client, subject.base.partition("@")[0]) if reference.digest else None
@@ -67,14 +70,16 @@ def _or(remedy: str) -> str:
     return f"; {remedy}" if remedy else ""
 
 
-def _pull(base: str, say: Say) -> None:
+def _pull(base: str, keyring: Keyring, say: Say) -> None:
     """Pull it through the engine, with its own login; a line for each layer that is there."""
     from docker.errors import APIError
 
     say(f"pulling {base}")
     client = connect()
     try:
-        for line in client.api.pull(base, stream=True, decode=True):
+        host = parse_reference(base).registry
+        login = engine_registry.auth_of(keyring.login_for(host), host)
+        for line in client.api.pull(base, stream=True, decode=True, auth_config=login or None):
             if "error" in line:
                 raise EnvironmentUnfit(str(line["error"]), where=base, remedy=f"docker pull {base}")
             if line.get("status") in ("Pull complete", "Already exists"):
