@@ -245,16 +245,24 @@ def test_a_value_is_found_in_the_layers_of_the_registry(
     assert canary.holding(b"canary-71c1", private_registry.blobs()) == []
 
 
-def test_buildx_builds_on_it_by_the_remote_driver(second_engine: Engine, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["remote driver", "context"])
+def test_buildx_of_another_engine_builds_on_it(second_engine: Engine, tmp_path: Path, way: str) -> None:
     (tmp_path / "docker-bake.hcl").write_text(
         f'target "default" {{\n  context = "{tmp_path}"\n  output = ["type=local,dest={tmp_path}/out"]\n}}\n'
     )
-    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /built\n")
-    elsewhere = {**second_engine.environment, "DOCKER_HOST": "unix:///nowhere.sock"}
-    bake = ("bake", "--builder=far", f"--allow=fs={tmp_path}", f"--file={tmp_path}/docker-bake.hcl")
+    (tmp_path / "Dockerfile").write_text(f"FROM scratch\nCOPY Dockerfile /{time.time_ns()}\n")
+    elsewhere = {**os.environ, "DOCKER_CONFIG": str(tmp_path / "client")}
+    used = second_engine.docker("buildx", "du")
     with GrpcBridge(second_engine.socket) as bridge:
-        create = ("create", "--name=far", "--driver=remote", bridge.endpoint)
-        for command in (create, bake, ("rm", "far")):
-            run("docker", "buildx", *command, environment=elsewhere)
-        assert bridge.connections > 0
-    assert (tmp_path / "out/built").read_text().startswith("FROM scratch")
+        if way == "context":
+            run("docker", "context", "create", "far", f"--docker=host={second_engine.host}", environment=elsewhere)
+        else:
+            create = ("create", "--name=far", "--driver=remote", bridge.endpoint)
+            run("docker", "buildx", *create, environment=elsewhere)
+        # buildx takes a context as such, not by --builder: "use `docker --context=far buildx`".
+        chosen = {"DOCKER_CONTEXT": "far"} if way == "context" else {"BUILDX_BUILDER": "far"}
+        bake = ("bake", f"--allow=fs={tmp_path}", f"--file={tmp_path}/docker-bake.hcl")
+        run("docker", "buildx", *bake, environment={**elsewhere, **chosen})
+        assert (bridge.connections > 0) == (way == "remote driver")
+    assert len(list((tmp_path / "out").iterdir())) == 1
+    assert second_engine.docker("buildx", "du") != used
