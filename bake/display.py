@@ -147,7 +147,9 @@ class PlainLines:
             return
         self._running[step.digest] = step
         self._said[step.digest] = event.at
-        if step.kind in (StepKind.INSTRUCTION, StepKind.EXPORT, StepKind.CACHE) and not step.state.ended:
+        reads_cache = step.label.startswith("importing cache")
+        told = step.kind in (StepKind.INSTRUCTION, StepKind.EXPORT, StepKind.CACHE) and not reads_cache
+        if told and not step.state.ended:
             self._write(event.at, _line(step, "started"))
 
     def _finished(self, event: StepEnded) -> None:
@@ -159,6 +161,8 @@ class PlainLines:
             return
         seconds = step.seconds(event.at)
         dull = step.kind in (StepKind.INTERNAL, StepKind.OTHER) and seconds < SHORT and not step.error
+        # A cache that is not there yet is no news; one that can't be read is warned of after the bake.
+        dull = dull or (step.kind is StepKind.CACHE and step.state is State.FAILED)
         if dull or (step.kind is StepKind.INTERNAL and step.cached):
             return
         self._ended.add((step.digest, step.state))

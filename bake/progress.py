@@ -132,12 +132,13 @@ class Progress:
         return tuple(target_progress(name, steps) for name, steps in grouped.items())
 
     def failed(self) -> tuple[Step, ...]:
-        """Steps whose own failure this is: once each, without cancelled siblings and missed cache imports."""
-        return tuple(
-            step
-            for step in self._steps.values()
-            if step.state is State.FAILED and not step.shared and not _is_cache_miss(step)
-        )
+        """Steps whose own failure this is: once each, without cancelled siblings.
+
+        A cache that can't be read fails no build, and one that can't be written only where nothing else failed.
+        """
+        failed = [step for step in self._steps.values() if step.state is State.FAILED and not step.shared]
+        caches = [step for step in failed if step.kind is StepKind.CACHE and not step.label.startswith("importing")]
+        return tuple([step for step in failed if step.kind is not StepKind.CACHE] or caches)
 
     def _vertex(self, vertex: rawjson.Vertex, now: float) -> list[Event]:
         key = (vertex.digest, vertex.name)
@@ -279,10 +280,6 @@ def is_cancellation(error: str) -> bool:
     return bool(_CANCELLED.search(error))
 
 
-def _is_cache_miss(step: Step) -> bool:
-    return step.label.startswith("importing cache manifest")
-
-
 def _state(vertex: rawjson.Vertex, old: Step) -> State:
     if vertex.error:
         return State.CANCELLED if is_cancellation(vertex.error) else State.FAILED
@@ -328,7 +325,7 @@ def target_progress(name: str, steps: list[Step]) -> TargetProgress:
 
 
 def _target_state(steps: list[Step]) -> State:
-    states = {step.state for step in steps if not _is_cache_miss(step)}
+    states = {step.state for step in steps if step.kind is not StepKind.CACHE or step.state is not State.FAILED}
     instructions = [step for step in steps if step.kind is StepKind.INSTRUCTION]
     for decisive in (State.FAILED, State.RUNNING, State.CANCELLED):
         if decisive in states:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from generator.errors import UsageError
-from generator.resolve import Choices, resolve, with_archs
+from generator.resolve import Choices, layer_limit_mib, resolve, with_archs
 
 if TYPE_CHECKING:
+    from generator.ci import CiWishes
     from generator.cleaning import Wanted
     from generator.plan import Graph
     from generator.recipe import LoadedRecipe
@@ -35,10 +36,15 @@ def _load(reporter: Reporter, choices: Choices) -> LoadedRecipe:
     return replace(loaded, recipe=with_archs(recipe, choices.archs))
 
 
-def _plan(loaded: LoadedRecipe, output: Path) -> Graph:
+def _plan(loaded: LoadedRecipe, choices: Choices) -> Graph:
     from generator.plan import build_graph
 
-    return build_graph(loaded.recipe, origin=loaded.origin, build_dir=output.as_posix())
+    return build_graph(
+        loaded.recipe,
+        origin=loaded.origin,
+        build_dir=choices.output.as_posix(),
+        layer_limit_mib=layer_limit_mib(choices),
+    )
 
 
 def _write(graph: Graph, output: Path) -> Path:
@@ -51,23 +57,25 @@ def _write(graph: Graph, output: Path) -> Path:
 def render(reporter: Reporter, choices: Choices) -> None:
     """Write the rendered folder; the path of its bake file goes to stdout."""
     loaded = _load(reporter, choices)
-    graph = _plan(loaded, choices.output)
+    graph = _plan(loaded, choices)
     file = _write(graph, choices.output)
     reporter.data(str(file))
     reporter.note(f"{len(graph.targets)} targets; bake them with: docker buildx bake -f {file}")
 
 
 def show_plan(reporter: Reporter, choices: Choices, *, form: str) -> None:
-    """Show the graph as a table, JSON, Mermaid or SVG."""
-    from generator.plan import svg, views
+    """Show the graph as a table, JSON, Mermaid or SVG, or its compile targets as a job matrix for CI."""
+    from generator.plan import matrix, svg, views
 
-    graph = _plan(_load(reporter, choices), choices.output)
+    graph = _plan(_load(reporter, choices), choices)
     if form == "json":
         reporter.data(views.as_json(graph))
     elif form == "mermaid":
         reporter.data(views.as_mermaid(graph))
     elif form == "svg":
         reporter.data(svg.as_svg(graph))
+    elif form == "matrix":
+        reporter.data(matrix.as_matrix(graph))
     else:
         views.show_table(reporter.data_console, graph)
 
@@ -81,7 +89,7 @@ def explain(reporter: Reporter, choices: Choices, *, target: str) -> None:
     from generator import why
 
     loaded = _load(reporter, choices)
-    graph = _plan(loaded, choices.output)
+    graph = _plan(loaded, choices)
     graph[target]
     why.explain(reporter, graph, resolve(loaded.recipe, choices), folder=choices.output, target=target)
 
@@ -102,6 +110,7 @@ def bake(
         UsageError, EnvironmentUnfit, BuildFailed, VerificationFailed, Interrupted: as their names say.
     """
     from generator import baking
+    from generator.step_summary import step_summary
 
     if archive is not None:
         if targets:
@@ -109,7 +118,7 @@ def bake(
         archive.check()
     loaded = _load(reporter, choices)
     facts = resolve(loaded.recipe, choices)
-    graph = _plan(loaded, choices.output)
+    graph = _plan(loaded, choices)
     for name in targets:
         graph[name]  # an unknown target is refused before anything is written
     file = _write(graph, choices.output)
@@ -117,11 +126,12 @@ def bake(
     if dry_run:
         baking.show_dry_run(job, targets, push=push, archive=archive)
         return
-    job = baking.settle(job, push=push)
-    if targets:
-        baking.bake_targets(job, targets, require_warm=require_warm)
-        return
-    baking.bake_verified(job, push=push, archive=archive, require_warm=require_warm)
+    job = baking.settle(job, push=push, load=not push and archive is None and (not targets or baking.IMAGE in targets))
+    with step_summary(job.folder):
+        if targets:
+            baking.bake_targets(job, targets, require_warm=require_warm)
+            return
+        baking.bake_verified(job, push=push, archive=archive, require_warm=require_warm)
 
 
 def warm(reporter: Reporter, choices: Choices) -> None:
@@ -131,6 +141,7 @@ def warm(reporter: Reporter, choices: Choices) -> None:
         UsageError: nothing is named that could be filled; the others as for ``bake``.
     """
     from generator import baking
+    from generator.step_summary import step_summary
 
     loaded = _load(reporter, choices)
     facts = resolve(loaded.recipe, choices)
@@ -140,10 +151,12 @@ def warm(reporter: Reporter, choices: Choices) -> None:
             where="warm",
             remedy="give --registry (wheels and compiler caches go there), or --wheels, --compiler-cache, --cache",
         )
-    graph = _plan(loaded, choices.output)
+    graph = _plan(loaded, choices)
     file = _write(graph, choices.output)
     job = baking.Job(reporter=reporter, recipe=loaded.recipe, facts=facts, choices=choices, file=file, graph=graph)
-    baking.warm(baking.settle(job, push=False))
+    job = baking.settle(job, push=False, load=False)
+    with step_summary(job.folder):
+        baking.warm(job)
 
 
 def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str, gpu: bool = False) -> None:
@@ -161,12 +174,12 @@ def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str
         parse_reference(image, where="IMAGE")
     loaded = _load(reporter, choices)
     facts = resolve(loaded.recipe, choices)
-    graph = _plan(loaded, choices.output)
+    graph = _plan(loaded, choices)
     if gpu:
         on_card.require(image or facts.image)  # before anything is built
     file = _write(graph, choices.output)
     job = baking.Job(reporter=reporter, recipe=loaded.recipe, facts=facts, choices=choices, file=file, graph=graph)
-    job = baking.settle(job, push=False)
+    job = baking.settle(job, push=False, load=False)
     report = baking.check(job, image=image)
     if gpu:
         report = merged(report, on_card.check(job, image or facts.image))
@@ -177,6 +190,31 @@ def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str
     else:
         show_table(reporter, report)
     require_passed(report)
+
+
+def ci(reporter: Reporter, choices: Choices, wishes: CiWishes, *, output: Path | None, force: bool) -> None:
+    """Write the recipe's CI file to its place, whose path goes to stdout, or to stdout itself.
+
+    Raises:
+        UsageError: a value that can't stand in a CI file; another file stands there.
+        EnvironmentUnfit: it can't be written.
+    """
+    from generator.ci import place_of, render_ci, settle, write_ci_file
+    from generator.site import load_site
+
+    site = load_site(choices.site, recipe=choices.recipe).site
+    settings = settle(wishes, recipe=choices.recipe, registry=choices.registry or site.registry or "")
+    graph = _plan(_load(reporter, choices), choices)
+    text = render_ci(settings, graph)
+    if output is None:
+        reporter.data(text)
+        return
+    path = place_of(output, wishes.system, graph.recipe)
+    changed = write_ci_file(text, path, force=force)
+    reporter.data(str(path))
+    reporter.note(
+        f"{path} is {'written' if changed else 'as it was'}; its first lines say what the settings have to hold"
+    )
 
 
 def fetch(reporter: Reporter, choices: Choices, *, names: tuple[str, ...] = (), again: bool = False) -> None:
@@ -244,6 +282,35 @@ def clean(reporter: Reporter, choices: Choices, wanted: Wanted, *, yes: bool, dr
     facts = resolve(recipe, choices)
     place = cleaning.Place(build=choices.output, assets=facts.assets_folder, builder=facts.builder)
     cleaning.clean(reporter, recipe, place, wanted, yes=yes, dry_run=dry_run)
+
+
+def builder_up(reporter: Reporter, choices: Choices, *, replace: bool) -> None:
+    """Make the described builder and start it; its name goes to stdout.
+
+    Raises:
+        UsageError: none is described. EnvironmentUnfit: it can't be made or started, or is another's.
+    """
+    from generator.building import commands
+
+    commands.up(reporter, resolve(_load(reporter, choices).recipe, choices), replace=replace)
+
+
+def builder_down(reporter: Reporter, choices: Choices, *, name: str | None, keep_state: bool) -> None:
+    """Remove a builder that ``builder_up`` made.
+
+    Raises:
+        UsageError: none is named or described. EnvironmentUnfit: it is another's, or can't be removed.
+    """
+    from generator.building import commands
+
+    commands.down(reporter, resolve(_load(reporter, choices).recipe, choices), name=name, keep_state=keep_state)
+
+
+def builder_ls(reporter: Reporter, choices: Choices, *, form: str) -> None:
+    """List the builders that are there, and the described one."""
+    from generator.building import commands
+
+    commands.ls(reporter, resolve(_load(reporter, choices).recipe, choices), form=form)
 
 
 def doctor(reporter: Reporter, choices: Choices, *, form: str, fix: bool = False) -> None:

@@ -99,18 +99,31 @@ def publish(job: Job, built: BakeOutcome, run: Callable[..., BakeOutcome]) -> tu
     if exported.failure is not None:
         told = _told(exported.failure, _trouble(exported, None), tries)
         return dataclasses.replace(exported, failure=told), dataclasses.replace(done, tags=())
-    failure, done = _name(job, registry, dataclasses.replace(target, digest=digest_in(exported.metadata)), done)
+    pushed = dataclasses.replace(target, digest=digest_in(exported.metadata))
+    _warn_of_large_layers(job, registry, pushed)
+    failure, done = _name(job, registry, pushed, done)
     if failure is not None:
         exported = dataclasses.replace(exported, state=State.FAILED, failure=failure)
     return exported, done
 
 
+def _warn_of_large_layers(job: Job, registry: Registry, image: Reference) -> None:
+    """Hold the pushed manifest against the limit: a registry that took a layer may have a proxy that does not."""
+    from bake.layer_sizes import MIB, layers_in, listed, too_large
+
+    if job.facts.layer_limit_mib is None:
+        return
+    large = too_large(layers_in(registry, image) or {}, job.facts.layer_limit_mib * MIB)
+    if large:
+        job.reporter.warning(f"layers of more than {job.facts.layer_limit_mib} MiB are in the image: {listed(large)}")
+
+
 def _registry(job: Job, target: Reference) -> Registry:
     from bake.doctor.engine_registry import calls_insecure
-    from bake.doctor.finding import Engine
+    from bake.doctor.finding import Engine, Subject
     from bake.registry import Registry
 
-    engine = Engine()
+    engine = Engine(Subject(builder=job.facts.builder))
     insecure = calls_insecure(engine, target.registry)
     engine.close()
     return Registry(

@@ -5,8 +5,11 @@ Meaning never rests on colour alone; ``NO_COLOR`` and a missing terminal are hon
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, TextIO
+
+from generator import github
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,9 +65,14 @@ class Reporter:
         stream.flush()
 
     def warning(self, text: str) -> None:
-        """Say what may be wrong but does not stop the work."""
+        """Say what may be wrong but does not stop the work; under GitHub Actions, as an annotation too."""
         self.note(f"warning: {text}")
+        if github.is_active(os.environ):
+            self.note(github.warning(text))
 
     def failure(self, error: UpliftError) -> None:
-        """Show a failure: what, where, what to do."""
+        """Show a failure: what, where, what to do; under GitHub Actions, as annotations too."""
         self.note(f"error: {error}")
+        if github.is_active(os.environ):
+            for line in github.failure_annotations(error):
+                self.note(line)

@@ -36,6 +36,15 @@ def generator(*command: str, folder: Path, **environment: str) -> subprocess.Com
         (["bake", "wheel-torch-scater"], 'did you mean "wheel-torch-scatter"?'),
         (["frobnicate"], "No such command"),
         (["plan", "--format", "gif"], "--format"),
+        (["ci"], "--for"),
+        (["ci", "--for", "jenkins"], "github"),
+        (["ci", "--for", "github", "--runner", ","], "no runner is named"),
+        (["ci", "--for", "github", "--runner", "${{ x }}"], "--runner: '${{ x }}' can't stand in a CI file"),
+        (["ci", "--for", "gitlab", "--main", "a b"], "--main: 'a b' can't stand in a CI file"),
+        (["ci", "--for", "gitlab", "--registry", "a//b"], "--registry"),
+        (["ci", "--for", "gitlab", "--requirement", "x $Y"], "--requirement"),
+        (["-r", "a/../../b.toml", "ci", "--for", "github"], "'a/../../b.toml' lies outside the repository"),
+        (["-r", "/lab.toml", "ci", "--for", "github"], "by its path from the repository's root"),
     ],
 )
 def test_wrong_usage_has_its_message_and_status_2(tmp_path: Path, command: list[str], message: str) -> None:
@@ -72,7 +81,8 @@ def test_only_commands_that_exist_are_listed(tmp_path: Path) -> None:
     listed = generator("--help", folder=tmp_path).stdout
     commands = listed.split("Commands:")[1].split("Exit status")[0]
     names = set(re.findall(r"^  ([a-z]+)\b", commands, flags=re.MULTILINE))
-    assert names == {"render", "plan", "bake", "warm", "verify", "fetch", "lock", "doctor", "diagnose", "run", "clean"}
+    around = {"fetch", "lock", "doctor", "diagnose", "run", "clean", "builder", "ci"}
+    assert names == {"render", "plan", "bake", "warm", "verify", *around}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -34,7 +34,7 @@ def test_the_pure_parts_import_nothing_of_the_others(package: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["--help"], ["bake", "--help"], ["fetch", "--help"], ["run", "--help"], ["--version"]]
+    "command", [["--help"], ["bake", "--help"], ["ci", "--help"], ["fetch", "--help"], ["run", "--help"], ["--version"]]
 )
 def test_help_imports_nothing_heavy(command: list[str]) -> None:
     # pydantic is not in the list: typer itself imports it for commands with parameters.

@@ -1,0 +1,120 @@
+"""What a CI file is filled with, checked: nothing that YAML, a shell or CI's own expressions would read otherwise."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from generator import __version__
+from generator.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_HOSTED = ("ubuntu-",)  # what the names of GitHub's own runners for Linux begin with
+_LABEL = re.compile(r"[A-Za-z0-9][\w.:-]*", re.ASCII)
+_BRANCH = re.compile(r"[A-Za-z0-9][\w./-]*", re.ASCII)
+_RECIPE = re.compile(r"(?:\./)?[A-Za-z0-9_][\w./+-]*", re.ASCII)
+# A requirement as pip takes it: a name and version, a path, an address; no blanks, quotes or dollars.
+_REQUIREMENT = re.compile(r"[A-Za-z0-9./][\w./+:@=<>~!,\[\]-]*", re.ASCII)
+
+
+class System(str, Enum):
+    """The CI systems that there are templates for."""
+
+    GITHUB = "github"
+    GITLAB = "gitlab"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, kw_only=True)
+class CiWishes:
+    """What was asked for; None: not said.
+
+    Args:
+        runner: labels separated by commas. main: the branch whose image is pushed. requirement: what pip installs.
+    """
+
+    system: System
+    runner: str | None = None
+    main: str = "main"
+    requirement: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CiSettings:
+    """What a CI file is filled with, besides the recipe's plan.
+
+    Args:
+        recipe: the recipe as it is named with ``-r`` in the repository's root. runner: labels (GitHub) or tags (GitLab)
+            of the runner; empty: any. main: the branch whose image is pushed. registry: registry and path; "": from the
+            CI system's variables. requirement: what pip installs.
+    """
+
+    system: System
+    recipe: str
+    runner: tuple[str, ...]
+    main: str
+    registry: str
+    requirement: str
+
+    @property
+    def hosted(self) -> bool:
+        """Whether the runner is one of GitHub's own, which has a fresh engine with its own settings."""
+        return self.system is System.GITHUB and self.runner[0].startswith(_HOSTED)
+
+
+def settle(wishes: CiWishes, *, recipe: str, registry: str = "") -> CiSettings:
+    """Check what was chosen and fill in what was not.
+
+    The default runner is a lab's own for GitHub and any for GitLab: the images are large, and runners that others host
+    have no disk for most recipes.
+
+    Args:
+        recipe: name or path of the recipe. registry: registry and path of the image; "": not known.
+
+    Raises:
+        UsageError: a value that can't stand in a CI file.
+    """
+    default = "self-hosted,linux,x64" if wishes.system is System.GITHUB else ""
+    labels = [label.strip() for label in (default if wishes.runner is None else wishes.runner).split(",")]
+    wanted = tuple(label for label in labels if label)
+    if wishes.system is System.GITHUB and not wanted:
+        raise UsageError("no runner is named", where="--runner", remedy="write --runner self-hosted,linux,x64")
+    _check(wanted, _LABEL, "--runner", "labels hold letters, digits and . _ : -")
+    _check([wishes.main], _BRANCH, "--main", "name a branch: letters, digits and . _ / -")
+    place = "name a shipped recipe, or a file by its path from the repository's root: letters, digits and . _ / + -"
+    _check([recipe], _RECIPE, "--recipe", place)
+    if ".." in PurePosixPath(recipe).parts:
+        raise UsageError(f"{recipe!r} lies outside the repository", where="--recipe", remedy=place)
+    needed = wishes.requirement or f"image-uplift=={__version__}"
+    _check([needed], _REQUIREMENT, "--requirement", 'write it as for pip, without blanks: "image-uplift==0.1.0"')
+    return CiSettings(
+        system=wishes.system,
+        recipe=recipe,
+        runner=wanted,
+        main=wishes.main,
+        registry=_registry(registry),
+        requirement=needed,
+    )
+
+
+def _check(values: Iterable[str], form: re.Pattern[str], where: str, remedy: str) -> None:
+    for value in values:
+        if not form.fullmatch(value):
+            raise UsageError(f"{value!r} can't stand in a CI file", where=where, remedy=remedy)
+
+
+def _registry(registry: str) -> str:
+    from bake.reference import parse_reference
+
+    if not registry:
+        return ""
+    trimmed = registry.rstrip("/")
+    parse_reference(f"{trimmed}/x", where="--registry")
+    return trimmed

@@ -1,0 +1,158 @@
+"""What a bake leaves in a registry and what the next one takes from there: wheels, compiler caches, cached steps."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from bake import results
+from bake.local.demo_rootfs import Machine, rootfs_for
+from tests.engine.extension import TARGET, Project, build_base
+from tests.engine.small import TOP, docker
+
+pytestmark = pytest.mark.engine
+
+TAG = f"uplift-test-compiled:{os.getpid()}"
+
+
+@pytest.fixture(scope="module")
+def compiled_base() -> Iterator[str]:
+    name = f"uplift-test-compiled-base:{os.getpid()}"
+    build_base(name, rootfs_for(Machine(say=print), force=False))
+    yield name
+    docker("image", "rm", "--force", name, TAG, check=False)
+
+
+@pytest.fixture(scope="module")
+def project(compiled_base: str, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    made = Project(folder=tmp_path_factory.mktemp("compiled"), base=compiled_base, tag=TAG)
+    made.write()
+    return made
+
+
+def run(project: Project, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(TOP), "GENERATOR_ASSETS_DIR": str(project.assets)}
+    return subprocess.run(
+        [sys.executable, "-m", "generator", "-r", str(project.recipe), *command],
+        cwd=project.folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def record(project: Project) -> Any:
+    return results.load(project.folder / "build").data
+
+
+def tags(registry: str, repository: str) -> list[str]:
+    with urllib.request.urlopen(f"http://{registry}/v2/{repository}/tags/list") as answer:
+        return list(json.load(answer)["tags"])
+
+
+@pytest.fixture(scope="module")
+def stored(project: Project, registry: str) -> str:
+    """A registry that a first bake left its wheel and its compiler cache in."""
+    done = run(project, "bake", "--registry", registry)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert f"{TARGET}: compiled, 0 of 3 compiler calls from the compiler cache; pushed to the store" in done.stderr
+    wheel = record(project)["wheels"][TARGET]
+    assert wheel["origin"] == "compiled"
+    assert tags(registry, "uplift-wheels") == [f"hello-{wheel['key'][:32]}"]
+    assert tags(registry, "uplift-ccache") == ["hello"]
+    return registry
+
+
+def test_what_is_in_the_store_is_not_even_part_of_the_build(project: Project, stored: str) -> None:
+    done = run(project, "bake", "--registry", stored, "--require-warm")
+    assert done.returncode == 0, done.stderr[-4000:]
+    data = record(project)
+    assert data["wheels"][TARGET]["origin"] == "store"
+    assert not {TARGET, "toolchain"} & set(data["targets"])
+    assert data["cache"]["image"]["ran"] == 0
+    program = "import hello; print(hello.sum())"
+    image = f"{stored}/{TAG}"
+    assert docker("run", "--rm", "--entrypoint", "/opt/env/bin/python", image, "-c", program) == "3"
+    docker("image", "rm", "--force", image)
+
+
+def test_a_second_store_is_only_read(project: Project, stored: str) -> None:
+    options = ("--wheels", "none", "--wheels-readonly", f"{stored}/uplift-wheels", "--compiler-cache", "none")
+    done = run(project, "bake", *options, "--require-warm")
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert record(project)["wheels"][TARGET]["reference"].startswith(f"{stored}/uplift-wheels:hello-")
+
+
+def test_a_target_that_is_in_the_store_needs_no_bake(project: Project, stored: str) -> None:
+    done = run(project, "bake", TARGET, "--registry", stored)
+    assert done.returncode == 0
+    assert f"{TARGET} is in the wheel store: {stored}/uplift-wheels:hello-" in done.stderr
+    assert "bake wheel-hello" not in done.stderr
+
+
+def test_a_changed_source_is_not_warm_and_why_is_told(project: Project, stored: str) -> None:
+    before = tags(stored, "uplift-wheels")
+    project.write(one="int one() { return 40; }\n")
+    told = run(project, "plan", "--why", TARGET)
+    assert told.returncode == 0
+    assert told.stdout.startswith("file Dockerfile: ")
+    assert "toolchain" not in told.stdout
+    done = run(project, "bake", "--registry", stored, "--require-warm")
+    assert done.returncode == 1
+    assert "may not run here: " in done.stderr
+    assert f"{TARGET} (key " in done.stderr
+    assert "run `warm`" in done.stderr
+    assert tags(stored, "uplift-wheels") == before
+
+
+def test_warm_compiles_only_what_changed_and_exports_no_image(project: Project, stored: str) -> None:
+    project.write(one="int one() { return 40; }\n")
+    done = run(project, "warm", "--registry", stored)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert f"{TARGET}: compiled, 2 of 3 compiler calls from the compiler cache; pushed to the store" in done.stderr
+    assert record(project)["wheels"][TARGET]["compiler_cache"] == {"hits": 2, "calls": 3}
+    assert docker("image", "ls", "--quiet", f"{stored}/{TAG}") == ""
+    assert run(project, "bake", "--registry", stored, "--require-warm").returncode == 0
+    docker("image", "rm", "--force", f"{stored}/{TAG}")
+    project.write()
+
+
+def test_a_store_that_does_not_answer_is_a_warning(project: Project) -> None:
+    done = run(project, "bake", TARGET, "--wheels", "127.0.0.1:1/wheels")
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "warning: the wheel store 127.0.0.1:1/wheels can't be asked" in done.stderr
+    assert f"warning: the wheels of {TARGET} could not be pushed to 127.0.0.1:1/wheels" in done.stderr
+
+
+def test_warm_says_when_it_can_not_fill_the_store(project: Project) -> None:
+    done = run(project, "warm", "--wheels", "127.0.0.1:1/wheels")
+    assert done.returncode == 3
+    assert "error: wheel store: the wheels of" in done.stderr
+    nothing = run(project, "warm")
+    assert nothing.returncode == 2
+    assert "give --registry" in nothing.stderr
+
+
+def test_the_registry_cache_is_kept_for_each_branch(project: Project, stored: str) -> None:
+    repository = f"{stored}/steps"
+    assert run(project, "bake", "patch", "--cache", repository, "--cache-branch", "").returncode == 0
+    assert tags(stored, "steps") == ["patch"]
+    assert run(project, "bake", "patch", "--cache", repository, "--cache-branch", "Fix/1").returncode == 0
+    names = sorted(tags(stored, "steps"))
+    assert len(names) == 2
+    assert names[1].startswith("patch.fix-1-")
+
+
+def test_a_registry_cache_that_can_not_be_reached_is_one_warning(project: Project) -> None:
+    done = run(project, "bake", "patch", "--cache", "127.0.0.1:1/steps")
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.stderr.count("warning: ") == 1
+    assert "the registry cache 127.0.0.1:1/steps can't be reached" in done.stderr

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from generator.cli import app
+from generator.cli_host import TOKEN
+from tests.workflows import CREDENTIALS, RECORDED, commands_of, parse, recorded, steps_of
+
+TOP = Path(__file__).parents[4]
+OWN = TOP / ".github/workflows/ci.yml"
+GITHUB = [name for name in RECORDED if "github" in name]
+GITLAB = [name for name in RECORDED if "gitlab" in name]
+GROUP: typer.core.TyperGroup = typer.main.get_command(app)  # type: ignore[assignment]  # several commands: a group
+
+
+def words_of(name: str) -> list[list[str]]:
+    return commands_of(recorded(name))
+
+
+def known_variables() -> set[str]:
+    given = [p.envvar for command in (GROUP, *GROUP.commands.values()) for p in command.params]
+    return {name for value in given for name in ([value] if isinstance(value, str) else value or ())}
+
+
+@pytest.mark.parametrize("name", [*RECORDED, "own"])
+def test_fits_the_schema_of_its_system(name: str, tmp_path: Path) -> None:
+    file = OWN if name == "own" else tmp_path / "ci.yml"
+    if name != "own":
+        file.write_text(recorded(name), encoding="utf-8")
+    schema = "vendor.gitlab-ci" if name in GITLAB else "vendor.github-workflows"
+    done = subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_every_command_line_parses(name: str) -> None:
+    lines = words_of(name)
+    assert {line[2] for line in lines} >= {"bake", "warm"}
+    for line in lines:
+        context = GROUP.make_context("generator", list(line))
+        chosen, command, rest = GROUP.resolve_command(context, [*context._protected_args, *context.args])
+        assert command is not None
+        command.make_context(chosen, rest, parent=context)  # raises for an option that it doesn't know
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_every_variable_is_one_that_the_program_reads(name: str) -> None:
+    named = set(re.findall(r"GENERATOR_[A-Z_]+", recorded(name)))
+    assert named <= known_variables() | {TOKEN}
+
+
+@pytest.mark.parametrize("name", [*RECORDED, "own"])
+def test_shell_blocks_pass_shellcheck(name: str) -> None:
+    shell = "sh" if name in GITLAB else "bash"
+    steps = steps_of(OWN.read_text(encoding="utf-8") if name == "own" else recorded(name))
+    assert steps
+    for step in steps:
+        done = subprocess.run(
+            [Path(sys.executable).with_name("shellcheck"), f"--shell={shell}", "-"],
+            input=step.script,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{step.job}: {step.name}:\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("name", [*GITHUB, "own"])
+def test_no_expression_stands_in_a_shell_block(name: str) -> None:
+    # What an expression gives would be read as shell.
+    steps = steps_of(OWN.read_text(encoding="utf-8") if name == "own" else recorded(name))
+    assert all("${{" not in step.script for step in steps)
+
+
+@pytest.mark.parametrize("name", [*GITHUB, "own"])
+def test_actions_are_pinned_to_commits_and_permissions_are_the_least(name: str) -> None:
+    text = OWN.read_text(encoding="utf-8") if name == "own" else recorded(name)
+    uses = re.findall(r"uses: (.*)", text)
+    assert uses
+    assert all(re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", use) for use in uses)
+    parsed = parse(text)
+    assert parsed["permissions"] == {"contents": "read"}
+    assert all("permissions" not in job for job in parsed["jobs"].values())
+    checkouts = [step for job in parsed["jobs"].values() for step in job["steps"] if "checkout" in step.get("uses", "")]
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
+@pytest.mark.parametrize("name", GITHUB)
+def test_only_steps_that_use_the_registry_see_its_credentials(name: str) -> None:
+    text = recorded(name)
+    parsed = parse(text)
+    assert not any("secrets." in str(value) for value in parsed["env"].values())
+    seeing = {step.job: step.script for step in steps_of(text) if set(step.env) & CREDENTIALS}
+    assert set(seeing) == {"pull-request", "compile", "push", "warm"}
+    assert all("python -m generator" in script for script in seeing.values())
+    assert text.count("secrets.") == len(CREDENTIALS) * len(seeing)
+
+
+def test_only_the_main_branch_is_pushed() -> None:
+    for name in RECORDED:
+        pushing = [step.job for step in steps_of(recorded(name)) if "--push" in step.script]
+        assert pushing == ["push"]
+    jobs = parse(recorded("deepprep-github-hosted.yml"))["jobs"]
+    assert "github.ref == 'refs/heads/trunk'" in jobs["plan"]["if"]
+    assert jobs["push"]["needs"] == ["plan", "compile"]
+    assert "needs.plan.result == 'success'" in jobs["push"]["if"]
+    assert "head.repo.full_name == github.repository" in jobs["pull-request"]["if"]
+
+
+def test_the_gitlab_matrix_is_that_of_the_plan() -> None:
+    jobs = parse(recorded("deepprep-gitlab.yml"))
+    assert jobs["compile"]["parallel"]["matrix"] == [
+        {"TARGETS": "wheel-pytorch3d"},
+        {"TARGETS": "wheel-torch-scatter wheel-torch-sparse wheel-torch-cluster wheel-torch-spline-conv"},
+    ]
+    assert "tags" not in jobs[".uplift"]
+    assert parse(recorded("deepprep-cu130-gitlab-tags.yml"))[".uplift"]["tags"] == ["lab", "docker"]
+
+
+def test_a_recipe_that_compiles_nothing_has_no_compile_job_in_gitlab(minimal: str, tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(minimal)
+    command = [sys.executable, "-m", "generator", "-r", "small.toml"]
+    environment = {"PYTHONPATH": str(TOP), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+
+    def said(*more: str) -> str:
+        return subprocess.run(
+            [*command, *more], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        ).stdout
+
+    assert "compile" not in parse(said("ci", "--for", "gitlab"))
+    # GitHub asks the plan each time; a matrix without entries would be an error there.
+    empty = said("plan", "--format", "matrix").strip()
+    assert parse(said("ci", "--for", "github"))["jobs"]["compile"]["if"] == f"needs.plan.outputs.matrix != '{empty}'"
