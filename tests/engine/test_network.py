@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,12 +22,20 @@ from tests.engine.network.grpc_bridge import GrpcBridge
 from tests.engine.network.processes import run
 from tests.engine.network.proxy import FaultProxy
 from tests.engine.network.registry import PrivateRegistry
-from tests.engine.network.switch import Switch
+from tests.engine.network.switch import Switch, sweep
 from tests.engine.network.tokens import TokenServer
 from tests.engine.small import TOP, docker
 
 pytestmark = pytest.mark.engine
 
+KILLED = """\
+import os, signal
+from tests.engine.network.engine import Engine
+from tests.engine.network.switch import Switch
+with Switch() as switch, Engine("killed", switch) as engine:
+    print(engine.pid, switch.name, engine.folder, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
 FETCHES = """\
 FROM {base}
 RUN --mount=type=secret,id=ca-bundle --mount=type=bind,target=/tools \\
@@ -60,6 +72,21 @@ def test_a_second_engine_is_another_and_leaves_the_first_alone(second_engine: En
     network = json.loads(docker("network", "inspect", "bridge"))[0]
     gateway = network["IPAM"]["Config"][0]["Gateway"]
     assert gateway in run("ip", "-4", "address", "show", "dev", network["Options"]["com.docker.network.bridge.name"])
+
+
+def test_a_run_that_is_killed_leaves_nothing_behind() -> None:
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED], cwd=TOP, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    pid, name, folder = killed.stdout.split()
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{pid}/ns/net").exists():  # a zombie of a container without init has none
+        assert time.monotonic() < deadline, "the kernel did not end dockerd"
+        time.sleep(0.1)
+    sweep()
+    assert name not in run("ip", "-brief", "link") + run("ip", "netns") + run("iptables-save")
+    assert not Path(folder).exists()
 
 
 def test_builds_on_it_reach_the_package_index(second_engine: Engine, second_base: str, tmp_path: Path) -> None:
@@ -218,16 +245,24 @@ def test_a_value_is_found_in_the_layers_of_the_registry(
     assert canary.holding(b"canary-71c1", private_registry.blobs()) == []
 
 
-def test_buildx_builds_on_it_by_the_remote_driver(second_engine: Engine, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["remote driver", "context"])
+def test_buildx_of_another_engine_builds_on_it(second_engine: Engine, tmp_path: Path, way: str) -> None:
     (tmp_path / "docker-bake.hcl").write_text(
         f'target "default" {{\n  context = "{tmp_path}"\n  output = ["type=local,dest={tmp_path}/out"]\n}}\n'
     )
-    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /built\n")
-    elsewhere = {**second_engine.environment, "DOCKER_HOST": "unix:///nowhere.sock"}
-    bake = ("bake", "--builder=far", f"--allow=fs={tmp_path}", f"--file={tmp_path}/docker-bake.hcl")
+    (tmp_path / "Dockerfile").write_text(f"FROM scratch\nCOPY Dockerfile /{time.time_ns()}\n")
+    elsewhere = {**os.environ, "DOCKER_CONFIG": str(tmp_path / "client")}
+    used = second_engine.docker("buildx", "du")
     with GrpcBridge(second_engine.socket) as bridge:
-        create = ("create", "--name=far", "--driver=remote", bridge.endpoint)
-        for command in (create, bake, ("rm", "far")):
-            run("docker", "buildx", *command, environment=elsewhere)
-        assert bridge.connections > 0
-    assert (tmp_path / "out/built").read_text().startswith("FROM scratch")
+        if way == "context":
+            run("docker", "context", "create", "far", f"--docker=host={second_engine.host}", environment=elsewhere)
+        else:
+            create = ("create", "--name=far", "--driver=remote", bridge.endpoint)
+            run("docker", "buildx", *create, environment=elsewhere)
+        # buildx takes a context as such, not by --builder: "use `docker --context=far buildx`".
+        chosen = {"DOCKER_CONTEXT": "far"} if way == "context" else {"BUILDX_BUILDER": "far"}
+        bake = ("bake", f"--allow=fs={tmp_path}", f"--file={tmp_path}/docker-bake.hcl")
+        run("docker", "buildx", *bake, environment={**elsewhere, **chosen})
+        assert (bridge.connections > 0) == (way == "remote driver")
+    assert len(list((tmp_path / "out").iterdir())) == 1
+    assert second_engine.docker("buildx", "du") != used

@@ -49,7 +49,8 @@ class Place:
     def __init__(self, folder: Path, base: str, gate: Gate, registry: PasswordRegistry) -> None:
         self.folder, self.gate, self._registry = folder, gate, registry
         self.team = f"team-{folder.name.rpartition('-')[2].replace('_', '-')}-{os.getpid()}"
-        self.recipe = RECIPE.format(base=base).replace("uplift-test-small:1", f"{NAME}:1")
+        # Another package than in other tests, so that nothing of theirs is cached by these.
+        self.recipe = RECIPE.format(base=base).replace("uplift-test-small:1", f"{NAME}:1").replace("1.17.0", "1.16.0")
 
     @property
     def tags(self) -> dict[str, str]:

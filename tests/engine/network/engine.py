@@ -10,7 +10,7 @@ from pathlib import Path
 
 from typing_extensions import Self
 
-from tests.engine.network.processes import PREFIX, Process, run, serve
+from tests.engine.network.processes import PREFIX, Process, remove_later, run, serve
 from tests.engine.network.switch import FOLDERS, Switch
 
 SETTINGS = Path(__file__).parents[3] / "bake/local/engine-daemon.json"
@@ -81,7 +81,7 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         self.stop()
         self.switch.unplug(self.name)
-        shutil.rmtree(self.folder)
+        remove_later(self.folder)
 
     def start(self) -> None:
         """Start the daemon and wait until it answers."""

@@ -40,6 +40,12 @@ def serve(*command: str | Path, stdout: Path, stderr: Path, environment: Mapping
         )
 
 
+def remove_later(folder: Path) -> None:
+    """Remove a folder without waiting for it: the thousands of files of an image take a busy disk many seconds."""
+    with subprocess.Popen(["sh", "-c", 'rm -rf "$1" &', "sh", str(folder)], start_new_session=True):
+        pass
+
+
 class Process:
     """A server that was started here; ``log`` is where it explains itself."""
 

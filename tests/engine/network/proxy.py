@@ -11,6 +11,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from typing import BinaryIO
 
 from typing_extensions import Self
@@ -22,6 +23,7 @@ from tests.engine.network.switch import Switch
 from tests.engine.network.traffic import Request, Traffic
 
 _SECONDS = 60  # without a byte: then a connection is given up
+_SETTLES = 5  # seconds for requests whose client has just gone
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends RST, as a firewall that forgot the connection does
 
 
@@ -46,6 +48,7 @@ class FaultProxy:
         self._upstream = host, int(port)
         self._requests: list[Request] = []
         self._open: set[socket.socket] = set()
+        self._busy: set[_Counted] = set()
         self._lock = threading.Lock()
         self._listener: socket.socket | None = None
 
@@ -80,7 +83,10 @@ class FaultProxy:
         return len(self._requests)
 
     def traffic(self, since: int = 0) -> Traffic:
-        """Requests that ended since a mark; bytes that came of uploads that were cut off count too."""
+        """Requests since a mark, those that still run waited for; bytes of uploads that were cut off count too."""
+        deadline = time.monotonic() + _SETTLES
+        while self._busy and time.monotonic() < deadline:
+            time.sleep(0.02)
         return Traffic(self._requests[since:])
 
     def _accept(self, listener: socket.socket) -> None:
@@ -127,6 +133,7 @@ class FaultProxy:
             return False
         fault = self.faults.pick(head)
         counted = _Counted(head, fault)
+        self._busy.add(counted)
         try:
             if fault is not None and fault.answer is not None:
                 return _instead(fault.answer, head, client, from_client, counted)
@@ -137,6 +144,7 @@ class FaultProxy:
             return goes_on and whole
         finally:
             self._requests.append(counted.request())
+            self._busy.discard(counted)
 
 
 class _Counted:

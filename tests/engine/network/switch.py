@@ -30,6 +30,7 @@ class Switch:
     """
 
     def __init__(self) -> None:
+        assert os.geteuid() == 0, "network namespaces are for root: run the engine tests as root"
         sweep()
         self.name = f"{PREFIX}{os.getpid()}b{next(_NUMBERS)}"
         self._subnet = _free_subnet()
