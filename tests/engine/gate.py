@@ -11,14 +11,16 @@ import struct
 import subprocess
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-USER, PASSWORD = "writer", "canary-9f27c1e4"
-# bcrypt of the password, cost 4: registries take no other hash.
-HTPASSWD = "writer:$2b$04$abcdefghijklmnopqrstuusSS9GbmCPg/6ymOHvuC9X.J/ZKJxk0i\n"
+import bcrypt
+
+# Another word for each run, so that a search for it finds no other run's.
+USER, PASSWORD = "writer", f"canary-{uuid.uuid4().hex}"
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends RST
 _CHUNK = 1 << 16
 
@@ -37,7 +39,8 @@ class PasswordRegistry:
         program = shutil.which("docker-registry") or shutil.which("registry")
         assert program is not None, "docker-registry is not installed: `make registry` installs it"
         self.folder, self.address, self._program = folder, f"127.0.0.1:{free_port()}", program
-        (folder / "htpasswd").write_text(HTPASSWD)
+        hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(rounds=4)).decode()  # registries take no other hash
+        (folder / "htpasswd").write_text(f"{USER}:{hashed}\n")
         (folder / "config.yml").write_text(
             f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
             f"http: {{addr: {self.address}}}\nauth: {{htpasswd: {{realm: lab, path: {folder}/htpasswd}}}}\n"
