@@ -241,7 +241,7 @@ def run(
         registry cache too; once is enough in one job.
     """
     from bake.cache_health import troubles
-    from bake.credentials import lent
+    from bake.credentials.lending import lent
     from bake.display import ProgressMode, display
     from bake.driver import BakeRequest, run_bake
 

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from bake import results
-from bake.credentials import Keyring, Login, lent
+from bake.credentials import Keyring, Login
+from bake.credentials.lending import lent
 from bake.reference import parse_reference
 from bake.registry import Registry
 from tests.engine.gate import PASSWORD, USER, Gate, PasswordRegistry, Rule

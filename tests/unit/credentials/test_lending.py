@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bake.credentials import Keyring, Login, lent
+from bake.credentials import Keyring, Login
+from bake.credentials.lending import lent
 from generator.errors import EnvironmentUnfit
 
 pytestmark = pytest.mark.usefixtures("own")
