@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from generator import __version__, cli_ci, cli_host
+from generator import __version__, cli_ci, cli_host, cli_report
 from generator.errors import Interrupted, UpliftError
 from generator.options import (
     ArchList,
@@ -400,6 +400,7 @@ def doctor(
 
 cli_host.add_to(app)
 cli_ci.add_to(app)
+cli_report.add_to(app)
 
 
 @app.command()

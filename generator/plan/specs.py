@@ -33,6 +33,7 @@ VERIFY_MODULES = (
     *REBUILD_MODULES,
     "checkpoints",
     "constraints",
+    "contents",
     "elsewhere",
     "inventory",
     "model_rows",
