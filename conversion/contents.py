@@ -6,9 +6,9 @@ The base's file system is mounted at ``--base``. Only the file system's tables a
 of equal size. The same image gives the same file, byte by byte. It never fails a build: what goes wrong stands in the
 file, under ``error``.
 
-``{"schema": 1, "prefix": …, "environment": {"files", "bytes"}, "added": …, "changed": …, "dead": …, "kinds": {kind:
-{"files", "bytes"}}, "duplicated": …, "duplicates": [{"bytes", "paths"}], "patched": …, "packages": [{"name",
-"version", "files", "bytes"}]}``; a file that has several names counts once.
+``{"schema": 1, "prefix": …, "environment": {"files", "bytes"}, "added": …, "changed": …, "dead": …, "repeated": …,
+"kinds": {kind: {"files", "bytes"}}, "duplicated": …, "duplicates": [{"bytes", "paths"}], "patched": …,
+"packages": [{"name", "version", "files", "bytes"}]}``; a file that has several names counts once.
 """
 
 from __future__ import annotations
@@ -94,6 +94,18 @@ def duplicates(prefix: str, paths: Iterable[str], files: Dict[str, Entry]) -> Li
     return sorted(groups, key=lambda group: (-group["bytes"] * (len(group["paths"]) - 1), group["paths"]))
 
 
+def _repeated(
+    prefix: str, root: str, changed: Iterable[str], here: Dict[str, Entry], before: Dict[str, Entry]
+) -> Iterator[str]:
+    """Large files that stand over the base's own with the same content: another layer holds them once more."""
+    for path in changed:
+        size, _, mode, _ = here[path]
+        if size > LARGE and size == before[path].size and stat.S_ISREG(mode) and stat.S_ISREG(before[path].mode):
+            older = os.path.join(root, prefix.lstrip("/"), path)
+            if _digest(os.path.join(prefix, path)) == _digest(older):
+                yield path
+
+
 def packages(prefix: str, added: Set[str], files: Dict[str, Entry]) -> List[Dict[str, Any]]:
     """Packages with files that the base lacks or has otherwise, by RECORD, the largest first."""
     found = []
@@ -136,6 +148,7 @@ def contents(prefix: str, root: str, patched: Iterable[str] = ()) -> Dict[str, A
         "added": counted(added, here),
         "changed": counted(changed, here),
         "dead": counted(dead, before),
+        "repeated": counted(_repeated(prefix, root, changed, here, before), here),
         "kinds": {kind: counted(paths, here) for kind, paths in kinds.items()},
         "duplicated": {
             "files": sum(len(group["paths"]) - 1 for group in doubles),

@@ -76,6 +76,7 @@ def contents_rows(report: Report) -> Iterator[tuple[str, str, str]]:
         ("added: files that the base lacks", contents.get("added")),
         ("changed: files over the base's own", contents.get("changed")),
         ("dead in the base's layers: deleted or shadowed", contents.get("dead")),
+        ("changed, large, and the same content as the base's", contents.get("repeated")),
         *((f"new: {name}", (contents.get("kinds") or {}).get(kind)) for kind, name in KINDS.items()),
         ("new: duplicates beyond the first copy", contents.get("duplicated")),
         ("patched: files of the base that the patch shadows, anywhere", contents.get("patched")),

@@ -101,6 +101,15 @@ def test_large_files_of_one_content_are_duplicates_and_hard_links_are_not(roots)
     assert found["duplicated"] == {"files": 1, "bytes": large}
 
 
+def test_a_large_file_written_anew_with_the_bases_content_is_told(roots):
+    base, image = roots
+    for name, text in (("same.so", "a"), ("other.so", "b")):
+        _put(base, f"{PREFIX}/{name}", "a", size=contents.LARGE + 1)
+        os.utime(_put(image, f"{PREFIX}/{name}", text, size=contents.LARGE + 1), (2_000_000, 2_000_000))
+
+    assert _look(roots)["repeated"] == {"files": 1, "bytes": contents.LARGE + 1}
+
+
 def test_small_files_and_those_of_the_base_are_not_compared(roots):
     base, image = roots
     for root in (base, image):
