@@ -115,7 +115,8 @@ def _layers(results: Results, folder: Path, ca_bundle: Path | None) -> tuple[tup
     compressed = _in_registry(repository, digest, len(made), ca_bundle, unknown) if repository else None
     if uncompressed is None and compressed is None:
         said = "; ".join(unknown)
-        unknown = [said or f"the image {names[0] if names else digest} is neither on the engine nor in a registry"]
+        place = "nor in the registry" if repository else "any more, and this bake pushed it to no registry"
+        unknown = [said or f"the image {names[0] if names else digest} is not on the engine {place}"]
     return joined(made, compressed, uncompressed), "; ".join(unknown)
 
 

@@ -97,7 +97,8 @@ def _lanes(spans: list[Span]) -> list[list[Span]]:
 def _bar(report: Report, span: Span, scale: float, y: float) -> Bar:
     critical = (span.target, span.name) in report.critical
     width = max(_NARROWEST, span.seconds * scale)
-    text = f"{'◆ ' if critical else ''}{duration(span.seconds)} {span.name}"
+    mark = "✕ " if span.state == "failed" else "◆ " if critical else ""
+    text = f"{mark}{duration(span.seconds)} {span.name}"
     letters = int((width - 8) / _LETTER)
     style = "failed" if span.state == "failed" else "cached" if span.cached else "critical" if critical else "ran"
     said = f"{span.target}: {span.name}; {span.state}, {duration(span.seconds)}, from {duration(span.start)}"

@@ -39,7 +39,7 @@ def own_layers(contexts: Path, target: str = "image") -> tuple[tuple[str, str], 
             parent, made = start[1], []
             stages[start[2] or ""] = (parent, made)
         elif match := _LAYER.match(instruction):
-            made.append(f"{match[1]} {_without_flags(match[2])}"[:_LONGEST])
+            made.append(_cut(f"{match[1]} {_without_flags(match[2])}"))
     own = [(target, entry) for entry in made]
     while parent in stages:
         parent, made = stages[parent]
@@ -84,6 +84,10 @@ def _last_command(lines: Iterator[str], word: str) -> str:
             command = f"{command.removesuffix(chr(92)).rstrip()} {text}" if goes_on else text
             goes_on = text.endswith("\\")
     return command
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
 def _without_flags(text: str) -> str:

@@ -145,6 +145,21 @@ def test_text_of_the_record_is_escaped_in_the_page():
     assert "&lt;script&gt;" in html
 
 
+def test_a_failed_bake_shows_its_failure_in_words():
+    record = recorded(
+        {"torch": [step("install", 0, 30, state="failed")]},
+        seconds=31,
+        state="failed",
+        failure={"exit_status": 1, "text": "target torch: the step failed"},
+    )
+
+    html = as_html(make_report(record, None))
+
+    assert "<h1>small: failed</h1>" in html
+    assert "target torch: the step failed" in html
+    assert "✕ 30 s install" in html
+
+
 def test_bars_stand_within_the_chart_and_no_two_of_a_lane_overlap(report):
     chart = chart_of(report)
 
