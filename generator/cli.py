@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from generator import __version__, cli_builder, cli_ci, cli_host
+from generator import __version__, cli_builder, cli_ci, cli_host, cli_report
 from generator.errors import Interrupted, UpliftError
 from generator.options import (
     ArchList,
@@ -424,6 +424,7 @@ def doctor(
 cli_host.add_to(app)
 cli_ci.add_to(app)
 app.add_typer(cli_builder.app)
+cli_report.add_to(app)
 
 
 @app.command()

@@ -192,6 +192,17 @@ def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str
     require_passed(report)
 
 
+def report(reporter: Reporter, folder: Path, *, form: str, output: Path | None, ca_bundle: Path | None = None) -> None:
+    """Report on the last bake of a build folder.
+
+    Raises:
+        UsageError: nothing was baked there. EnvironmentUnfit: the report can't be written.
+    """
+    from generator.reporting import gather, write
+
+    write(reporter, gather(folder, ca_bundle=ca_bundle), form=form, output=output)
+
+
 def ci(reporter: Reporter, choices: Choices, wishes: CiWishes, *, output: Path | None, force: bool) -> None:
     """Write the recipe's CI file to its place, whose path goes to stdout, or to stdout itself.
 

@@ -224,6 +224,7 @@ def _verify(recipe: Recipe) -> Target:
         kind=Kind.VERIFY,
         description="checks run on the image; exports only their report",
         inputs=inputs,
+        from_base=True,  # mounted: the report says which of its bytes are dead
         values={**environment(recipe), "patch": recipe.patch is not None, "models": bool(recipe.models)},
         files=(
             *_modules(*specs.VERIFY_MODULES),

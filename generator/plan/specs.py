@@ -34,6 +34,7 @@ VERIFY_MODULES = (
     *REBUILD_MODULES,
     "checkpoints",
     "constraints",
+    "contents",
     "elsewhere",
     "inventory",
     "model_rows",

@@ -64,6 +64,25 @@ def test_bakes_verifies_tags_and_then_finds_all_cached(bake: Any, tmp_path: Path
     assert all(step.cached for target in ("torch", "patch", "image") for step in steps(tmp_path, target))
 
 
+def test_the_report_tells_what_ran_and_what_the_layers_hold(bake: Any) -> None:
+    done = bake("bake")
+    assert done.returncode == 0, done.stderr
+    shown = bake("report", "--format", "json")
+    assert shown.returncode == 0, shown.stderr
+    report = json.loads(shown.stdout)
+    assert report["layers_unknown"] == ""
+    assert [layer["target"] for layer in report["layers"]] == ["torch", "image"]
+    assert "uv pip install" in report["layers"][0]["instruction"]
+    assert report["layers"][0]["uncompressed"] > 30_000  # six alone has that
+    assert report["path"][-1]["name"].startswith("exporting to")
+    assert sum(step["seconds"] for step in report["path"]) <= report["wall"]
+    contents = report["contents"]
+    assert "error" not in contents
+    assert [package["name"] for package in contents["packages"]] == ["six"]
+    assert contents["patched"]["files"] == 1
+    assert contents["dead"] == {"bytes": 0, "files": 0}
+
+
 def test_clean_removes_all_that_a_bake_wrote(bake: Any, tmp_path: Path) -> None:
     assert bake("bake").returncode == 0
     done = bake("clean", "--yes", environment={"GENERATOR_ASSETS_DIR": str(tmp_path / "assets")})

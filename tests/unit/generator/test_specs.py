@@ -69,7 +69,7 @@ def imports_of(module: str) -> set[str]:
         (["patch"], specs.PATCH_MODULES),
         (["extract"], specs.EXTRACT_MODULES),
         (["rebuild"], specs.REBUILD_MODULES),
-        (["verify", "model_rows"], specs.VERIFY_MODULES),
+        (["verify", "model_rows", "contents"], specs.VERIFY_MODULES),
     ],
 )
 def test_a_context_holds_the_modules_that_its_command_imports_and_no_other(
