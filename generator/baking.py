@@ -82,7 +82,7 @@ def settle(job: Job, *, push: bool, load: bool = True) -> Job:
     from generator.surroundings import require_fit
 
     fit = require_fit(job.recipe, job.facts, folder=job.folder, push=push, load=load, warn=job.reporter.warning)
-    facts = dataclasses.replace(job.facts, base=fit.base)
+    facts = dataclasses.replace(job.facts, base=fit.base, platform=fit.platform or job.facts.platform)
     return prepare(dataclasses.replace(job, facts=facts, own_builder=fit.own_builder))
 
 
