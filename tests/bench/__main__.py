@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -47,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
     chosen_options = options(arguments)
     reporter = Reporter()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that everything is cleared away
     try:
         bench(chosen_options, reporter)
     except UpliftError as error:

@@ -107,9 +107,10 @@ def _words(words: tuple[str, ...]) -> str:
 
 def _torch(recipe: Recipe) -> list[str]:
     stack = recipe.stack
+    old = tuple(name for name in OLD_TORCH if any(package.startswith(f"{name}==") for package in stack.packages))
     where = f" --extra-index-url {stack.index}" if stack.index else ""
     return [
-        _run(_pip(recipe, f"uninstall -y {_words(OLD_TORCH)}")),
+        *([_run(_pip(recipe, f"uninstall -y {_words(old)}"))] if old else []),
         _run(_pip(recipe, f"install --no-cache-dir {_words(stack.packages)}{where}")),
     ]
 
@@ -147,9 +148,9 @@ def _toolkit(recipe: Recipe) -> tuple[list[str], tuple[str, ...]]:
     if toolkit.source == "wheels":
         # Into the environment, beside torch's libraries; the linker asks for libcudart.so in lib64.
         find = f"$(echo {prefix}/lib/python3*/site-packages/nvidia/cu{release.partition('.')[0]})"
-        link = f'cd "{find}" && ln -s lib lib64 && ln -s libcudart.so.{release.partition(".")[0]} lib/libcudart.so'
+        link = f'cd "{find}" && ln -sfn lib lib64 && ln -sf libcudart.so.{release.partition(".")[0]} lib/libcudart.so'
         lines.append(_run(f"{_pip(recipe, f'install --no-cache-dir {_words(toolkit.install)}')} && {link}"))
-        lines.append(f'RUN ln -s "{find}" /usr/local/cuda')
+        lines.append(f'RUN ln -sfn "{find}" /usr/local/cuda')
         files: tuple[str, ...] = ()
     elif toolkit.source == "runfile" and toolkit.asset:
         file = recipe.assets[toolkit.asset].file_name

@@ -86,6 +86,7 @@ class Group:
 
     def __init__(self, name: str, root: Path = CGROUPS) -> None:
         self.name = name
+        self._root = root
         self.version = 2 if (root / "cgroup.controllers").exists() else 1
         tops = [root] if self.version == 2 else [root / part for part in ("cpuacct", "memory")]
         self._folders = [top / name for top in tops]
@@ -127,8 +128,8 @@ class Group:
                     continue
 
     def remove(self) -> None:
-        """Remove the group, once its processes have ended."""
-        for folder in self._folders:
+        """Remove the group, once its processes have ended; version 1: under every controller, where builds made it."""
+        for folder in (self._root / self.name, *self._root.glob(f"*/{self.name}")):
             for inner in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
                 _rmdir(inner)
             _rmdir(folder)

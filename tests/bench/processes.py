@@ -7,6 +7,7 @@ nvcc the parts that do the work (cicc and ptxas of each arch, cudafe++, cc1plus)
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ PROC = Path("/proc")
 INTERVAL = 0.1
 DRIVERS = ("nvcc", "c++", "g++", "gcc", "cc", "x86_64-linux-gnu-g++", "x86_64-linux-gnu-gcc")
 WORKERS = ("cicc", "ptxas", "cudafe++", "cc1plus", "fatbinary", "nvlink", "ld", "collect2", "as")
+MADE_BY_NVCC = "tmpxft_"
+STEM = re.compile(r"tmpxft_[0-9a-f]+_[0-9a-f]+-\d+_([^.]+)")
+ARCH = re.compile(r"\b(?:compute|sm)_(\d+[af]?)")
 SOURCES = (".cu", ".cpp", ".cc", ".cxx", ".c")
 
 
@@ -37,24 +41,28 @@ class Call:
 
 
 def describe(words: list[str]) -> tuple[str, str, str] | None:
-    """Program, source and arch of a compiler's command line; None for another process."""
+    """Program, source and arch of a compiler's command line; None for another process.
+
+    nvcc runs the host compiler on files that it made; that is work, but no compiler call of the build tool's.
+    """
     program = Path(words[0]).name if words else ""
-    if program not in DRIVERS and program not in WORKERS:
-        return None
     sources = [Path(word).name for word in words[1:] if word.endswith(SOURCES) and not word.startswith("-")]
-    archs = [
-        word.rpartition("_")[2] for word in words[1:] if "compute_" in word or word.startswith(("sm_", "-arch=sm_"))
-    ]
     if program in DRIVERS:
-        compiles = "-c" in words
-        return (program, sources[0] if sources else "", "") if compiles and sources else None
-    return program, sources[0] if sources else _stem(words), archs[0] if len(archs) == 1 else ""
+        calls = "-c" in words and sources and not sources[0].startswith(MADE_BY_NVCC)
+        return (program, sources[0], "") if calls else None
+    if program not in WORKERS:
+        return None
+    plain = [source for source in sources if not source.startswith(MADE_BY_NVCC)]
+    asked = [words[words.index("-arch") + 1]] if "-arch" in words[:-1] else words[1:]
+    archs = {match[1] for word in asked for match in ARCH.finditer(word)}
+    host = program == "cc1plus" and any(".cudafe1." in source for source in sources)
+    return program, plain[0] if plain else _stem(words), archs.pop() if len(archs) == 1 and not host else ""
 
 
 def _stem(words: list[str]) -> str:
-    """What a worker of nvcc works on: its temporary files bear the source's name."""
-    names = [Path(word).name for word in words[1:] if "tmpxft" in word]
-    return names[0].partition("-")[2].partition(".")[0] if names else ""
+    """What a worker of nvcc works on: its temporary files bear the source's name, tmpxft_PID_N-K_NAME.rest."""
+    names = [match[1] for word in words[1:] if (match := STEM.search(word))]
+    return names[0] if names else ""
 
 
 def most_at_once(calls: list[Call], programs: tuple[str, ...]) -> int:
@@ -100,17 +108,17 @@ class Watch:
     def _look(self) -> None:
         now = time.monotonic() - self._began
         table = _table()
-        held = 0
+        held, compiling = 0, set[int]()
         for pid in _below(self._pid, table):
             fields = table[pid]
             held += int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
             key = (pid, fields[19])  # with its start time: pids are used again
-            call = self._calls.get(key)
-            if call is None or call.pid == 0:
-                call = self._new(pid, now)
-                if call is None:
-                    continue
-                self._calls[key] = call
+            call = self._calls.get(key) or self._new(pid, now)
+            if call is None or (call.program in DRIVERS and _parent(table, pid) in compiling):
+                continue  # nvcc forks itself for its threads: one call
+            self._calls[key] = call
+            if call.program in DRIVERS:
+                compiling.add(pid)
             call.ended = now
             call.cpu_seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
         self.memory = max(self.memory, held)
@@ -137,6 +145,10 @@ def _table() -> dict[int, list[str]]:
         except OSError:
             continue
     return table
+
+
+def _parent(table: dict[int, list[str]], pid: int) -> int:
+    return int(table[pid][1])
 
 
 def _below(pid: int, table: dict[int, list[str]]) -> list[int]:
