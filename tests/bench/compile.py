@@ -228,6 +228,19 @@ def settings(log: Path) -> list[str]:
     return [line for line in lines if line.startswith("compile.py: ")]
 
 
+def places(folder: Path, cuda_home: Path) -> dict[str, Any]:
+    """What the script finds elsewhere here than in a build: its module attributes."""
+    return {
+        "CUDA_HOME": cuda_home,
+        "BUILD_REQUIRES": folder / "requires",
+        "WORK": folder / "build",
+        "WRAPPERS": folder / "bin",
+        "CACHE": folder / "cache",
+        "STATS": folder / "ccache.log",
+        "LAUNCHER": "",
+    }
+
+
 def inner(chosen: argparse.Namespace) -> None:
     """Build with the project's script, in the process that is measured; ``ninja`` takes from it only that."""
     module = load(SCRIPT)
@@ -245,16 +258,7 @@ def inner(chosen: argparse.Namespace) -> None:
     shutil.copy(chosen.sdist, folder / "sdist")
     for name in ("needs", "cache", "requires"):
         (folder / name).mkdir()
-    places = {
-        "CUDA_HOME": chosen.cuda_home,
-        "BUILD_REQUIRES": folder / "requires",
-        "WORK": folder / "build",
-        "WRAPPERS": folder / "bin",
-        "CACHE": folder / "cache",
-        "STATS": folder / "ccache.log",
-        "LAUNCHER": "",
-    }
-    for name, value in places.items():
+    for name, value in places(folder, chosen.cuda_home).items():
         if not hasattr(module, name):
             raise fail(f"{SCRIPT.name} has no {name} any more", "mend tests/bench/compile.py")
         setattr(module, name, value)
