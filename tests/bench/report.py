@@ -145,9 +145,12 @@ def _steps(runs: Sequence[Mapping[str, Any]]) -> str:
 def _checks(checks: Sequence[Mapping[str, Any]]) -> str:
     lines = []
     for check in checks:
-        failed = "; ".join(f"{row['check']} {row['subject']}" for row in check["failed"]) or "none"
+        subjects: dict[str, list[str]] = {}
+        for row in check["failed"]:
+            subjects.setdefault(row["check"], []).append(row["subject"])
+        failed = "; ".join(f"{len(found)} × {kind}: {found[0]}" for kind, found in subjects.items()) or "none"
         lines.append([str(check["round"]), check["way"], str(check["rows"]), failed.replace("|", "\\|")])
-    return _table(["round", "way", "rows", "failed"], lines)
+    return _table(["round", "way", "rows", "failed, with the first of each kind"], lines)
 
 
 def _figure(value: float | None, unit: str) -> str:

@@ -101,11 +101,11 @@ def test_the_tables_for_people_say_what_is_not_reached(document: dict[str, Any])
     for run, seconds in zip(document["runs"], (5.0, 6.0), strict=False):
         run["steps"] = [{"name": "torch", "seconds": seconds, "cpu_seconds": 4.0, "peak_memory": None}]
     document["runs"].append(
-        {"way": "guide", "scenario": "verify", "round": 1, "rows": 3, "failed": [{"check": "a|b", "subject": "c"}]}
+        {"way": "guide", "scenario": "verify", "round": 1, "rows": 3, "failed": [{"check": "a|b", "subject": "c"}] * 2}
     )
     text = report.markdown(document)
     assert "| cold bake | 550.0 s | CPU 800 s ÷ 2 cores | 1.38 | ≤ 1.25 | **no** |" in text
     assert "| cold bake | 550.0 s | the guide's way: 1100.0 s | 0.50 | ≤ 0.55 | yes |" in text
     assert "| torch | 6.0 s | 4.0 s | – |" in text
     assert "300 s: torch → image" in text
-    assert "| 1 | guide | 3 | a\\|b c |" in text
+    assert "| 1 | guide | 3 | 2 × a\\|b: c |" in text
