@@ -176,16 +176,7 @@ def build(way: str, archive: Path, cuda_home: Path, folder: Path, chosen: argpar
             stderr=log,
             start_new_session=True,
         )
-    stopped = False
-    with processes.Watch(process.pid) as watch:
-        while True:
-            pid, status, used = os.wait4(process.pid, os.WNOHANG)
-            if pid:
-                break
-            if not stopped and chosen.limit and time.monotonic() - began > chosen.limit:
-                stopped = True
-                os.killpg(process.pid, signal.SIGKILL)
-            time.sleep(0.05)
+    watch, status, used, stopped = wait_for(process, processes, chosen.limit)
     process.returncode = os.waitstatus_to_exitcode(status)  # it was waited for here
     seconds, cpu = time.monotonic() - began, used.ru_utime + used.ru_stime
     if stopped:  # children that were killed with it are nobody's: their last known figures
@@ -208,6 +199,20 @@ def build(way: str, archive: Path, cuda_home: Path, folder: Path, chosen: argpar
         "wheels": {file.name: file.stat().st_size for file in sorted((folder / "wheels").glob("*.whl"))},
         "calls": [call.as_data() for call in watch.calls],
     }
+
+
+def wait_for(process: subprocess.Popen[bytes], processes: Any, limit: float) -> tuple[Any, int, Any, bool]:
+    """Watch a build until it ends, or end it; gives the watch, wait status, resources used, and whether it was ended."""
+    began, stopped = time.monotonic(), False
+    with processes.Watch(process.pid) as watch:
+        while True:
+            pid, status, used = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                return watch, status, used, stopped
+            if not stopped and limit and time.monotonic() - began > limit:
+                stopped = True
+                os.killpg(process.pid, signal.SIGKILL)
+            time.sleep(0.05)
 
 
 def inner_command(way: str, archive: Path, cuda_home: Path, folder: Path, chosen: argparse.Namespace) -> list[str]:
