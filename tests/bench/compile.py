@@ -202,7 +202,7 @@ def build(way: str, archive: Path, cuda_home: Path, folder: Path, chosen: argpar
 
 
 def wait_for(process: subprocess.Popen[bytes], processes: Any, limit: float) -> tuple[Any, int, Any, bool]:
-    """Watch a build until it ends, or end it; gives the watch, wait status, resources used, and whether it was ended."""
+    """Watch a build until it ends, or end it; gives watch, wait status, resources used, whether it was ended."""
     began, stopped = time.monotonic(), False
     with processes.Watch(process.pid) as watch:
         while True:
