@@ -3,15 +3,20 @@
 export LOCAL_STATE   ?= .local
 export REGISTRY_PORT ?= 5000
 PYTEST_ARGS          ?=
+BENCH_ARGS           ?=
 PY                   := .venv/bin/python
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
+<<<<<<< HEAD
 .PHONY: help venv engine registry demo-base demo test test-all lint pytest down clean-local
+=======
+.PHONY: help venv engine registry demo-base demo test lint pytest bench down clean-local
+>>>>>>> bench
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "  variables: REGISTRY_PORT=$(REGISTRY_PORT) LOCAL_STATE=$(LOCAL_STATE) PYTEST_ARGS='-k NAME'"
+	@echo "  variables: REGISTRY_PORT=$(REGISTRY_PORT) LOCAL_STATE=$(LOCAL_STATE) PYTEST_ARGS='-k NAME' BENCH_ARGS='--rounds 3'"
 
 demo: venv engine registry  ## uplift the demo image, push it, pull it back, verify it
 	@bake/local/ca-bundle.sh bake/local/demo.sh
@@ -38,6 +43,9 @@ lint: venv engine  ## ruff, mypy, shellcheck, hadolint and buildx on what is ren
 
 pytest: venv engine registry demo-base  ## the tests alone
 	@bake/local/ca-bundle.sh $(PY) -m pytest $(PYTEST_ARGS)
+
+bench: venv engine registry demo-base  ## the guide's way against our bake, on an engine of its own (root, about an hour)
+	@bake/local/ca-bundle.sh $(PY) -m tests.bench $(BENCH_ARGS)
 
 down:  ## stop the engine and the registry that were started from here
 	@bake/local/engine-down.sh

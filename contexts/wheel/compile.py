@@ -26,6 +26,7 @@ WORK = Path("/build")
 WRAPPERS = Path("/build-bin")
 CACHE = Path("/ccache")
 STATS = Path("/build-ccache.log")
+LAUNCHER = "ccache "  # before a compiler's path; tests/bench measures compilers without it
 # Seconds between two looks for a free compile slot; see slot.py. Who is waited for looks more often.
 PAUSE, PAUSE_WHEN_AWAITED = 0.5, 0.02
 # A heavy nvcc or g++ on torch's headers takes up to this much; measured and reported by others as 3-5 GB.
@@ -118,9 +119,9 @@ def prepare_environment(package: str, *, awaited: bool) -> None:
         SOURCE_DATE_EPOCH="315532800",  # the earliest time that a zip file can hold: equal input, equal wheel
         PYTHONDONTWRITEBYTECODE="1",
         # ccache can't cache an nvcc call that also writes dependencies; a build from scratch needs none.
-        PYTORCH_NVCC=f"{wrapper('nvcc', f'ccache {CUDA_HOME}/bin/nvcc')}",
+        PYTORCH_NVCC=f"{wrapper('nvcc', f'{LAUNCHER}{CUDA_HOME}/bin/nvcc')}",
         TORCH_EXTENSION_SKIP_NVCC_GEN_DEPENDENCIES="1",
-        CXX=str(wrapper("c++", "ccache /usr/bin/c++")),
+        CXX=str(wrapper("c++", f"{LAUNCHER}/usr/bin/c++")),
         SLOTS=str(slots),
         SLOT_COUNT=jobs,
         SLOT_PAUSE=str(PAUSE_WHEN_AWAITED if awaited else PAUSE),

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from typing_extensions import Self
@@ -27,11 +28,12 @@ class Engine:
     Args:
         name: part of the namespace's name. switch: the network that it is plugged into. system: PEM file of the CAs
             that its machine trusts, in place of the usual ones. The engine asks a registry's token server with these
-            alone; certs.d (``trust``) counts for the registry itself.
+            alone; certs.d (``trust``) counts for the registry itself. options: further ones of dockerd.
     """
 
-    def __init__(self, name: str, switch: Switch, *, system: Path | None = None) -> None:
+    def __init__(self, name: str, switch: Switch, *, system: Path | None = None, options: Sequence[str] = ()) -> None:
         self.name = name
+        self._options = tuple(options)
         self._system = system
         self.switch = switch
         self._namespace: Path | None = None
@@ -91,7 +93,7 @@ class Engine:
         shell = ("sh", "-c", _START, "sh", folder / "etc-docker")
         daemon = ("dockerd", "--config-file", SETTINGS, "--host", self.host, "--bip", BIP)
         places = (("data-root", "data"), ("exec-root", "exec"), ("pidfile", "dockerd.pid"))
-        options = [f"--{option}={folder / part}" for option, part in places]
+        options = [*(f"--{option}={folder / part}" for option, part in places), *self._options]
         log = folder / "dockerd.log"
         environment = {**os.environ, **({"SSL_CERT_FILE": str(self._system)} if self._system else {})}
         self._process = serve(*private, *shell, *daemon, *options, stdout=log, stderr=log, environment=environment)
