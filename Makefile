@@ -8,11 +8,7 @@ PY                   := .venv/bin/python
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-<<<<<<< HEAD
-.PHONY: help venv engine registry demo-base demo test test-all lint pytest down clean-local
-=======
-.PHONY: help venv engine registry demo-base demo test lint pytest bench down clean-local
->>>>>>> bench
+.PHONY: help venv engine registry demo-base demo test test-all lint pytest bench down clean-local
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
