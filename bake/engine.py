@@ -63,8 +63,11 @@ class ImageFacts:
     architecture: str
 
 
-def connect() -> docker.DockerClient:
+def connect(context: str | None = None) -> docker.DockerClient:
     """Connect to the engine that the docker command line would use: DOCKER_HOST, or the current context.
+
+    Args:
+        context: the docker context of another engine.
 
     Raises:
         EnvironmentUnfit: nothing answers, or this user may not ask.
@@ -73,7 +76,7 @@ def connect() -> docker.DockerClient:
     import docker
     from docker.errors import DockerException
 
-    host = engine_host()
+    host = engine_host(context)
     try:
         _knock(host)
         client = docker.DockerClient(base_url=host, timeout=_TIMEOUT, **_tls(host))
@@ -83,21 +86,21 @@ def connect() -> docker.DockerClient:
     return client
 
 
-def engine_host() -> str:
-    """Address of the engine, as DOCKER_HOST or the current docker context gives it."""
-    if os.environ.get("DOCKER_HOST"):
+def engine_host(context: str | None = None) -> str:
+    """Address of the engine, as a docker context, DOCKER_HOST or the current context gives it."""
+    if os.environ.get("DOCKER_HOST") and context is None:
         return os.environ["DOCKER_HOST"]
     from docker.context import ContextAPI
 
-    context = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT") or None)
-    host = getattr(context, "Host", None) if context is not None else None
+    found = ContextAPI.get_context(context or os.environ.get("DOCKER_CONTEXT") or None)
+    host = getattr(found, "Host", None) if found is not None else None
     return str(host).replace("http+unix://", "unix://") if host else "unix:///var/run/docker.sock"
 
 
-def engine_facts(client: docker.DockerClient) -> EngineFacts:
-    """Ask the engine about itself."""
+def engine_facts(client: docker.DockerClient, *, context: str | None = None) -> EngineFacts:
+    """Ask the engine about itself; ``context`` as for ``connect``."""
     info: dict[str, Any] = client.info()
-    host = engine_host()
+    host = engine_host(context)
     root = str(info.get("DockerRootDir", ""))
     status = [" ".join(map(str, pair)) for pair in info.get("DriverStatus") or ()]
     return EngineFacts(
@@ -121,14 +124,14 @@ def _insecure(config: Mapping[str, Any]) -> tuple[str, ...]:
     return (*map(str, config.get("InsecureRegistryCIDRs") or ()), *hosts)
 
 
-def require_engine(client: docker.DockerClient) -> EngineFacts:
-    """Make sure that the engine is new enough.
+def require_engine(client: docker.DockerClient, *, context: str | None = None) -> EngineFacts:
+    """Make sure that the engine is new enough; ``context`` as for ``connect``.
 
     Raises:
         EnvironmentUnfit: it is too old; the message says what is needed and what was found.
 
     """
-    facts = engine_facts(client)
+    facts = engine_facts(client, context=context)
     if version_of(facts.version) < MINIMAL_ENGINE:
         raise EnvironmentUnfit(
             f"Docker Engine {_text(MINIMAL_ENGINE)} or later is needed, found {facts.version}",
@@ -188,13 +191,16 @@ def image_facts(client: docker.DockerClient, reference: str) -> ImageFacts | Non
     )
 
 
-def look_up_image(reference: str) -> ImageFacts | None:
+def look_up_image(reference: str, *, context: str | None = None) -> ImageFacts | None:
     """Connect, look at an image, and close the connection; None when the image is not there.
+
+    Args:
+        reference: the image. context: the docker context of another engine than the current one.
 
     Raises:
         EnvironmentUnfit: no engine answers.
     """
-    client = connect()
+    client = connect(context)
     try:
         return image_facts(client, reference)
     finally:

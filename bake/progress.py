@@ -132,12 +132,13 @@ class Progress:
         return tuple(target_progress(name, steps) for name, steps in grouped.items())
 
     def failed(self) -> tuple[Step, ...]:
-        """Steps whose own failure this is: once each, without cancelled siblings and caches, which fail no build."""
-        return tuple(
-            step
-            for step in self._steps.values()
-            if step.state is State.FAILED and not step.shared and step.kind is not StepKind.CACHE
-        )
+        """Steps whose own failure this is: once each, without cancelled siblings.
+
+        A cache that can't be read fails no build, and one that can't be written only where nothing else failed.
+        """
+        failed = [step for step in self._steps.values() if step.state is State.FAILED and not step.shared]
+        caches = [step for step in failed if step.kind is StepKind.CACHE and not step.label.startswith("importing")]
+        return tuple([step for step in failed if step.kind is not StepKind.CACHE] or caches)
 
     def _vertex(self, vertex: rawjson.Vertex, now: float) -> list[Event]:
         key = (vertex.digest, vertex.name)

@@ -27,6 +27,9 @@ IMAGE, VERIFY = "image", "verify"
 REPORT, JUNIT = "report.json", "junit.xml"
 # Variables of the bake file that come from the environment here too, as they do for users of plain buildx.
 PASSED_ON = ("MAX_JOBS", "NVCC_THREADS")
+# A BuildKit that is not the engine's own would keep the image in its cache, where nobody finds it: it is sent to the
+# engine instead. Compressing what is unpacked on arrival costs time; the base's layers stay as they are.
+LOADED = {f"{IMAGE}.output": "type=docker,compression=uncompressed"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +43,17 @@ class Job:
     file: Path
     graph: Graph
     reuse: Reuse = field(default_factory=Reuse)
+    own_builder: bool = True
 
     @property
     def folder(self) -> Path:
         """The build folder."""
         return self.file.parent
+
+    @property
+    def loaded(self) -> dict[str, str]:
+        """Overrides that put the image onto the engine, from wherever it is built."""
+        return {} if self.own_builder else LOADED
 
 
 def show_dry_run(job: Job, targets: tuple[str, ...], *, push: bool, archive: Archive | None = None) -> None:
@@ -60,8 +69,11 @@ def show_dry_run(job: Job, targets: tuple[str, ...], *, push: bool, archive: Arc
         job.reporter.note(f"the image would be {job.facts.image}{', and pushed' if push else ''}{saved}")
 
 
-def settle(job: Job, *, push: bool) -> Job:
+def settle(job: Job, *, push: bool, load: bool = True) -> Job:
     """Check the surroundings before anything starts, pin the base image to its digest, and ask the wheel stores.
+
+    Args:
+        push: the image goes to a registry. load: it goes to the engine.
 
     Raises:
         EnvironmentUnfit: engine, buildx, base, disk or registry are not fit.
@@ -69,8 +81,9 @@ def settle(job: Job, *, push: bool) -> Job:
     from generator.reuse import prepare
     from generator.surroundings import require_fit
 
-    pinned = require_fit(job.recipe, job.facts, folder=job.folder, push=push, builder=job.facts.builder)
-    return prepare(dataclasses.replace(job, facts=dataclasses.replace(job.facts, base=pinned)))
+    fit = require_fit(job.recipe, job.facts, folder=job.folder, push=push, load=load, warn=job.reporter.warning)
+    facts = dataclasses.replace(job.facts, base=fit.base)
+    return prepare(dataclasses.replace(job, facts=facts, own_builder=fit.own_builder))
 
 
 def bake_targets(job: Job, targets: tuple[str, ...], *, require_warm: bool = False) -> None:
@@ -82,7 +95,8 @@ def bake_targets(job: Job, targets: tuple[str, ...], *, require_warm: bool = Fal
     left = tuple(name for name in targets if name not in stored)
     if not left:
         return
-    outcome, path = _build(job, left, require_warm=require_warm)
+    overrides = job.loaded if IMAGE in left else {}
+    outcome, path = _build(job, left, require_warm=require_warm, overrides=overrides)
     outcome.raise_for_failure()
     job.reporter.note(f"baked {', '.join(left)} in {outcome.seconds:.1f} s; every step is in {path}")
 
@@ -112,7 +126,7 @@ def bake_verified(
         exported.raise_for_failure()
         _show_result(job, built, exported, path, tags=publication.tags)
     elif archive is None:
-        exported = run(job, (IMAGE,))
+        exported = run(job, (IMAGE,), overrides=job.loaded)
         _record(job, built, exported)
         exported.raise_for_failure()
         _show_result(job, built, exported, path)
@@ -148,7 +162,7 @@ def _build(
     missing = tuple(wheel for wheel in job.reuse.shelf.missing if wheel.target in needed)
     if missing and not require_warm:
         reuse.load_compiler_caches(job, missing)
-    refuse = reuse.is_compile if require_warm else None
+    refuse = reuse.is_for_compile if require_warm else None
     outcome = run(job, targets, overrides=overrides, refuse=refuse, fills_cache=True)
     path = _record(job, outcome)
     if outcome.refused:
@@ -191,7 +205,10 @@ def _save(job: Job, built: BakeOutcome, archive: Archive) -> None:
 
 def check(job: Job, *, image: str | None) -> VerificationReport:
     """Run the checks on an image by name; None: on the recipe's, as the bake file builds it."""
-    overrides = {} if image is None else {f"{VERIFY}.contexts.image": f"docker-image://{image}"}
+    from generator.surroundings import pinned_for
+
+    found = image if image is None or job.own_builder else pinned_for(job.facts, image)
+    overrides = {} if found is None else {f"{VERIFY}.contexts.image": f"docker-image://{found}"}
     outcome = run(job, (VERIFY,), overrides=overrides)
     outcome.raise_for_failure()
     return _report(job, image or job.facts.image)
@@ -224,7 +241,7 @@ def run(
         registry cache too; once is enough in one job.
     """
     from bake.cache_health import troubles
-    from bake.credentials import lent
+    from bake.credentials.lending import lent
     from bake.display import ProgressMode, display
     from bake.driver import BakeRequest, run_bake
 
@@ -250,8 +267,10 @@ def run(
         allow_write=(writes.resolve(),) if writes else (),
         context=here,
     )
+    # buildx itself asks a registry's token server for tokens; certs.d of the engine does not count there.
+    trusted = {"SSL_CERT_FILE": str(job.facts.ca_bundle)} if job.facts.ca_bundle else {}
     with lent(job.facts.keyring) as environment, display(ProgressMode(job.choices.progress)) as listener:
-        outcome = run_bake(dataclasses.replace(request, environment=environment), listener)
+        outcome = run_bake(dataclasses.replace(request, environment={**trusted, **environment}), listener)
     for sentence in troubles(outcome.steps):
         job.reporter.warning(sentence)
     return outcome

@@ -61,7 +61,7 @@ def clean(reporter: Reporter, recipe: Recipe, place: Place, wanted: Wanted, *, y
 
 
 def _find(reporter: Reporter, recipe: Recipe, place: Place, wanted: Wanted) -> Iterator[Leftover]:
-    from bake import leftovers
+    from bake import builders, leftovers
     from bake.assets import Store
     from generator.render.write import MARKER
 
@@ -71,7 +71,9 @@ def _find(reporter: Reporter, recipe: Recipe, place: Place, wanted: Wanted) -> I
         reporter.warning(f"images are not listed: {error}")
     yield from leftovers.find_folder(place.build, marker=MARKER, owned=OWNED)
     yield from leftovers.find_assets(Store(place.assets), fetched=wanted.assets)
-    if wanted.cache:
+    if wanted.cache and place.builder and builders.look_up(place.builder) is None:
+        reporter.warning(f"there is no builder {place.builder}, so its cache is not listed")
+    elif wanted.cache:
         yield from leftovers.find_cache(place.builder, leftovers.marks_of(_dockerfiles(recipe)))
 
 

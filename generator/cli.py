@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from generator import __version__, cli_ci, cli_host, cli_report
+from generator import __version__, cli_builder, cli_ci, cli_host, cli_report
 from generator.errors import Interrupted, UpliftError
 from generator.options import (
     ArchList,
@@ -25,6 +25,7 @@ from generator.options import (
     CompilerCache,
     Folder,
     GpuNames,
+    LayerLimit,
     Netrc,
     PasswordStdin,
     PushTries,
@@ -121,7 +122,14 @@ def _root(
 
 
 @app.command()
-def render(context: typer.Context, output: Folder = Path("build"), arch: ArchList = None, gpu: GpuNames = None) -> None:
+def render(
+    context: typer.Context,
+    output: Folder = Path("build"),
+    arch: ArchList = None,
+    gpu: GpuNames = None,
+    site: SiteOption = None,
+    layer_limit: LayerLimit = None,
+) -> None:
     """Write the bake file and the build contexts; plain buildx can bake them."""
     from generator import pipeline
     from generator.gpus import chosen_archs
@@ -129,7 +137,14 @@ def render(context: typer.Context, output: Folder = Path("build"), arch: ArchLis
 
     pipeline.render(
         Reporter(),
-        Choices(recipe=context.obj, lock=context.meta[cli_host.LOCK], output=output, archs=chosen_archs(arch, gpu)),
+        Choices(
+            recipe=context.obj,
+            lock=context.meta[cli_host.LOCK],
+            output=output,
+            archs=chosen_archs(arch, gpu),
+            site=site,
+            layer_limit_mib=layer_limit,
+        ),
     )
 
 
@@ -148,6 +163,7 @@ def plan(
     gpu: GpuNames = None,
     output: Folder = Path("build"),
     site: SiteOption = None,
+    layer_limit: LayerLimit = None,
 ) -> None:
     """Show the graph of targets: what waits for what, and what builds side by side."""
     from generator import pipeline
@@ -161,6 +177,7 @@ def plan(
         output=output,
         base=base,
         site=site,
+        layer_limit_mib=layer_limit,
     )
     if why is not None:
         pipeline.explain(Reporter(), choices, target=why)
@@ -192,6 +209,7 @@ def bake(
     netrc: Netrc = None,
     assets_dir: AssetsDir = None,
     site: SiteOption = None,
+    layer_limit: LayerLimit = None,
     progress: ProgressOption = ProgressFormat.AUTO,
     output: Folder = Path("build"),
     save: Annotated[
@@ -240,6 +258,7 @@ def bake(
         netrc=netrc,
         assets_dir=assets_dir,
         site=site,
+        layer_limit_mib=layer_limit,
         progress=progress.value,
         caches=Wishes(
             cache=cache,
@@ -336,6 +355,7 @@ def verify(
     netrc: Netrc = None,
     assets_dir: AssetsDir = None,
     site: SiteOption = None,
+    layer_limit: LayerLimit = None,
     progress: ProgressOption = ProgressFormat.AUTO,
     output: Folder = Path("build"),
     format_: Annotated[
@@ -357,6 +377,7 @@ def verify(
         netrc=netrc,
         assets_dir=assets_dir,
         site=site,
+        layer_limit_mib=layer_limit,
         progress=progress.value,
     )
     pipeline.verify(Reporter(), choices, image=image, form=format_.value, gpu=gpu)
@@ -375,6 +396,7 @@ def doctor(
     output: Folder = Path("build"),
     assets_dir: AssetsDir = None,
     site: SiteOption = None,
+    layer_limit: LayerLimit = None,
     fix: Annotated[bool, typer.Option("--fix", help="Mend what can be: fetch, pull, make folders.")] = False,
     format_: Format = ReportFormat.TABLE,
 ) -> None:
@@ -394,6 +416,7 @@ def doctor(
         netrc=netrc,
         assets_dir=assets_dir,
         site=site,
+        layer_limit_mib=layer_limit,
     )
     pipeline.doctor(Reporter(), choices, form=format_.value, fix=fix)
 
@@ -401,6 +424,7 @@ def doctor(
 cli_host.add_to(app)
 cli_ci.add_to(app)
 cli_report.add_to(app)
+app.add_typer(cli_builder.app)
 
 
 @app.command()

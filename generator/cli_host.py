@@ -22,6 +22,10 @@ def login_of(context: typer.Context, username: str | None, *, password_stdin: bo
     """Give the login that the command line, its standard input and the environment hold; None: none."""
     from generator.login import chosen_login
 
+    # A job's environment may name the user for all of its steps, and hold a token for some.
+    source = context.get_parameter_source("username")
+    if source is not None and source.name == "ENVIRONMENT" and not (password_stdin or context.meta[TOKEN]):
+        return None
     return chosen_login(username, password_stdin=password_stdin, token=context.meta[TOKEN], stdin=sys.stdin)
 
 

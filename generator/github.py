@@ -7,7 +7,7 @@ Both hold names, places and numbers only: a build's output stays in the log, and
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from generator.errors import BuildFailed, EnvironmentUnfit, Interrupted, UsageError, VerificationFailed
 
@@ -86,9 +86,9 @@ def summary(results: Results, report: VerificationReport | None, failure: Uplift
     lines += [f"| {name} | {value} |" for name, value in _facts(results, report) if value]
     rows = list(_rows(results))
     if rows:
-        has_store = bool(data.get("wheel_store"))
-        head = ["target", "state", "steps run", "steps cached", *(["wheel store"] if has_store else []), "seconds"]
-        lines += ["", f"| {' | '.join(head)} |", "|---|---|--:|--:|" + ("---|" if has_store else "") + "--:|"]
+        wheel = bool(data.get("wheels"))
+        head = ["target", "state", "steps run", "steps cached", *(["wheel"] if wheel else []), "seconds"]
+        lines += ["", f"| {' | '.join(head)} |", "|---|---|--:|--:|" + ("---|" if wheel else "") + "--:|"]
         lines += [f"| {' | '.join(row)} |" for row in rows]
     if report is not None and report.failed:
         lines += ["", "Failed checks:", ""]
@@ -99,9 +99,10 @@ def summary(results: Results, report: VerificationReport | None, failure: Uplift
 
 
 def _facts(results: Results, report: VerificationReport | None) -> Iterator[tuple[str, str]]:
-    image = results.data["targets"].get("image", {})
-    digest = results.digest_of("image")
-    tags = [str(tag) for tag in image.get("tags", ())]
+    published: Mapping[str, Any] = results.data.get("published") or {}
+    digest = published.get("digest") or results.digest_of("image")
+    # The tags were written in this order; the one that people use is the last.
+    tags = [str(tag) for tag in published.get("tags") or results.data["targets"].get("image", {}).get("tags", ())]
     yield "image", "<br>".join(f"`{_code(tag)}{f'@{digest}' if digest else ''}`" for tag in tags)
     if report is not None:
         passed = sum(row.status == "pass" for row in report.rows)
@@ -111,17 +112,24 @@ def _facts(results: Results, report: VerificationReport | None) -> Iterator[tupl
 
 
 def _rows(results: Results) -> Iterator[list[str]]:
-    store: Mapping[str, object] = results.data.get("wheel_store") or {}
-    for name in dict.fromkeys((*results.targets, *store)):
+    wheels: Mapping[str, Mapping[str, Any]] = results.data.get("wheels") or {}
+    for name in dict.fromkeys((*results.targets, *wheels)):
         steps = [step for step in results.steps_of(name) if step.kind == "instruction"]
-        if not steps and name not in store:
+        if not steps and name not in wheels:
             continue
         ran = sum(not step.cached and step.started is not None for step in steps)
         cached = sum(step.cached for step in steps)
         seconds = sum(end - start for start, end in results.busy(name))
         state = results.data["targets"].get(name, {}).get("state", "")
-        found = [_cell(store.get(name, ""))] if store else []
+        found = [_cell(_origin(wheels.get(name, {})))] if wheels else []
         yield [_cell(name), _cell(state), str(ran), str(cached), *found, f"{seconds:.1f}"]
+
+
+def _origin(wheel: Mapping[str, Any]) -> str:
+    """Tell where a wheel came from, as the cache proof has it, and how well the compiler cache served its compile."""
+    hits = wheel.get("compiler_cache")
+    served = f", {hits['hits']} of {hits['calls']} calls from the compiler cache" if hits else ""
+    return f"{wheel.get('origin') or ''}{served}"
 
 
 def _data(text: str) -> str:

@@ -86,6 +86,15 @@ Netrc = Annotated[
         help="Credentials for mirrors in netrc format; steps that download get them as a BuildKit secret.",
     ),
 ]
+LayerLimit = Annotated[
+    int | None,
+    typer.Option(
+        "--layer-limit-mib",
+        min=1,
+        envvar="GENERATOR_LAYER_LIMIT_MIB",
+        help="Largest layer that the registry takes, in MiB of compressed bytes; the stack is shared out over several.",
+    ),
+]
 SiteOption = Annotated[
     Path | None,
     typer.Option(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from generator.errors import UsageError
-from generator.resolve import Choices, resolve, with_archs
+from generator.resolve import Choices, layer_limit_mib, resolve, with_archs
 
 if TYPE_CHECKING:
     from generator.ci import CiWishes
@@ -36,10 +36,15 @@ def _load(reporter: Reporter, choices: Choices) -> LoadedRecipe:
     return replace(loaded, recipe=with_archs(recipe, choices.archs))
 
 
-def _plan(loaded: LoadedRecipe, output: Path) -> Graph:
+def _plan(loaded: LoadedRecipe, choices: Choices) -> Graph:
     from generator.plan import build_graph
 
-    return build_graph(loaded.recipe, origin=loaded.origin, build_dir=output.as_posix())
+    return build_graph(
+        loaded.recipe,
+        origin=loaded.origin,
+        build_dir=choices.output.as_posix(),
+        layer_limit_mib=layer_limit_mib(choices),
+    )
 
 
 def _write(graph: Graph, output: Path) -> Path:
@@ -52,7 +57,7 @@ def _write(graph: Graph, output: Path) -> Path:
 def render(reporter: Reporter, choices: Choices) -> None:
     """Write the rendered folder; the path of its bake file goes to stdout."""
     loaded = _load(reporter, choices)
-    graph = _plan(loaded, choices.output)
+    graph = _plan(loaded, choices)
     file = _write(graph, choices.output)
     reporter.data(str(file))
     reporter.note(f"{len(graph.targets)} targets; bake them with: docker buildx bake -f {file}")
@@ -62,7 +67,7 @@ def show_plan(reporter: Reporter, choices: Choices, *, form: str) -> None:
     """Show the graph as a table, JSON, Mermaid or SVG, or its compile targets as a job matrix for CI."""
     from generator.plan import matrix, svg, views
 
-    graph = _plan(_load(reporter, choices), choices.output)
+    graph = _plan(_load(reporter, choices), choices)
     if form == "json":
         reporter.data(views.as_json(graph))
     elif form == "mermaid":
@@ -84,7 +89,7 @@ def explain(reporter: Reporter, choices: Choices, *, target: str) -> None:
     from generator import why
 
     loaded = _load(reporter, choices)
-    graph = _plan(loaded, choices.output)
+    graph = _plan(loaded, choices)
     graph[target]
     why.explain(reporter, graph, resolve(loaded.recipe, choices), folder=choices.output, target=target)
 
@@ -113,7 +118,7 @@ def bake(
         archive.check()
     loaded = _load(reporter, choices)
     facts = resolve(loaded.recipe, choices)
-    graph = _plan(loaded, choices.output)
+    graph = _plan(loaded, choices)
     for name in targets:
         graph[name]  # an unknown target is refused before anything is written
     file = _write(graph, choices.output)
@@ -121,7 +126,7 @@ def bake(
     if dry_run:
         baking.show_dry_run(job, targets, push=push, archive=archive)
         return
-    job = baking.settle(job, push=push)
+    job = baking.settle(job, push=push, load=not push and archive is None and (not targets or baking.IMAGE in targets))
     with step_summary(job.folder):
         if targets:
             baking.bake_targets(job, targets, require_warm=require_warm)
@@ -146,10 +151,10 @@ def warm(reporter: Reporter, choices: Choices) -> None:
             where="warm",
             remedy="give --registry (wheels and compiler caches go there), or --wheels, --compiler-cache, --cache",
         )
-    graph = _plan(loaded, choices.output)
+    graph = _plan(loaded, choices)
     file = _write(graph, choices.output)
     job = baking.Job(reporter=reporter, recipe=loaded.recipe, facts=facts, choices=choices, file=file, graph=graph)
-    job = baking.settle(job, push=False)
+    job = baking.settle(job, push=False, load=False)
     with step_summary(job.folder):
         baking.warm(job)
 
@@ -169,12 +174,12 @@ def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str
         parse_reference(image, where="IMAGE")
     loaded = _load(reporter, choices)
     facts = resolve(loaded.recipe, choices)
-    graph = _plan(loaded, choices.output)
+    graph = _plan(loaded, choices)
     if gpu:
         on_card.require(image or facts.image)  # before anything is built
     file = _write(graph, choices.output)
     job = baking.Job(reporter=reporter, recipe=loaded.recipe, facts=facts, choices=choices, file=file, graph=graph)
-    job = baking.settle(job, push=False)
+    job = baking.settle(job, push=False, load=False)
     report = baking.check(job, image=image)
     if gpu:
         report = merged(report, on_card.check(job, image or facts.image))
@@ -210,7 +215,7 @@ def ci(reporter: Reporter, choices: Choices, wishes: CiWishes, *, output: Path |
 
     site = load_site(choices.site, recipe=choices.recipe).site
     settings = settle(wishes, recipe=choices.recipe, registry=choices.registry or site.registry or "")
-    graph = _plan(_load(reporter, choices), choices.output)
+    graph = _plan(_load(reporter, choices), choices)
     text = render_ci(settings, graph)
     if output is None:
         reporter.data(text)
@@ -288,6 +293,35 @@ def clean(reporter: Reporter, choices: Choices, wanted: Wanted, *, yes: bool, dr
     facts = resolve(recipe, choices)
     place = cleaning.Place(build=choices.output, assets=facts.assets_folder, builder=facts.builder)
     cleaning.clean(reporter, recipe, place, wanted, yes=yes, dry_run=dry_run)
+
+
+def builder_up(reporter: Reporter, choices: Choices, *, replace: bool) -> None:
+    """Make the described builder and start it; its name goes to stdout.
+
+    Raises:
+        UsageError: none is described. EnvironmentUnfit: it can't be made or started, or is another's.
+    """
+    from generator.building import commands
+
+    commands.up(reporter, resolve(_load(reporter, choices).recipe, choices), replace=replace)
+
+
+def builder_down(reporter: Reporter, choices: Choices, *, name: str | None, keep_state: bool) -> None:
+    """Remove a builder that ``builder_up`` made.
+
+    Raises:
+        UsageError: none is named or described. EnvironmentUnfit: it is another's, or can't be removed.
+    """
+    from generator.building import commands
+
+    commands.down(reporter, resolve(_load(reporter, choices).recipe, choices), name=name, keep_state=keep_state)
+
+
+def builder_ls(reporter: Reporter, choices: Choices, *, form: str) -> None:
+    """List the builders that are there, and the described one."""
+    from generator.building import commands
+
+    commands.ls(reporter, resolve(_load(reporter, choices).recipe, choices), form=form)
 
 
 def doctor(reporter: Reporter, choices: Choices, *, form: str, fix: bool = False) -> None:

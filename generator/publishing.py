@@ -9,6 +9,7 @@ yet: whatever breaks, the tags in use still name the image from before. They mov
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 IMAGE = "image"
 DIGITS = 12  # of the digest in the tag of the content
 _TAG_LENGTH = 128
+_QUERY = re.compile(r"\?_state=[^\s\"]*?(?=[\s\"]|: \d{3}\b)")  # an upload's state is of no use to anyone who reads
 _TIMEOUT = 30.0  # seconds; a manifest is small, and registries on object stores are slow to write
 # No name and no store: the layers are made, and BuildKit tells the digest. Nothing else is left of it.
 UNNAMED = {f"{IMAGE}.output": "type=image,store=false,compression=zstd", f"{IMAGE}.tags": ""}
@@ -71,11 +73,9 @@ def publish(job: Job, built: BakeOutcome, run: Callable[..., BakeOutcome]) -> tu
         built: the bake, which exported the image with ``UNNAMED``. run: bakes targets of the job.
 
     Returns:
-        how the last push went (it may have failed: then no tag moved), and what is in the registry now.
-
-    Raises:
-        EnvironmentUnfit: the layers are there, and a tag could not be written.
+        how it went (it may have failed), and what is in the registry now.
     """
+    from bake.events import State
     from bake.reference import parse_reference
     from bake.retry import retried
 
@@ -97,16 +97,33 @@ def publish(job: Job, built: BakeOutcome, run: Callable[..., BakeOutcome]) -> tu
     )
     done = Publication(repository=repository, digest=digest, tags=(f"{repository}:{named}",), tries=tries)
     if exported.failure is not None:
-        return dataclasses.replace(exported, failure=_told(exported.failure, tries)), dataclasses.replace(done, tags=())
-    return exported, _name(job, registry, dataclasses.replace(target, digest=digest_in(exported.metadata)), done)
+        told = _told(exported.failure, _trouble(exported, None), tries)
+        return dataclasses.replace(exported, failure=told), dataclasses.replace(done, tags=())
+    pushed = dataclasses.replace(target, digest=digest_in(exported.metadata))
+    _warn_of_large_layers(job, registry, pushed)
+    failure, done = _name(job, registry, pushed, done)
+    if failure is not None:
+        exported = dataclasses.replace(exported, state=State.FAILED, failure=failure)
+    return exported, done
+
+
+def _warn_of_large_layers(job: Job, registry: Registry, image: Reference) -> None:
+    """Hold the pushed manifest against the limit: a registry that took a layer may have a proxy that does not."""
+    from bake.layer_sizes import MIB, layers_in, listed, too_large
+
+    if job.facts.layer_limit_mib is None:
+        return
+    large = too_large(layers_in(registry, image) or {}, job.facts.layer_limit_mib * MIB)
+    if large:
+        job.reporter.warning(f"layers of more than {job.facts.layer_limit_mib} MiB are in the image: {listed(large)}")
 
 
 def _registry(job: Job, target: Reference) -> Registry:
     from bake.doctor.engine_registry import calls_insecure
-    from bake.doctor.finding import Engine
+    from bake.doctor.finding import Engine, Subject
     from bake.registry import Registry
 
-    engine = Engine()
+    engine = Engine(Subject(builder=job.facts.builder))
     insecure = calls_insecure(engine, target.registry)
     engine.close()
     return Registry(
@@ -118,7 +135,7 @@ def _registry(job: Job, target: Reference) -> Registry:
     )
 
 
-def _trouble(outcome: BakeOutcome, registry: Registry) -> Trouble | None:
+def _trouble(outcome: BakeOutcome, registry: Registry | None) -> Trouble | None:
     """Judge a push; a registry that limits requests is asked how long it wants to be left alone."""
     from bake import trouble
     from bake.retry import Trouble
@@ -128,35 +145,46 @@ def _trouble(outcome: BakeOutcome, registry: Registry) -> Trouble | None:
     if isinstance(outcome.failure, Interrupted):
         return Trouble(reason="interrupted", passing=False)
     found = trouble.of_text("\n".join(step.error for step in outcome.failed) or str(outcome.failure))
-    if found.reason.startswith("the registry limits"):
+    if registry is not None and found.reason.startswith("the registry limits"):
         return dataclasses.replace(found, after=trouble.retry_after(registry.probe().headers))
     return found
 
 
-def _told(failure: UpliftError, tries: tuple[Try, ...]) -> UpliftError:
-    """Say how often it was tried, in the failure of the last try."""
-    if len(tries) < 2 or isinstance(failure, Interrupted):  # noqa: PLR2004 - one try needs no word
+def _told(failure: UpliftError, trouble: Trouble | None, tries: tuple[Try, ...]) -> UpliftError:
+    """Tell a failed push: how often it was tried, and that no tag in use has moved."""
+    if isinstance(failure, Interrupted):
         return failure
-    again = "run the same command again: it sends only what is missing"
-    text = f"the push failed {len(tries)} times; {failure.message}"
-    return type(failure)(text, where=failure.where, remedy=f"{failure.remedy}; {again}" if failure.remedy else again)
+    times = f"the push failed {len(tries)} times, the last time: " if len(tries) > 1 else "the push failed: "
+    said = _QUERY.sub("", failure.message)
+    kept = "no tag in use has moved; the same command again sends only what is missing"
+    if trouble is None or not trouble.passing:
+        return type(failure)(f"{times}{said}", where=failure.where, remedy=f"{failure.remedy} ({kept})")
+    # A known cause begins with its meaning; of an unknown one only the text of the error is worth telling.
+    text = said if isinstance(failure, EnvironmentUnfit) else f"{trouble.reason}\n  error: {said}"
+    remedy = f"look at the registry's log and the network between; {kept}"
+    return EnvironmentUnfit(f"{times}{text}", where=failure.where, remedy=remedy)
 
 
-def _name(job: Job, registry: Registry, image: Reference, done: Publication) -> Publication:
-    """Move the tags that people use to the image, the first one last."""
+def _name(
+    job: Job, registry: Registry, image: Reference, done: Publication
+) -> tuple[EnvironmentUnfit | None, Publication]:
+    """Move the tags that people use to the image, the first one last; gives what went wrong, and what was done."""
     own = content_tag(image.tag or "latest", image.digest or "")
     # The layers were made anew in between (a cache that was cleaned): the name has to fit what was pushed.
     again = [own] if f"{done.repository}:{own}" not in done.tags else []
     tags = [*again, *(name.rpartition(":")[2] for name in job.facts.more_tags), image.tag or "latest"]
     done = dataclasses.replace(done, digest=image.digest or "")
     for tag in dict.fromkeys(tags):
-        tries = _move(job, registry, image, tag)
-        told = tries if len(tries) > 1 else ()  # a tag that was written at once is no news
-        done = dataclasses.replace(done, tags=(*done.tags, f"{done.repository}:{tag}"), tries=(*done.tries, *told))
-    return done
+        failure, tries = _move(job, registry, image, tag)
+        told = tries if failure or len(tries) > 1 else ()  # a tag that was written at once is no news
+        done = dataclasses.replace(done, tries=(*done.tries, *told))
+        if failure is not None:
+            return failure, done
+        done = dataclasses.replace(done, tags=(*done.tags, f"{done.repository}:{tag}"))
+    return None, done
 
 
-def _move(job: Job, registry: Registry, image: Reference, tag: str) -> tuple[Try, ...]:
+def _move(job: Job, registry: Registry, image: Reference, tag: str) -> tuple[EnvironmentUnfit | None, tuple[Try, ...]]:
     """Write one tag, unless it names the image already (a registry may forbid to write it twice)."""
     from bake import trouble
     from bake.registry import failure_of
@@ -174,10 +202,11 @@ def _move(job: Job, registry: Registry, image: Reference, tag: str) -> tuple[Try
         once, trouble.of_answer, job.facts.pushing, lambda text: job.reporter.note(f"tag {tag}: {text}")
     )
     if answer.outcome is Outcome.ANSWERS:
-        return tries
+        return None, tries
     failure = failure_of(answer, registry.host, doing=name)
-    raise EnvironmentUnfit(
+    told = EnvironmentUnfit(
         f"the image is pushed, and its tag {tag} could not be written: {failure.message}",
         where=f"{image.registry}/{image.repository}@{image.digest}",
-        remedy=failure.remedy,
+        remedy=f"{failure.remedy}; the same command again sends only what is missing",
     )
+    return told, tries

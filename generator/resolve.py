@@ -18,6 +18,7 @@ from generator.labels import Origin, origin_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from generator.building import Described
     from generator.login import Given
     from generator.recipe import Recipe
 
@@ -44,6 +45,7 @@ class Choices:
     progress: str = "auto"
     lock: Path | None = None
     caches: Wishes = field(default_factory=Wishes)
+    layer_limit_mib: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,7 @@ class Facts:
     archs: str
     ca_bundle: Path | None
     builder: str | None = None
+    described: Described | None = None
     netrc: Path | None = None
     mirrors: Mapping[str, str] = field(default_factory=dict)
     checksums: Mapping[str, str] = field(default_factory=dict)
@@ -70,6 +73,7 @@ class Facts:
     origin: Origin = field(default_factory=Origin)
     keyring: Keyring = field(default_factory=Keyring)
     pushing: Policy = field(default_factory=Policy)
+    layer_limit_mib: int | None = None
 
     @property
     def image(self) -> str:
@@ -105,6 +109,7 @@ def resolve(recipe: Recipe, choices: Choices) -> Facts:
         EnvironmentUnfit: the CA bundle or the credentials can't be read.
     """
     from bake.reference import parse_reference
+    from generator.building import described_by
     from generator.fetching import assets_folder
     from generator.login import keyring_for
     from generator.recipe import recipe_file
@@ -121,6 +126,7 @@ def resolve(recipe: Recipe, choices: Choices) -> Facts:
     mirrors = mirrors_of(place.site, recipe)
     moved = mirrored_image(base, mirrors)
     devel = recipe.toolkit.image if recipe.toolkit else None
+    described = described_by(recipe, choices.recipe, place)
     assets = assets_folder(choices.assets_dir or place.path(place.site.assets))
     return Facts(
         tag=tag,
@@ -128,7 +134,8 @@ def resolve(recipe: Recipe, choices: Choices) -> Facts:
         base=base,
         archs=";".join(recipe.stack.archs),
         ca_bundle=_ca_bundle(choices.ca_bundle or place.path(place.site.ca_bundle)),
-        builder=choices.builder or place.site.builder,
+        builder=choices.builder or (described.description.name if described else None),
+        described=described,
         netrc=_netrc(choices.netrc or place.path(place.site.netrc)),
         mirrors=mirrors,
         checksums=place.site.checksums,
@@ -143,6 +150,7 @@ def resolve(recipe: Recipe, choices: Choices) -> Facts:
         origin=origin_of(recipe_file(choices.recipe), os.environ),
         keyring=keyring_for(registry, choices.login),
         pushing=Policy(tries=choices.push_tries, wait=choices.push_wait),
+        layer_limit_mib=choices.layer_limit_mib or place.site.layer_limit_mib,
     )
 
 
@@ -177,6 +185,19 @@ def _platform() -> str:
     """Give the platform of this machine as BuildKit names it; what is built here is for it."""
     machine = platform.machine().lower()
     return f"linux/{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(machine, machine) }"
+
+
+def layer_limit_mib(choices: Choices) -> int | None:
+    """Give the largest layer that the place's registry takes, in MiB; None: any. Option and environment before site.
+
+    What is rendered depends on it, so that a step is named for those commands that need no other fact of the place.
+
+    Raises:
+        UsageError: the site file is not valid.
+    """
+    from generator.site import load_site
+
+    return choices.layer_limit_mib or load_site(choices.site, recipe=choices.recipe).site.layer_limit_mib
 
 
 def asset_folder(folder: Path, name: str, url: str) -> Path:

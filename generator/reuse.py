@@ -8,6 +8,7 @@ bake: what does not work is a warning.
 from __future__ import annotations
 
 import dataclasses
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -102,7 +103,7 @@ def load_compiler_caches(job: Job, wanted: tuple[Wheel, ...]) -> None:
             job,
             (COMPILER_CACHE,),
             variables={specs.compiler_cache_variable(wheel.extension): saved},
-            overrides={f"{COMPILER_CACHE}.target": f"load-{wheel.extension}", f"{COMPILER_CACHE}.no-cache": "true"},
+            overrides=_stage(f"load-{wheel.extension}"),
         )
         if outcome.failure is not None:
             _pass_on_interrupt(outcome)
@@ -133,7 +134,7 @@ def _push(job: Job, done: tuple[Wheel, ...], repository: str, *, required: bool)
 
     names = tuple(wheel.target for wheel in done)
     # It must not compile again what the builder dropped meanwhile.
-    outcome = run(job, names, overrides=push_overrides(done, repository), refuse=is_compile)
+    outcome = run(job, names, overrides=push_overrides(done, repository), refuse=compiles)
     if outcome.failure is None:
         return names
     _pass_on_interrupt(outcome)
@@ -154,23 +155,31 @@ def _save_compiler_caches(job: Job, fresh: list[Wheel]) -> None:
         outcome = run(
             job,
             (COMPILER_CACHE,),
-            overrides={
-                f"{COMPILER_CACHE}.target": f"save-{wheel.extension}",
-                f"{COMPILER_CACHE}.no-cache": "true",
-                f"{COMPILER_CACHE}.output": output,
-            },
-            refuse=is_compile,
+            overrides={**_stage(f"save-{wheel.extension}"), f"{COMPILER_CACHE}.output": output},
+            refuse=compiles,
         )
         if outcome.failure is not None:
             _pass_on_interrupt(outcome)
             job.reporter.warning(f"the compiler cache of {wheel.extension} was not saved: {_first_line(outcome)}")
 
 
-def is_compile(step: Step) -> bool:
-    """Tell whether a step compiles, or makes what only a compile needs."""
+def _stage(name: str) -> dict[str, str]:
+    """Choose a stage of the compiler cache's target; what it looks at is in no cache key, so it runs each time."""
+    return {f"{COMPILER_CACHE}.target": name, f"{COMPILER_CACHE}.args.MOMENT": str(time.time_ns())}
+
+
+def compiles(step: Step) -> bool:
+    """Tell whether a step compiles."""
     from bake.events import StepKind
 
-    return step.kind is StepKind.INSTRUCTION and (step.stage == COMPILE_STAGE or step.owner == _TOOLCHAIN)
+    return step.kind is StepKind.INSTRUCTION and step.stage == COMPILE_STAGE
+
+
+def is_for_compile(step: Step) -> bool:
+    """Tell whether a step compiles, or makes what only a compile needs: that starts long before the compile does."""
+    from bake.events import StepKind
+
+    return compiles(step) or (step.kind is StepKind.INSTRUCTION and step.owner == _TOOLCHAIN)
 
 
 def made(outcome: BakeOutcome, wheels: tuple[Wheel, ...]) -> tuple[Wheel, ...]:

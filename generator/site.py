@@ -4,7 +4,9 @@
 
     registry, builder, ca-bundle, netrc, assets        as the options of these names
     cache, wheels, wheels-readonly, compiler-cache     the same: where builds keep what they made; "none" for nowhere
+    [builder]          instead of a builder's name: one that `builder up` makes, see generator/recipe/builder.py
     disk-gib           room that a first bake takes here, in place of the recipe's estimate
+    layer-limit-mib    the largest layer that the registry takes, compressed; the stack is shared out over several
     [mirrors]    "https://download.pytorch.org/" = "https://mirror.lab/pytorch/"     prefix = replacement
                  "docker.io/" = "registry.lab/hub/"   for images;   pypi = "https://mirror.lab/simple"
     [checksums]  "https://…/file" = "sha256"          of what a mirror serves in place of the original, if it differs
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from generator.errors import UsageError
+from generator.recipe.builder import Builder, check_builder
 from generator.recipe.model import NonEmpty, Section, Sha256, Url
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ class Site(Section):
     """One site file; paths count from its folder."""
 
     registry: NonEmpty | None = None
-    builder: NonEmpty | None = None
+    builder: Builder | None = None
     ca_bundle: NonEmpty | None = None
     netrc: NonEmpty | None = None
     assets: NonEmpty | None = None
@@ -45,6 +48,7 @@ class Site(Section):
     wheels_readonly: NonEmpty | None = None
     compiler_cache: NonEmpty | None = None
     disk_gib: Annotated[float, Field(ge=0, strict=False)] | None = None
+    layer_limit_mib: Annotated[int, Field(gt=0)] | None = None
     mirrors: dict[NonEmpty, NonEmpty] = Field(default_factory=dict)
     checksums: dict[Url, Sha256] = Field(default_factory=dict)
 
@@ -92,16 +96,33 @@ def _parse(file: Path) -> Site:
     import tomli
     from pydantic import ValidationError
 
+    from generator.recipe.load import explained
+    from generator.recipe.places import key_lines, line_of
+
     try:
-        return Site.model_validate(tomli.loads(file.read_text(encoding="utf-8")))
+        text = file.read_text(encoding="utf-8")
+        raw = tomli.loads(text)
     except (OSError, UnicodeDecodeError, tomli.TOMLDecodeError) as error:
         raise UsageError(f"the site file can't be read: {error}", where=str(file), remedy="mend that file") from error
+    lines = key_lines(text)
+    try:
+        site = Site.model_validate(raw)
     except ValidationError as error:
-        known = ", ".join(field.alias or name for name, field in Site.model_fields.items())
-        rows = [f"{'.'.join(map(str, row['loc']))}: {row['msg']}" for row in error.errors()]
-        raise UsageError(
-            "\n  ".join(["the site file has mistakes:", *rows]), where=str(file), remedy=f"known keys: {known}"
-        ) from error
+        mistakes = explained(error, lines, root=Site)
+    else:
+        found = check_builder(site.builder) if site.builder else ()
+        mistakes = [(line_of(lines, ("builder", *path)), message) for path, message in found]
+        if not mistakes:
+            return site
+    rows = [f"line {line}: {message}" if line else message for line, message in sorted(set(mistakes), key=_by_line)]
+    known = ", ".join(field.alias or name for name, field in Site.model_fields.items())
+    raise UsageError(
+        "\n  ".join(["the site file has mistakes:", *rows]), where=str(file), remedy=f"known keys: {known}"
+    )
+
+
+def _by_line(mistake: tuple[int | None, str]) -> tuple[int, str]:
+    return mistake[0] or 0, mistake[1]
 
 
 def mirrors_of(site: Site, recipe: Recipe) -> dict[str, str]:

@@ -4,52 +4,130 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from generator.errors import EnvironmentUnfit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from bake.builder_facts import BuilderFacts
     from bake.doctor import Subject
     from generator.recipe import Recipe
     from generator.reporter import Reporter
     from generator.resolve import Choices, Facts
 
-GIB = 2**30
+GIB, MIB = 2**30, 2**20
 _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
 
-def require_fit(recipe: Recipe, facts: Facts, *, folder: Path, push: bool, builder: str | None) -> str:
-    """Check the surroundings and give the base image, pinned to its digest where this engine holds it.
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """What the surroundings are: the base image with its digest, and whether the engine's own BuildKit builds."""
 
-    A builder other than the engine's own pulls the base itself; then the base is not looked for here. A folder
-    whose last bake was done needs no more room: its steps are cached.
+    base: str
+    own_builder: bool
+
+
+def require_fit(
+    recipe: Recipe,
+    facts: Facts,
+    *,
+    folder: Path,
+    push: bool,
+    warn: Callable[[str], None],
+    load: bool = True,
+) -> Fit:
+    """Check the surroundings and give the base image, pinned to its digest.
+
+    The engine's own builder takes the base from the engine; any other one gets it from its registry, which is asked
+    for the digest. A folder whose last bake was done needs no more room: its steps are cached.
+
+    Args:
+        push: the result goes to a registry. load: it goes to the engine, wherever it is built. warn: told what may go
+            wrong.
 
     Raises:
         EnvironmentUnfit: what is missing, and how to mend it; all of it at once.
     """
-    from bake import doctor, engine
+    from bake import doctor
 
-    facts = _at_hand(facts, builder=builder)
-    subject = _subject(recipe, facts, push=push)
+    builder = _builder(facts)
+    facts = _at_hand(facts, builder)
+    subject = dataclasses.replace(_subject(recipe, facts, push=push), known_builder=builder)
+    # BuildKit on another machine needs no engine here, unless the image is to come here.
+    away = builder is not None and builder.driver in ("remote", "kubernetes") and not load
     skipped = {
-        doctor.base.NAME: builder is not None,
-        doctor.disk.NAME: _baked_before(folder),
+        doctor.engine.NAME: away,
+        doctor.disk.NAME: away or _baked_before(folder),
         doctor.registry.NAME: not push,
+        doctor.layers.NAME: not push,
         # A bake needs no GPU, and says itself which asset or mirror it misses.
         **dict.fromkeys((doctor.driver.NAME, doctor.gpu_access.NAME, doctor.assets.NAME, doctor.mirrors.NAME), True),
     }
-    doctor.require_fit(subject, only=frozenset(name for name, _ in doctor.CHECKS if not skipped.get(name)))
-    if builder is not None or "@" in facts.base:
-        return facts.base
-    image = engine.look_up_image(facts.base)
-    return facts.base if image is None or image.digest is None else f"{facts.base}@{image.digest}"
+    warnings = doctor.require_fit(subject, only=frozenset(name for name, _ in doctor.CHECKS if not skipped.get(name)))
+    for finding in warnings:
+        if finding.check == doctor.layers.NAME:
+            warn(f"{finding.message}; {finding.remediation}")
+    own = builder is None or builder.own
+    return Fit(base=pinned(facts.base, builder, facts), own_builder=own)
 
 
-def _at_hand(facts: Facts, *, builder: str | None) -> Facts:
-    """Take the base from the mirror of its registry, unless this engine builds and holds it."""
-    if facts.base_mirror is None or (builder is None and _held(facts.base)):
+def pinned(image: str, builder: BuilderFacts | None, facts: Facts) -> str:
+    """Give an image with the digest that the builder will get; as it is where nobody tells one.
+
+    Raises:
+        EnvironmentUnfit: a builder elsewhere is to use it, and no registry gives it.
+    """
+    from bake import builders, engine
+    from bake.reference import parse_reference
+    from bake.registry import Outcome, Registry
+
+    if "@" in image:
+        return image
+    own = builder is None or builder.own
+    if own:
+        found = engine.look_up_image(image, context=builder.context if builder else None)
+        if found is not None:
+            return image if found.digest is None else f"{image}@{found.digest}"
+    reference = parse_reference(image)
+    answer = Registry(reference.registry, ca_bundle=facts.ca_bundle, keyring=facts.keyring).manifest(reference)
+    digest = answer.headers.get("docker-content-digest") if answer.outcome is Outcome.ANSWERS else None
+    digest = digest or (None if own else builders.manifest_digest(image))
+    if digest is None and builder is not None and not own:
+        raise EnvironmentUnfit(
+            f"the builder {builder.name} ({builder.driver}) gets images from registries, and "
+            f"{reference.registry} does not give {image} ({answer.detail or answer.outcome.value})",
+            remedy=f"push it there, or log in: docker login {reference.registry}",
+        )
+    return f"{image}@{digest}" if digest else image
+
+
+def pinned_for(facts: Facts, image: str) -> str:
+    """Give another image than the base with the digest that the builder will get; raises as ``pinned`` does."""
+    return pinned(image, _builder(facts), facts)
+
+
+def _builder(facts: Facts) -> BuilderFacts | None:
+    """Look the builder up; None where that fails: the check of the builder says why, with all else that is wrong."""
+    from bake import builders
+
+    try:
+        return builders.look_up(facts.builder)
+    except EnvironmentUnfit:
+        return None
+
+
+def _builder_remedy(facts: Facts) -> str:
+    described = facts.described
+    return f"run `builder up`: {described.file} describes it" if described and described.makes(facts.builder) else ""
+
+
+def _at_hand(facts: Facts, builder: BuilderFacts | None) -> Facts:
+    """Take the base from the mirror of its registry, unless the engine that builds holds it."""
+    if facts.base_mirror is None or ((builder is None or builder.own) and _held(facts.base)):
         return facts
     return dataclasses.replace(facts, base=facts.base_mirror)
 
@@ -77,6 +155,7 @@ def _subject(recipe: Recipe, facts: Facts, choices: Choices | None = None, *, pu
         pushes=push,
         keyring=facts.keyring,
         builder=facts.builder,
+        layer_limit=(facts.layer_limit_mib or 0) * MIB,
         disk=int(facts.disk_gib * GIB),
         ca_bundle=facts.ca_bundle,
         cuda=recipe.stack.cuda,
@@ -85,6 +164,7 @@ def _subject(recipe: Recipe, facts: Facts, choices: Choices | None = None, *, pu
         assets_folder=facts.assets_folder,
         mirrors=tuple(dict.fromkeys(to for to in facts.mirrors.values() if "://" in to)),
         folders=(choices.output,) if choices else (),
+        builder_remedy=_builder_remedy(facts),
     )
 
 
@@ -107,7 +187,7 @@ def examine(
     """
     from bake.doctor import mend, run_checks
 
-    subject = _subject(recipe, _at_hand(facts, builder=facts.builder), choices)
+    subject = _subject(recipe, _at_hand(facts, _builder(facts)), choices)
     findings = run_checks(subject)
     if fix:
         count = mend(findings, reporter.note)

@@ -16,11 +16,7 @@ from generator.recipe import load_recipe
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Words of the templates that the command line is still to get, each with one of the same form that it has.
-STAND_INS = {"warm": "bake", "--require-warm": "--push"}
-# Variables that no option has: the credentials are read from the environment alone.
 CREDENTIALS = {"GENERATOR_REGISTRY_USERNAME", "GENERATOR_REGISTRY_TOKEN"}
-AWAITED_VARIABLES = {"GENERATOR_CACHE"}
 # Recorded in tests/golden/ci, by name of the file.
 RECORDED = {
     "demo-github.yml": CiWishes(system=System.GITHUB),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bake.credentials.keyring import Keyring
-from bake.credentials.lending import lent
 from bake.credentials.login import Login
 
-__all__ = ["Keyring", "Login", "lent"]
+__all__ = ["Keyring", "Login"]  # `lending` is imported where it is used: it costs a command that builds nothing

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bake.doctor import assets, base, buildx, disk, driver, engine, folders, gpu_access, mirrors, registry
+from bake.doctor import (
+    assets,
+    base,
+    builder,
+    buildx,
+    disk,
+    driver,
+    engine,
+    folders,
+    gpu_access,
+    layers,
+    mirrors,
+    registry,
+)
 from bake.doctor.finding import Engine, Finding, Say, Severity, Subject, from_failure
 from generator.errors import EnvironmentUnfit, Interrupted, UpliftError
 
@@ -16,12 +29,14 @@ __all__ = ["CHECKS", "Finding", "Severity", "Subject", "mend", "require_fit", "r
 CHECKS: tuple[tuple[str, Callable[[Subject, Engine], Iterator[Finding]]], ...] = (
     (engine.NAME, engine.check),
     (buildx.NAME, buildx.check),
+    (builder.NAME, builder.check),
     (disk.NAME, disk.check),
     (folders.NAME, folders.check),
     (base.NAME, base.check),
     (assets.NAME, assets.check),
     (mirrors.NAME, mirrors.check),
     (registry.NAME, registry.check),
+    (layers.NAME, layers.check),
     (driver.NAME, driver.check),
     (gpu_access.NAME, gpu_access.check),
 )
@@ -34,7 +49,7 @@ def run_checks(subject: Subject, *, only: frozenset[str] | None = None) -> list[
         subject: what to check. only: names of the checks to run, None for all.
 
     """
-    connection = Engine()
+    connection = Engine(subject)
     findings: list[Finding] = []
     for name, check in CHECKS:
         if only is not None and name not in only:

@@ -6,6 +6,8 @@ import platform
 from functools import partial
 from typing import TYPE_CHECKING
 
+from bake.builders import manifest_digest
+from bake.doctor import engine_registry
 from bake.doctor.finding import Engine, Finding, Say, Subject, error, ok, warning
 from bake.engine import connect, image_facts
 from bake.reference import parse_reference
@@ -16,13 +18,18 @@ from generator.errors import EnvironmentUnfit
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from bake.credentials import Keyring
+
 NAME = "base"
 _SAME = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def check(subject: Subject, engine: Engine) -> Iterator[Finding]:
-    """Look on the engine first, then in the image's registry."""
+    """Look on the engine first, then in the image's registry; a builder elsewhere sees the registry alone."""
     if subject.base is None:
+        return
+    if not engine.own_builder:
+        yield _for_builder(subject, subject.base, engine)
         return
     reference = parse_reference(subject.base)
     facts = image_facts(engine.client, subject.base)
@@ -44,7 +51,7 @@ def check(subject: Subject, engine: Engine) -> Iterator[Finding]:
         yield ok(
             NAME,
             f"{subject.base} is not on the engine yet, and its registry has it: it will be pulled",
-            partial(_pull, subject.base),
+            partial(_pull, subject.base, subject.keyring),
         )
         return
     pinned = image_facts(engine.client, subject.base.partition("@")[0]) if reference.digest else None
@@ -63,18 +70,46 @@ def check(subject: Subject, engine: Engine) -> Iterator[Finding]:
     )
 
 
+def _for_builder(subject: Subject, base: str, engine: Engine) -> Finding:
+    """Ask the registry: what only this machine's engine holds can't be had by another BuildKit."""
+    facts, reference = engine.builder, parse_reference(base)
+    answer = Registry(reference.registry, ca_bundle=subject.ca_bundle).manifest(reference)
+    if answer.outcome is Outcome.ANSWERS or manifest_digest(base):
+        return ok(NAME, f"{base} is in its registry, where the builder {facts.name} gets it")
+    try:
+        held = image_facts(engine.client, base) is not None
+    except EnvironmentUnfit:  # no engine is needed for such a builder
+        held = False
+    if held:
+        return error(
+            NAME,
+            f"only this engine holds the base image {base}; the builder {facts.name} ({facts.driver}) gets images "
+            "from registries",
+            f"docker tag {base} REGISTRY/NAME:TAG && docker push REGISTRY/NAME:TAG, then bake --base REGISTRY/NAME:TAG",
+        )
+    if answer.outcome is Outcome.LOGIN:
+        return error(
+            NAME, f"{reference.registry} asks for a login to give {base}", f"docker login {reference.registry}"
+        )
+    why = "does not have it" if answer.outcome is Outcome.ABSENT else f"cannot give it ({answer.detail})"
+    remedy = subject.base_remedy or "mend its name in the recipe, or give another (--base)"
+    return error(NAME, f"the builder {facts.name} can't get the base image {base}: {reference.registry} {why}", remedy)
+
+
 def _or(remedy: str) -> str:
     return f"; {remedy}" if remedy else ""
 
 
-def _pull(base: str, say: Say) -> None:
+def _pull(base: str, keyring: Keyring, say: Say) -> None:
     """Pull it through the engine, with its own login; a line for each layer that is there."""
     from docker.errors import APIError
 
     say(f"pulling {base}")
     client = connect()
     try:
-        for line in client.api.pull(base, stream=True, decode=True):
+        host = parse_reference(base).registry
+        login = engine_registry.auth_of(keyring.login_for(host), host)
+        for line in client.api.pull(base, stream=True, decode=True, auth_config=login or None):
             if "error" in line:
                 raise EnvironmentUnfit(str(line["error"]), where=base, remedy=f"docker pull {base}")
             if line.get("status") in ("Pull complete", "Already exists"):

@@ -16,6 +16,14 @@ NAME = "disk"
 
 def check(subject: Subject, engine: Engine) -> Iterator[Finding]:
     """Check free space against what a bake needs."""
+    if not engine.own_builder and any(node.elsewhere and not node.contained for node in engine.builder.nodes):
+        yield warning(
+            NAME,
+            f"the free space of the builder {engine.builder.name} cannot be seen from here; a bake needs "
+            f"{size(subject.disk)}",
+            "look at `df` on the builder's machines",
+        )
+        return
     facts = engine.facts
     if facts.free_disk is None:
         yield warning(

@@ -16,7 +16,7 @@ NAME = "engine"
 
 def check(_subject: Subject, engine: Engine) -> Iterator[Finding]:
     """Check version, image store and what the machine has."""
-    facts = require_engine(engine.client)
+    facts = require_engine(engine.client, context=engine.context)
     yield ok(
         NAME,
         f"Docker Engine {facts.version} at {facts.host}: {facts.cpus} CPUs, {size(facts.memory)} of memory, "

@@ -35,7 +35,7 @@ def check(subject: Subject, engine: Engine, host: str) -> Iterator[Finding]:
     reference = parse_reference(subject.image)
     name = f"{reference.registry}/{reference.repository}:{reference.tag or 'latest'}"
     try:
-        engine.client.api.inspect_distribution(name, auth_config=_auth(subject.keyring.login_for(host), host))
+        engine.client.api.inspect_distribution(name, auth_config=auth_of(subject.keyring.login_for(host), host))
     except APIError as failure:
         if failure.status_code not in _ANSWERED:
             yield _explained(str(failure.explanation), host, subject, engine)
@@ -50,7 +50,8 @@ def check(subject: Subject, engine: Engine, host: str) -> Iterator[Finding]:
     yield ok(NAME, f"the engine reaches {host} and trusts its certificate")
 
 
-def _auth(login: Login | None, host: str) -> dict[str, str]:
+def auth_of(login: Login | None, host: str) -> dict[str, str]:
+    """Give a login as the Engine API takes it ("Authentication" of its reference); empty without one."""
     if login is None:
         return {}
     if login.is_identity_token:

@@ -8,6 +8,7 @@ from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from bake.builders import require
 from bake.credentials import Keyring
 from bake.engine import connect, engine_facts
 from generator.errors import EnvironmentUnfit
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import docker
 
     from bake.assets import Request
+    from bake.builder_facts import BuilderFacts
     from bake.engine import EngineFacts
     from generator.errors import UpliftError
 
@@ -59,11 +61,14 @@ class Subject:
         registry: where the result is pushed, ``host[:port][/path]``; image: its full name there. pushes: a push
             will follow, so that a login that is missing is an error. keyring: logins. builder: what builds and pushes
             in place of the engine.
+        layer_limit: the largest layer that the registry takes, in bytes; 0 for any.
         disk: bytes that a bake needs. folders: to be written by a bake.
         ca_bundle: PEM file of the place's own CAs. netrc: logins of the place.
         cuda: the release that the image will use, "" for an image without.
         assets: what has to be on this machine, with the folder for it.
         mirrors: addresses that stand in for public ones.
+        builder: name of the buildx builder, None for the current one. builder_remedy: how it is made.
+        known_builder: what buildx just told of it, None: to be asked.
 
     """
 
@@ -74,6 +79,7 @@ class Subject:
     pushes: bool = False
     keyring: Keyring = field(default_factory=Keyring)
     builder: str | None = None
+    layer_limit: int = 0
     disk: int = 0
     ca_bundle: Path | None = None
     netrc: Path | None = None
@@ -82,15 +88,54 @@ class Subject:
     assets_folder: Path | None = None
     mirrors: tuple[str, ...] = ()
     folders: tuple[Path, ...] = ()
+    builder_remedy: str = ""
+    known_builder: BuilderFacts | None = None
 
 
 class Engine:
-    """The engine, connected to once; a check that needs it fails on its own when it is not there."""
+    """The engine and the builder, asked once; a check that needs one fails on its own when it is not there.
+
+    Where the builder is an engine's own, that engine is meant: another than the current one by a docker context.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+
+    @cached_property
+    def _builder(self) -> BuilderFacts | EnvironmentUnfit:
+        if self._subject.known_builder is not None:
+            return self._subject.known_builder
+        try:
+            return require(self._subject.builder, remedy=self._subject.builder_remedy)
+        except EnvironmentUnfit as error:
+            return error
+
+    @property
+    def builder(self) -> BuilderFacts:
+        """The builder.
+
+        Raises:
+            EnvironmentUnfit: there is none of that name, or no buildx.
+
+        """
+        if isinstance(self._builder, EnvironmentUnfit):
+            raise self._builder
+        return self._builder
+
+    @property
+    def own_builder(self) -> bool:
+        """Whether the engine itself builds; also where that can't be told."""
+        return isinstance(self._builder, EnvironmentUnfit) or self._builder.own
+
+    @property
+    def context(self) -> str | None:
+        """The docker context of the engine that builds; None: the current one."""
+        return None if isinstance(self._builder, EnvironmentUnfit) else self._builder.context
 
     @cached_property
     def _connected(self) -> docker.DockerClient | EnvironmentUnfit:
         try:
-            return connect()
+            return connect(self.context)
         except EnvironmentUnfit as error:
             return error
 
@@ -115,7 +160,7 @@ class Engine:
     @cached_property
     def facts(self) -> EngineFacts:
         """Facts about the engine; raises as ``client`` does."""
-        return engine_facts(self.client)
+        return engine_facts(self.client, context=self.context)
 
 
 def ok(check: str, message: str, mend: Callable[[Say], None] | None = None) -> Finding:

@@ -88,6 +88,9 @@ def _write_permission(registry: Registry, image: str, login: Login | None, *, pu
         return ok(NAME, f"the registry {host} answers, and {repository} may be written")
     if answer.outcome is Outcome.LOGIN and login is None:
         return _login_wanted(answer, host, login, pushes=pushes)
+    if answer.status == 429 or answer.status >= 500:  # noqa: PLR2004 - Too Many Requests, and a server's own errors
+        message = f"the registry {host} answers with an error just now ({answer.detail})"
+        return warning(NAME, message, "a push tries again; if it stays so, look at the registry's log")
     message, remedy = _NO_WRITING.get(answer.status, _NO_WRITING[0])
     values = {"host": host, "name": repository, "detail": answer.detail or answer.outcome.value, "who": who}
     return error(NAME, message.format(**values), remedy)

@@ -90,7 +90,7 @@ install_newer_engine() {
         set -- "$@" "$package/$newer_suite"
     done
     apt update
-    apt install -y --no-install-recommends "$@" runc iptables ${extra:+"$extra"}
+    apt install -y --no-install-recommends "$@" runc iptables iproute2 ${extra:+"$extra"}
     unset APT_CONFIG
     rm -rf "$apt_folder"
 }
@@ -103,7 +103,7 @@ install_engine() {
         fi
     done
     if [ "$(candidate_major docker.io)" -ge "$engine_needed" ]; then
-        apt install -y --no-install-recommends docker.io docker-buildx iptables
+        apt install -y --no-install-recommends docker.io docker-buildx iptables iproute2
     elif [ "$(os_field ID)" = debian ]; then
         install_newer_engine
     else

@@ -124,6 +124,11 @@ class Registry:
         missing = {"layers": [{"digest": "missing manifest"}]}
         return [item.data if item.outcome is Outcome.ANSWERS else missing for item in answers]
 
+    def holds(self, repository: str, digest: str) -> bool | None:
+        """Ask whether a repository has a blob; None when it does not tell, as to whom it does not know."""
+        outcome = self._ask("HEAD", f"/v2/{repository}/blobs/{digest}").outcome
+        return {Outcome.ANSWERS: True, Outcome.ABSENT: False}.get(outcome)
+
     def _blob_size(self, reference: Reference, digest: str) -> int | None:
         answer = self._ask("HEAD", f"/v2/{reference.repository}/blobs/{digest}")
         if answer.outcome is not Outcome.ANSWERS:

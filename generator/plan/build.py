@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from generator.plan import specs
 from generator.plan.compiling import compiler_cache, environment, toolchain, wheel, wheel_target
 from generator.plan.graph import ContextFile, Graph, Kind, Output, Target, Variable
+from generator.plan.layers import layers, part_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,15 +17,18 @@ if TYPE_CHECKING:
 CA_BUNDLE_SECRET = "ca-bundle"  # noqa: S105  the name of a secret, not a secret
 
 
-def build_graph(recipe: Recipe, *, origin: str = "", build_dir: str = "build") -> Graph:
+def build_graph(
+    recipe: Recipe, *, origin: str = "", build_dir: str = "build", layer_limit_mib: int | None = None
+) -> Graph:
     """Plan the uplift of a recipe.
 
     Args:
         recipe: what to plan. origin: the recipe's file, for the header of the bake file.
         build_dir: where the rendered folder will stand, as seen from where buildx is started.
+        layer_limit_mib: the largest layer that the place's registry takes, in MiB; None: any.
 
     Raises:
-        UsageError: the recipe asks for a target that does not exist, or for a cycle.
+        UsageError: the recipe asks for a target that does not exist, or for a cycle; the limit is too low.
     """
     targets = [_tools(recipe), _inventory(recipe), _torch(recipe)]
     if any(extension.compiles for extension in recipe.extensions.values()):
@@ -34,7 +38,10 @@ def build_graph(recipe: Recipe, *, origin: str = "", build_dir: str = "build") -
         targets.append(_patch(recipe))
     if recipe.models:
         targets += [_extract(recipe), _rebuild(recipe)]
-    targets += [_image(recipe), _verify(recipe)]
+    parts = part_count(recipe, layer_limit_mib)
+    if layer_limit_mib is not None and parts > 1:
+        targets.append(layers(recipe, count=parts, limit_mib=layer_limit_mib))
+    targets += [_image(recipe, stack="layers" if parts > 1 else "torch"), _verify(recipe)]
     return Graph(
         recipe=recipe.name,
         origin=origin,
@@ -182,9 +189,9 @@ def _rebuild(recipe: Recipe) -> Target:
     )
 
 
-def _image(recipe: Recipe) -> Target:
+def _image(recipe: Recipe, *, stack: str) -> Target:
     wheels = tuple(wheel_target(name) for name in recipe.extensions)
-    inputs = {"tools": "tools", "torch": "torch", **{name: name for name in wheels}}
+    inputs = {"tools": "tools", stack: stack, **{name: name for name in wheels}}
     if recipe.patch:
         inputs["patch"] = "patch"
     if recipe.models:
@@ -197,6 +204,7 @@ def _image(recipe: Recipe) -> Target:
         values={
             **environment(recipe),
             "recipe": recipe.name,
+            "stack": stack,
             "wheels": wheels,
             "patch": recipe.patch is not None,
             "models": bool(recipe.models),

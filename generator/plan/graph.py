@@ -22,6 +22,7 @@ class Kind(str, Enum):
     EXTRACT = "extract"
     PATCH = "patch"
     TORCH = "torch"
+    LAYERS = "layers"
     TOOLCHAIN = "toolchain"
     WHEEL = "wheel"
     REBUILD = "rebuild"

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # that use it. A test holds these against the imports.
 INVENTORY_MODULES = ("__init__", "failures", "inventory")
 CONSTRAINTS_MODULES = (*INVENTORY_MODULES, "constraints")
+LAYERS_MODULES = ("__init__", "failures", "parts", "place", "share", "trees")
 PATCH_MODULES = ("__init__", "failures", "patch", "placing", "scopes", "source_text", "torch_load_codemod")
 EXTRACT_MODULES = (
     "__init__",

@@ -57,7 +57,7 @@ def load_recipe(name_or_path: str) -> LoadedRecipe:
     try:
         recipe = Recipe.model_validate(stacked(raw, origin=origin, beside=_folder(name_or_path)))
     except ValidationError as error:
-        mistakes = [(_place(lines, detail["loc"]), _explain(detail)) for detail in _causes(error)]
+        mistakes = explained(error, lines, root=Recipe)
     else:
         mistakes = [(line_of(lines, path), message) for path, message in cross_check(recipe)]
         if not mistakes:
@@ -127,11 +127,22 @@ def _causes(error: ValidationError) -> list[Any]:
     return [detail for detail in details if not follows(detail)]
 
 
-def _explain(detail: Any) -> str:
+def explained(
+    error: ValidationError, lines: dict[tuple[str, ...], int], *, root: type[BaseModel]
+) -> list[tuple[int | None, str]]:
+    """Turn what pydantic found in a TOML file into sentences: the line, if it is known, and the message.
+
+    Args:
+        error: what it found. lines: see ``key_lines``. root: the class of the whole file, for near matches of keys.
+    """
+    return [(_place(lines, detail["loc"]), _explain(detail, root)) for detail in _causes(error)]
+
+
+def _explain(detail: Any, root: type[BaseModel]) -> str:
     location = [part for part in detail["loc"] if part != "[key]"]
     name = ".".join(str(part) for part in location)
     if detail["type"] == "extra_forbidden":
-        known = _known_keys(location[:-1])
+        known = _known_keys(location[:-1], root)
         near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
         hint = f'did you mean "{near[0]}"?' if near else f"known here: {', '.join(known)}"
         return f"{name}: unknown key; {hint}"
@@ -142,8 +153,8 @@ def _explain(detail: Any) -> str:
     return f"{name}: {detail['msg'][0].lower()}{detail['msg'][1:]}, not {detail['input']!r}"
 
 
-def _known_keys(location: list[str | int]) -> list[str]:
-    model: Any = Recipe
+def _known_keys(location: list[str | int], root: type[BaseModel]) -> list[str]:
+    model: Any = root
     for part in location:
         model = _descend(model, str(part))
     if isinstance(model, type) and issubclass(model, BaseModel):

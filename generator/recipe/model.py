@@ -8,13 +8,16 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from generator.arch import parse_arch
+from generator.recipe.builder import Builder
+from generator.recipe.section import Name, NonEmpty, Section, matches
+
+__all__ = ["Name", "NonEmpty", "Section"]  # from the section module, for those that know them from here
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._,\s-]+\])?\s*==\s*[A-Za-z0-9.!+*_-]+")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _CUDA = re.compile(r"\d{1,2}\.\d{1,2}")
@@ -36,15 +39,6 @@ def _absolute(text: str) -> str:
     return text.rstrip("/") or "/"
 
 
-def _matches(pattern: re.Pattern[str], what: str) -> AfterValidator:
-    def check(text: str) -> str:
-        if not pattern.fullmatch(text):
-            raise ValueError(f"{text!r} is not {what}")
-        return text
-
-    return AfterValidator(check)
-
-
 def _arch(text: str) -> str:
     return str(parse_arch(text))
 
@@ -52,26 +46,14 @@ def _arch(text: str) -> str:
 Arch = Annotated[str, AfterValidator(_arch)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 Pinned = Annotated[str, AfterValidator(_pinned)]
-Name = Annotated[str, _matches(_NAME, "a name: lower-case letters, digits and single hyphens")]
-Dotted = Annotated[str, _matches(_DOTTED, "a dotted Python name")]
-Sha256 = Annotated[str, _matches(_SHA256, "a SHA-256 digest: 64 lower-case hexadecimal digits")]
-Digest = Annotated[str, _matches(_DIGEST, "a digest: sha256: and 64 hexadecimal digits")]
-CudaRelease = Annotated[str, _matches(_CUDA, 'a CUDA release such as "13.0"')]
-Commit = Annotated[str, _matches(_COMMIT, "a commit: 40 lower-case hexadecimal digits")]
-Url = Annotated[str, _matches(_URL, "an http or https address")]
-LocalVersion = Annotated[str, _matches(_LOCAL, 'a local version such as "pt27cu128", without the +')]
-NonEmpty = Annotated[str, Field(min_length=1)]
-FileName = Annotated[str, _matches(_FILE, "a plain file name: letters, digits and . _ + -")]
-
-
-def _kebab(name: str) -> str:
-    return name.rstrip("_").replace("_", "-")
-
-
-class Section(BaseModel):
-    """What all sections of a recipe share: frozen, strict, no unknown keys, kebab-case."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, alias_generator=_kebab, populate_by_name=False)
+Dotted = Annotated[str, matches(_DOTTED, "a dotted Python name")]
+Sha256 = Annotated[str, matches(_SHA256, "a SHA-256 digest: 64 lower-case hexadecimal digits")]
+Digest = Annotated[str, matches(_DIGEST, "a digest: sha256: and 64 hexadecimal digits")]
+CudaRelease = Annotated[str, matches(_CUDA, 'a CUDA release such as "13.0"')]
+Commit = Annotated[str, matches(_COMMIT, "a commit: 40 lower-case hexadecimal digits")]
+Url = Annotated[str, matches(_URL, "an http or https address")]
+LocalVersion = Annotated[str, matches(_LOCAL, 'a local version such as "pt27cu128", without the +')]
+FileName = Annotated[str, matches(_FILE, "a plain file name: letters, digits and . _ + -")]
 
 
 class Image(Section):
@@ -93,6 +75,8 @@ class Stack(Section):
     """The new packages of the environment.
 
     ``from`` names a file of ``stacks`` whose keys these are laid over; it is resolved before this class is made.
+    ``installed_mib`` is what all of it takes in an image, in MiB: from it follows how many layers it needs where a
+    registry limits their size.
     """
 
     from_: str | None = Field(default=None, alias="from")
@@ -106,6 +90,7 @@ class Stack(Section):
     expect: dict[str, NonEmpty] = Field(default_factory=dict)
     may_change: Annotated[tuple[NonEmpty, ...], Field(strict=False)] = ()
     remove: Annotated[tuple[NonEmpty, ...], Field(strict=False)] = ()
+    installed_mib: Annotated[int, Field(gt=0)] | None = None
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -285,4 +270,5 @@ class Recipe(Section):
     verify: Verify = Field(default_factory=Verify)
     mirrors: dict[NonEmpty, NonEmpty] = Field(default_factory=dict)
     run: Run | None = None
+    builder: Builder | None = None
     clean: Clean = Field(default_factory=Clean)

@@ -14,7 +14,11 @@ import pytest
 from bake.local.demo_rootfs import Machine, rootfs_for
 from bake.registry import Registry
 from tests.engine import mirror
+from tests.engine.network.fixtures import authority, private_registry, proxy, second_base, second_engine, switch
 from tests.engine.small import BASE, docker
+
+# Fixtures that are defined elsewhere.
+__all__ = ["authority", "private_registry", "proxy", "second_base", "second_engine", "switch"]
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A recipe with one compiled extension, small enough for many bakes on many engines: real compiles, a stand-in nvcc."""
+"""A recipe with small compiled extensions, for many bakes on many engines: real compiles, a stand-in for nvcc."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from generator.resolve import asset_folder
 from tests.engine.small import docker
 
 CONTEXT = Path(__file__).parent / "compiled"
-URL = "https://example.invalid/hello-1.0.tar.gz"
 TARGET = "wheel-hello"
 RECIPE = """\
 schema = 1
@@ -37,27 +36,29 @@ install = ["six==1.17.0"]
 source = "image"
 image = "{base}"
 
-[assets.hello]
+[patch]
+roots = ["/opt/app"]
+"""
+EXTENSION = """\
+
+[assets.{name}]
 url = "{url}"
 sha256 = "{sha256}"
 
-[extensions.hello]
+[extensions.{name}]
 source = "archive"
-asset = "hello"
+asset = "{name}"
 version = "1.0"
 device-code = false
-
-[patch]
-roots = ["/opt/app"]
 """
 SETUP = """\
 from setuptools import setup
 from torch.utils.cpp_extension import BuildExtension, CUDAExtension
 
 setup(
-    name="hello",
+    name="NAME",
     version="1.0",
-    ext_modules=[CUDAExtension("hello", ["module.cpp", "one.cu", "two.cu"])],
+    ext_modules=[CUDAExtension("NAME", ["module.cpp", "one.cu", "two.cu"])],
     cmdclass={"build_ext": BuildExtension},
 )
 """
@@ -66,8 +67,8 @@ MODULE = """\
 int one(); int two();
 static PyObject *sum(PyObject *, PyObject *) { return PyLong_FromLong(one() + two()); }
 static PyMethodDef methods[] = {{"sum", sum, METH_NOARGS, ""}, {nullptr, nullptr, 0, nullptr}};
-static PyModuleDef module = {PyModuleDef_HEAD_INIT, "hello", nullptr, -1, methods};
-PyMODINIT_FUNC PyInit_hello() { return PyModule_Create(&module); }
+static PyModuleDef module = {PyModuleDef_HEAD_INIT, "NAME", nullptr, -1, methods};
+PyMODINIT_FUNC PyInit_NAME() { return PyModule_Create(&module); }
 """
 
 
@@ -81,11 +82,12 @@ def build_base(name: str, rootfs: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
-    """A folder with the recipe and its asset; ``write`` again after a change of the sources."""
+    """A folder with the recipe and its assets; ``write`` again after a change of the sources."""
 
     folder: Path
     base: str
     tag: str = "uplift-test-compiled:1"
+    extensions: tuple[str, ...] = ("hello",)
     sources: dict[str, str] = field(
         default_factory=lambda: {
             "setup.py": SETUP,
@@ -104,23 +106,28 @@ class Project:
         return self.folder / "assets"
 
     def write(self, **changed: str) -> Path:
-        """Write recipe and asset; ``changed`` are sources by their name without suffix."""
-        sources = {name: changed.get(name.partition(".")[0], text) for name, text in self.sources.items()}
-        archive = _archive(sources)
-        place = asset_folder(self.assets, "hello", URL)
-        place.mkdir(parents=True, exist_ok=True)
-        (place / "hello-1.0.tar.gz").write_bytes(archive)
-        digest = hashlib.sha256(archive).hexdigest()
-        self.recipe.write_text(RECIPE.format(tag=self.tag, base=self.base, url=URL, sha256=digest))
+        """Write recipe and assets; ``changed`` are sources by their name without suffix."""
+        text = RECIPE.format(tag=self.tag, base=self.base)
+        for name in self.extensions:
+            sources = {
+                file: changed.get(file.partition(".")[0], content).replace("NAME", name)
+                for file, content in self.sources.items()
+            }
+            archive, url = _archive(name, sources), f"https://example.invalid/{name}-1.0.tar.gz"
+            place = asset_folder(self.assets, name, url)
+            place.mkdir(parents=True, exist_ok=True)
+            (place / f"{name}-1.0.tar.gz").write_bytes(archive)
+            text += EXTENSION.format(name=name, url=url, sha256=hashlib.sha256(archive).hexdigest())
+        self.recipe.write_text(text)
         return self.recipe
 
 
-def _archive(sources: dict[str, str]) -> bytes:
+def _archive(name: str, sources: dict[str, str]) -> bytes:
     """Pack sources into an archive with the same bytes each time."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as packed:
-        for name, text in sorted(sources.items()):
-            entry = tarfile.TarInfo(f"hello-1.0/{name}")
+        for file, text in sorted(sources.items()):
+            entry = tarfile.TarInfo(f"{name}-1.0/{file}")
             entry.size = len(text.encode())
             packed.addfile(entry, io.BytesIO(text.encode()))
     return buffer.getvalue()

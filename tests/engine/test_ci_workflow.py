@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -17,11 +18,14 @@ from bake.registry import Registry
 from generator.ci import CiWishes, System, render_ci, settle
 from generator.plan import build_graph
 from generator.recipe import load_recipe
-from tests.engine.small import RECIPE, TOP
-from tests.workflows import STAND_INS, Step, github_steps, parse
+from tests.engine.small import RECIPE, TOP, docker
+from tests.workflows import Step, github_steps, parse
 
 pytestmark = pytest.mark.engine
 
+PEM = "-----BEGIN CERTIFICATE-----\nMIIB%s\n-----END CERTIFICATE-----"  # a printf format must not be read in it
+SIX = "six==1.16.0"
+INSTALL = "Install image-uplift"
 EXPRESSION = re.compile(r"\$\{\{ (\S+) \}\}")
 
 
@@ -32,6 +36,7 @@ class Runner:
     folder: Path
     workflow: str
     contexts: dict[str, str]
+    installed: Path
     outputs: dict[str, str] = field(default_factory=dict)
 
     def run(self, job: str) -> subprocess.CompletedProcess[str]:
@@ -40,11 +45,13 @@ class Runner:
         files = {f"GITHUB_{name}": temporary / name.lower() for name in ("ENV", "PATH", "OUTPUT", "STEP_SUMMARY")}
         for file in files.values():
             file.touch()
-        environment = {**os.environ, "GITHUB_ACTIONS": "true", "CI": "true", "RUNNER_TEMP": str(temporary)}
+        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        environment = {**inherited, "GITHUB_ACTIONS": "true", "CI": "true", "RUNNER_TEMP": str(temporary)}
         environment |= {name: str(file) for name, file in files.items()} | self._filled(parse(self.workflow)["env"])
         done: subprocess.CompletedProcess[str] | None = None
+        files["GITHUB_PATH"].write_text(f"{self.installed}\n")
         for step in github_steps(self.workflow):
-            if step.job != job or (step.condition and not self._holds(step.condition)):
+            if step.job != job or step.name == INSTALL or (step.condition and not self._holds(step.condition)):
                 continue
             paths = [*files["GITHUB_PATH"].read_text().split(), environment["PATH"]]
             kept = dict(line.split("=", 1) for line in files["GITHUB_ENV"].read_text().splitlines())
@@ -57,11 +64,8 @@ class Runner:
         return done
 
     def _bash(self, step: Step, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-        script = step.script
-        for word in STAND_INS:
-            script = script.replace(f" {word}", "")
         return subprocess.run(
-            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step.script],
             cwd=self.folder,
             env={**environment, **self._filled(step.env)},
             capture_output=True,
@@ -78,20 +82,37 @@ class Runner:
         return self.contexts[match[1]] != ""
 
 
+def workflow_of(recipe: Path, registry: str) -> str:
+    loaded = load_recipe(str(recipe))
+    settings = settle(CiWishes(system=System.GITHUB, requirement=str(TOP)), recipe=recipe.name, registry=registry)
+    return render_ci(settings, build_graph(loaded.recipe, origin=loaded.origin))
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run the step that installs, once for all jobs; gives the folder that it put on PATH."""
+    folder = tmp_path_factory.mktemp("installed")
+    (folder / "small.toml").write_text(RECIPE.format(base="base:1"))
+    (step,) = {step.script for step in github_steps(workflow_of(folder / "small.toml", "")) if step.name == INSTALL}
+    environment = {**os.environ, "RUNNER_TEMP": str(folder), "GITHUB_PATH": str(folder / "path")}
+    subprocess.run(["bash", "-eo", "pipefail", "-c", step], env={**environment, "IMAGE_UPLIFT": str(TOP)}, check=True)
+    return Path((folder / "path").read_text().strip())
+
+
 @pytest.fixture
-def runner(tmp_path: Path, base: str, registry: str) -> Runner:
-    (tmp_path / "small.toml").write_text(RECIPE.format(base=base))
-    loaded = load_recipe(str(tmp_path / "small.toml"))
-    wishes = CiWishes(system=System.GITHUB, requirement=str(TOP))
-    settings = settle(wishes, recipe="small.toml", registry=f"{registry}/{tmp_path.name.replace('_', '-')}")
-    bundle = os.environ.get("GENERATOR_CA_BUNDLE")
+def runner(tmp_path: Path, base: str, registry: str, installed: Path) -> Iterator[Runner]:
+    # Steps of its own: other tests look at what their first bake runs.
+    (tmp_path / "small.toml").write_text(RECIPE.format(base=base).replace("six==1.17.0", SIX))
+    # A bundle of this machine's own is in the environment, as it may be on a runner, and too large for a variable.
     contexts = {
-        "vars.GENERATOR_CA_BUNDLE": Path(bundle).read_text() if bundle else "",
+        "vars.GENERATOR_CA_BUNDLE": "",
         "secrets.GENERATOR_REGISTRY_USERNAME": "",
         "secrets.GENERATOR_REGISTRY_TOKEN": "",
     }
-    text = render_ci(settings, build_graph(loaded.recipe, origin=loaded.origin))
-    return Runner(folder=tmp_path, workflow=text, contexts=contexts)
+    place = f"{registry}/{tmp_path.name.replace('_', '-')}"
+    text = workflow_of(tmp_path / "small.toml", place)
+    yield Runner(folder=tmp_path, workflow=text, contexts=contexts, installed=installed)
+    docker("image", "rm", "--force", f"{place}/uplift-test-small:1", check=False)
 
 
 def test_the_jobs_of_a_workflow_build_verify_plan_and_push(runner: Runner, registry: str) -> None:
@@ -106,8 +127,17 @@ def test_the_jobs_of_a_workflow_build_verify_plan_and_push(runner: Runner, regis
     cases = ET.parse(runner.folder / "build/verify/junit.xml").findall(".//testcase")
     assert len(cases) == len(json.loads((runner.folder / "build/verify/report.json").read_text())["rows"])
 
+    runner.contexts["vars.GENERATOR_CA_BUNDLE"] = PEM
     assert runner.run("plan").returncode == 0
+    written = [str(runner.installed / "python"), "-m", "generator", "-r", "small.toml", "ci", "--for", "gitlab"]
+    outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    said = subprocess.run(written, cwd=runner.folder, env=outside, capture_output=True, text=True, check=True).stdout
+    assert parse(said)["push"]["script"] == ["python -m generator -r small.toml bake --push --require-warm"]
     assert runner.outputs["matrix"] == '{"include":[]}'
+    runner.contexts["vars.GENERATOR_CA_BUNDLE"] = ""
+    environment = (runner.folder / "runner-plan/env").read_text()
+    assert environment == f"GENERATOR_CA_BUNDLE={runner.folder}/runner-plan/ca.pem\n"
+    assert (runner.folder / "runner-plan/ca.pem").read_text().endswith(f"{PEM}\n")
 
     done = runner.run("push")
     assert done.returncode == 0, done.stderr
@@ -118,7 +148,7 @@ def test_the_jobs_of_a_workflow_build_verify_plan_and_push(runner: Runner, regis
 
 def test_a_failed_bake_is_an_annotation_and_a_summary(runner: Runner) -> None:
     recipe = runner.folder / "small.toml"
-    recipe.write_text(recipe.read_text().replace("six==1.17.0", "six==0.0.0.1"))
+    recipe.write_text(recipe.read_text().replace(SIX, "six==0.0.0.1"))
     done = runner.run("pull-request")
     assert done.returncode == 1
     (annotation,) = (line for line in done.stderr.splitlines() if line.startswith("::"))

@@ -16,19 +16,23 @@ from generator.render import render
 HERE = Path(__file__).parent
 # Copies of our own packages' files would only repeat them; what is rendered is what is compared.
 COPIED = {".py", ".conf", ""}
+# A recipe with a limit on layers: only what differs from the same recipe without one.
+LIMITED = {"demo-layers": ("demo", 1000)}
 
 
 def rendered(name: str) -> dict[PurePosixPath, bytes]:
-    loaded = load_recipe(name)
-    files = render(build_graph(loaded.recipe, origin=loaded.origin))
-    return {path: content for path, content in files.items() if is_rendered(path)}
+    recipe, limit = LIMITED.get(name, (name, None))
+    loaded = load_recipe(recipe)
+    files = render(build_graph(loaded.recipe, origin=loaded.origin, layer_limit_mib=limit))
+    plain = render(build_graph(loaded.recipe, origin=loaded.origin)) if limit else {}
+    return {path: content for path, content in files.items() if is_rendered(path) and plain.get(path) != content}
 
 
 def is_rendered(path: PurePosixPath) -> bool:
     return path.name == "Dockerfile" or path.suffix not in COPIED
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", [*shipped(), *LIMITED])
 def test_renders_as_recorded(name: str) -> None:
     folder = HERE / name
     recorded = {

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from bake import doctor, engine
+from bake.builder_facts import BuilderFacts, NodeFacts
 from bake.doctor import CHECKS, Severity, Subject, require_fit, run_checks
 from bake.doctor.finding import Engine
 from bake.engine import EngineFacts, ImageFacts, version_of
@@ -24,6 +25,7 @@ FACTS = EngineFacts(
     memory=24_000_000_000,
     architecture="x86_64",
 )
+NODE = NodeFacts(name="default", endpoint="default", status="running", platforms=("linux/amd64",))
 IMAGE = ImageFacts(
     reference="demo-base:1", id="sha256:" + "a" * 64, digest=None, size=10**9, layers=("l",), architecture="amd64"
 )
@@ -36,7 +38,8 @@ def surroundings(monkeypatch):
     def see(facts=FACTS, image=IMAGE, outcome=Outcome.ABSENT, buildx="0.29.1"):
         monkeypatch.setattr(Engine, "client", object())
         monkeypatch.setattr(Engine, "facts", facts)
-        monkeypatch.setattr(engine, "engine_facts", lambda _: facts)
+        monkeypatch.setattr(Engine, "_builder", BuilderFacts(name="default", driver="docker", nodes=(NODE,)))
+        monkeypatch.setattr(engine, "engine_facts", lambda _, **_context: facts)
         monkeypatch.setattr("bake.doctor.base.image_facts", lambda _client, _name: image)
         monkeypatch.setattr("bake.doctor.buildx.require_buildx", lambda: buildx)
         answer = Answer(outcome=outcome, url="u", detail="why", headers={})
@@ -52,7 +55,7 @@ def _by_check(**subject):
 def test_all_is_well(surroundings):
     surroundings(outcome=Outcome.ANSWERS)
     findings = run_checks(Subject(base="demo-base:1", registry="r.example", disk=10**9))
-    asked = {"engine", "buildx", "disk", "base", "registry"}  # the others have no subject
+    asked = {"engine", "buildx", "builder", "disk", "base", "registry"}  # the others have no subject
     assert [finding.check for finding in findings] == [name for name, _ in CHECKS if name in asked]
     assert {finding.severity for finding in findings} == {Severity.OK}
     assert {finding.remediation for finding in findings} == {""}
@@ -117,6 +120,7 @@ def test_a_wrong_reference_is_found_and_the_other_checks_go_on(surroundings):
     assert {name: finding.severity for name, finding in findings.items()} == {
         "engine": Severity.OK,
         "buildx": Severity.OK,
+        "builder": Severity.OK,
         "disk": Severity.OK,
         "base": Severity.ERROR,
         "registry": Severity.ERROR,

@@ -180,10 +180,20 @@ def test_the_summary_names_image_checks_and_what_ran() -> None:
     )
 
 
-def test_the_summary_shows_hits_of_the_wheel_store() -> None:
-    text = github.summary(Results(data(wheel_store={"wheel-x": "hit", "torch": ""})), None)
-    assert "| target | state | steps run | steps cached | wheel store | seconds |" in text
-    assert "| wheel-x |  | 0 | 0 | hit | 0.0 |" in text
+def test_the_summary_of_a_push_names_all_tags_that_were_written() -> None:
+    published = {"digest": "sha256:cd", "tags": ["r.example.org/demo:1-cd", "r.example.org/demo:1"]}
+    text = github.summary(Results(data(published=published)), None)
+    assert "| image | `r.example.org/demo:1-cd@sha256:cd`<br>`r.example.org/demo:1@sha256:cd` |" in text
+
+
+def test_the_summary_tells_where_each_wheel_came_from() -> None:
+    hits = {"hits": 30, "calls": 45}
+    wheels = {"wheel-x": {"origin": "store"}, "torch": {"origin": "compiled", "compiler_cache": hits}}
+    text = github.summary(Results(data(wheels=wheels)), None)
+    assert "| target | state | steps run | steps cached | wheel | seconds |\n|---|---|--:|--:|---|--:|" in text
+    assert "| wheel-x |  | 0 | 0 | store | 0.0 |" in text
+    assert "| torch | done | 1 | 1 | compiled, 30 of 45 calls from the compiler cache | 2.5 |" in text
+    assert "| image | done | 0 | 1 |  | 0.0 |" in text
 
 
 def test_the_summary_of_a_failure_says_which_and_holds_no_output() -> None:

@@ -1,0 +1,171 @@
+"""What a runner with nothing on its disk takes from a private registry: several engines, TLS, a password."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bake import results
+from bake.local.demo_rootfs import Machine, rootfs_for
+from tests.engine.extension import Project, build_base
+from tests.engine.network.authority import Authority
+from tests.engine.network.canary import holding
+from tests.engine.network.engine import Engine
+from tests.engine.network.fixtures import ACCOUNTS
+from tests.engine.network.registry import PrivateRegistry
+from tests.engine.network.switch import Switch
+from tests.engine.small import TOP, docker
+
+pytestmark = [pytest.mark.engine, pytest.mark.long]
+
+USER, PASSWORD = next(iter(ACCOUNTS.items()))
+WHEELS = ("wheel-hello", "wheel-world")
+STORE, CACHES = "fresh/uplift-wheels", "fresh/uplift-ccache"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lab:
+    """A registry with a base in it, the machine's own engine, and two that start empty."""
+
+    registry: PrivateRegistry
+    project: Project
+    bundle: Path
+    fresh: tuple[Engine, Engine]
+    said: list[str]
+
+    def run(self, engine: Engine | None, *command: str, folder: str = "") -> subprocess.CompletedProcess[str]:
+        """Run the command line, the project's recipe and a login given, on an engine; None: the machine's own."""
+        place = self.project.folder / (folder or (engine.name if engine else "own"))
+        place.mkdir(exist_ok=True)
+        options = ["--registry", f"{self.registry.host}/fresh", "--username", USER, "--password-stdin"]
+        options += ["--ca-bundle", str(self.bundle), "--progress", "plain"]
+        environment = engine.environment if engine else dict(os.environ)
+        done = subprocess.run(
+            [sys.executable, "-m", "generator", "-r", str(self.project.recipe), *command, *options],
+            cwd=place,
+            env={**environment, "PYTHONPATH": str(TOP), "GENERATOR_ASSETS_DIR": str(self.project.assets)},
+            input=PASSWORD,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.said.append(done.stdout + done.stderr)
+        return done
+
+    def record(self, engine: Engine | None) -> Any:
+        return results.load(self.project.folder / (engine.name if engine else "own") / "build").data
+
+
+@pytest.fixture(scope="module")
+def lab(
+    switch: Switch,
+    authority: Authority,
+    private_registry: PrivateRegistry,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("fresh")
+    base = f"{private_registry.host}/fresh/base:1"
+    build_base(base, rootfs_for(Machine(say=print), force=False))
+    trusted = Path("/etc/docker/certs.d") / private_registry.host
+    trusted.mkdir(parents=True)
+    shutil.copy(authority.certificate, trusted / "ca.crt")
+    configuration = tmp_path_factory.mktemp("login")
+    login = ("--config", str(configuration))
+    subprocess.run(
+        ["docker", *login, "login", "--username", USER, "--password-stdin", private_registry.host],
+        input=PASSWORD,
+        text=True,
+        check=True,
+        capture_output=True,
+    )
+    docker(*login, "push", "--quiet", base)
+    shutil.rmtree(configuration)
+    project = Project(folder=folder, base=base, tag="compiled:1", extensions=("hello", "world"))
+    project.write()
+    try:
+        with Engine("fresh-a", switch) as one, Engine("fresh-b", switch) as two:
+            for engine in (one, two):
+                engine.trust(private_registry.host, authority.certificate)
+            yield Lab(
+                registry=private_registry,
+                project=project,
+                bundle=authority.bundle(),
+                fresh=(one, two),
+                said=[],
+            )
+    finally:
+        shutil.rmtree(trusted)
+        docker("image", "rm", "--force", base, check=False)
+
+
+@pytest.fixture(scope="module")
+def warm(lab: Lab) -> str:
+    """The registry after a first bake elsewhere; gives the digest of the image."""
+    done = lab.run(None, "bake", "--push", "--cache", f"{lab.registry.host}/fresh/steps")
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert {wheel["origin"] for wheel in lab.record(None)["wheels"].values()} == {"compiled"}
+    assert sorted(lab.registry.tags(CACHES)) == ["hello", "world"]
+    return lab.registry.digest("fresh/compiled", "1")
+
+
+@pytest.mark.usefixtures("warm")
+def test_with_a_warm_registry_nothing_runs_and_the_image_is_the_same(lab: Lab) -> None:
+    one, _ = lab.fresh
+    mark = lab.registry.mark()
+    done = lab.run(one, "bake", "--push", "--require-warm", "--cache", f"{lab.registry.host}/fresh/steps")
+    assert done.returncode == 0, done.stderr[-4000:]
+    data = lab.record(one)
+    assert {wheel["origin"] for wheel in data["wheels"].values()} == {"store"}
+    assert not {"toolchain", *WHEELS} & set(data["targets"])
+    ran = {target for target, count in data["cache"].items() if count["ran"]}
+    assert not {"torch", "tools", "inventory", "patch"} & ran
+    assert lab.registry.traffic(mark).uploaded_bytes.get("fresh/compiled", 0) < 100_000
+    assert data["published"]["digest"] == lab.registry.digest("fresh/compiled", "1")
+
+
+@pytest.mark.usefixtures("warm")
+def test_with_wheels_only_no_compile_runs(lab: Lab) -> None:
+    _, two = lab.fresh
+    lab.registry.delete("fresh/steps")
+    done = lab.run(two, "bake", "--push", "--require-warm", "--cache", f"{lab.registry.host}/fresh/steps")
+    assert done.returncode == 0, done.stderr[-4000:]
+    data = lab.record(two)
+    assert data["cache"]["torch"]["ran"] == 1
+    assert not {"toolchain", *WHEELS} & set(data["targets"])
+
+
+@pytest.mark.usefixtures("warm")
+def test_with_compiler_caches_only_no_compiler_runs(lab: Lab) -> None:
+    """Two runners compile one extension each, from the compiler caches; a third merges without compiling."""
+    lab.registry.delete("fresh/steps")
+    lab.registry.delete(STORE)
+    for engine, target in zip(lab.fresh, WHEELS, strict=True):
+        refused = lab.run(engine, "bake", target, "--require-warm")
+        assert refused.returncode == 1
+        done = lab.run(engine, "bake", target)
+        assert done.returncode == 0, done.stderr[-4000:]
+        wheels = lab.record(engine)["wheels"]
+        assert wheels[target]["origin"] == "compiled"
+        assert wheels[target]["compiler_cache"] == {"hits": 3, "calls": 3}
+        assert "toolchain" in lab.record(engine)["targets"]
+    assert len(lab.registry.tags(STORE)) == 2
+    merged = lab.run(None, "bake", "--push", "--require-warm")
+    assert merged.returncode == 0, merged.stderr[-4000:]
+    assert {wheel["origin"] for wheel in lab.record(None)["wheels"].values()} == {"store"}
+
+
+@pytest.mark.usefixtures("warm")
+def test_the_password_is_nowhere(lab: Lab) -> None:
+    assert holding(PASSWORD.encode(), lab.registry.blobs()) == []
+    files = [(str(path), path) for path in lab.project.folder.rglob("*") if path.is_file()]
+    assert len(files) > 50
+    assert holding(PASSWORD.encode(), files) == []
+    assert not any(PASSWORD in said for said in lab.said)
