@@ -7,7 +7,7 @@ PY                   := .venv/bin/python
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv engine registry demo-base demo test lint pytest down clean-local
+.PHONY: help venv engine registry demo-base demo test test-all lint pytest down clean-local
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,7 +16,10 @@ help:  ## this list
 demo: venv engine registry  ## uplift the demo image, push it, pull it back, verify it
 	@bake/local/ca-bundle.sh bake/local/demo.sh
 
-test: venv engine registry demo-base lint pytest  ## every check and every test
+test: venv engine registry demo-base lint pytest  ## every check and the tests of the first ten minutes
+
+test-all: venv engine registry demo-base lint  ## the same, and the tests that take minutes with several engines
+	@bake/local/ca-bundle.sh $(PY) -m pytest -m 'not demo and not heavy' $(PYTEST_ARGS)
 
 venv:  ## the virtual environment .venv with the package and its tools
 	@bake/local/venv.sh

@@ -37,12 +37,13 @@ _PASSING: tuple[tuple[re.Pattern[str], str], ...] = (
 
 def of_text(text: str) -> Trouble:
     """Judge BuildKit's error of a push that had been proven to be allowed."""
-    if _ENGINE.search(text):
-        return Trouble(reason="the connection to the engine broke", passing=False)
     statuses = [(int(match["status"]), match["reason"]) for match in _STATUS.finditer(text)]
     if statuses:
         status, reason = statuses[-1]
         return of_status(status, reason.strip())
+    # After the statuses: BuildKit tells a registry's 503 with "code = Unavailable" too.
+    if _ENGINE.search(text):
+        return Trouble(reason="the connection to the engine broke", passing=False)
     for pattern, reason in _PASSING:
         if pattern.search(text):
             return Trouble(reason=reason)

@@ -82,7 +82,7 @@ def settle(job: Job, *, push: bool, load: bool = True) -> Job:
     from generator.surroundings import require_fit
 
     fit = require_fit(job.recipe, job.facts, folder=job.folder, push=push, load=load, warn=job.reporter.warning)
-    facts = dataclasses.replace(job.facts, base=fit.base)
+    facts = dataclasses.replace(job.facts, base=fit.base, platform=fit.platform or job.facts.platform)
     return prepare(dataclasses.replace(job, facts=facts, own_builder=fit.own_builder))
 
 
@@ -96,7 +96,7 @@ def bake_targets(job: Job, targets: tuple[str, ...], *, require_warm: bool = Fal
     if not left:
         return
     overrides = job.loaded if IMAGE in left else {}
-    outcome, path = _build(job, left, require_warm=require_warm, overrides=overrides)
+    job, outcome, path = _build(job, left, require_warm=require_warm, overrides=overrides)
     outcome.raise_for_failure()
     job.reporter.note(f"baked {', '.join(left)} in {outcome.seconds:.1f} s; every step is in {path}")
 
@@ -117,7 +117,7 @@ def bake_verified(
     # A pushed image is not stored on the engine too: storing would unpack every layer, the base's included. Who wants
     # it there pulls it; its blobs are there already.
     targets, overrides = ((VERIFY, IMAGE), publishing.UNNAMED) if push else ((VERIFY,), {})
-    built, path = _build(job, targets, require_warm=require_warm, overrides=overrides)
+    job, built, path = _build(job, targets, require_warm=require_warm, overrides=overrides)
     built.raise_for_failure()
     require_passed(_report(job, job.facts.image))
     if push:
@@ -140,7 +140,7 @@ def warm(job: Job) -> None:
     Raises:
         EnvironmentUnfit: a wheel could not be pushed. BuildFailed, VerificationFailed, Interrupted: as for a bake.
     """
-    built, path = _build(job, (VERIFY,), keeping_required=True)
+    job, built, path = _build(job, (VERIFY,), keeping_required=True)
     built.raise_for_failure()
     require_passed(_report(job, job.facts.image))
     job.reporter.note(f"warm in {built.seconds:.1f} s: a bake of the same recipe compiles nothing; see {path}")
@@ -153,8 +153,12 @@ def _build(
     require_warm: bool = False,
     keeping_required: bool = False,
     overrides: Mapping[str, str] | None = None,
-) -> tuple[BakeOutcome, Path]:
-    """Bake with what can be reused, keep what is new, and record both; the outcome may be a failure."""
+) -> tuple[Job, BakeOutcome, Path]:
+    """Bake with what can be reused, keep what is new, and record both; the outcome may be a failure.
+
+    Returns:
+        the job, without those wheels that a store could not give after all; how it went; the record.
+    """
     from generator import reuse
     from generator.proof import show_proof
 
@@ -164,12 +168,15 @@ def _build(
         reuse.load_compiler_caches(job, missing)
     refuse = reuse.is_for_compile if require_warm else None
     outcome = run(job, targets, overrides=overrides, refuse=refuse, fills_cache=True)
+    if (without := reuse.without_broken(job, outcome)) is not None:
+        job = without
+        outcome = run(job, targets, overrides=overrides, refuse=refuse, fills_cache=True)
     path = _record(job, outcome)
     if outcome.refused:
         raise _not_warm(job, outcome)
     pushed = reuse.keep(job, outcome, required=keeping_required)
     show_proof(job.reporter, outcome, job.reuse.shelf, pushed)
-    return outcome, path
+    return job, outcome, path
 
 
 def _not_warm(job: Job, outcome: BakeOutcome) -> BuildFailed:

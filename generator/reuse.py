@@ -110,6 +110,33 @@ def load_compiler_caches(job: Job, wanted: tuple[Wheel, ...]) -> None:
             job.reporter.warning(f"the compiler cache {saved} could not be loaded: {_first_line(outcome)}")
 
 
+def without_broken(job: Job, outcome: BakeOutcome) -> Job | None:
+    """Give the job without the wheels of a store that failed it, as one that lost a blob; None: no store did.
+
+    A store can answer here and fail the builder, which has another way to it and other CAs.
+    """
+    said = " ".join(f"{step.step} {step.error}" for step in outcome.failed)
+    broken = [
+        wheel
+        for wheel in job.reuse.shelf.wheels
+        if wheel.reference and (wheel.reference in said or f"/{_path(wheel.reference)}/" in said)
+    ]
+    if not broken or outcome.refused:
+        return None
+    names = ", ".join(wheel.target for wheel in broken)
+    job.reporter.warning(f"the wheel store could not give {names}: {_first_line(outcome)}; compiled here instead")
+    wheels = tuple(dataclasses.replace(w, reference="") if w in broken else w for w in job.reuse.shelf.wheels)
+    shelf = dataclasses.replace(job.reuse.shelf, wheels=wheels)
+    return dataclasses.replace(job, reuse=dataclasses.replace(job.reuse, shelf=shelf))
+
+
+def _path(reference: str) -> str:
+    """Give the repository of a reference as it stands in a registry's addresses."""
+    from bake.reference import parse_reference
+
+    return parse_reference(reference).repository
+
+
 def keep(job: Job, outcome: BakeOutcome, *, required: bool = False) -> tuple[str, ...]:
     """Push the wheels that the stores lacked, and save the compiler caches of those that were compiled.
 

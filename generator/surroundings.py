@@ -25,10 +25,16 @@ _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """What the surroundings are: the base image with its digest, and whether the engine's own BuildKit builds."""
+    """What the surroundings are.
+
+    Args:
+        base: the base image with its digest. own_builder: whether the engine's own BuildKit builds. platform: what the
+            builder builds for when nothing else is asked; "" where it is not told.
+    """
 
     base: str
     own_builder: bool
+    platform: str = ""
 
 
 def require_fit(
@@ -72,7 +78,8 @@ def require_fit(
         if finding.check == doctor.layers.NAME:
             warn(f"{finding.message}; {finding.remediation}")
     own = builder is None or builder.own
-    return Fit(base=pinned(facts.base, builder, facts), own_builder=own)
+    known = [node.platforms[0] for node in builder.nodes if node.platforms] if builder else []
+    return Fit(base=pinned(facts.base, builder, facts), own_builder=own, platform=next(iter(known), "").rstrip("*"))
 
 
 def pinned(image: str, builder: BuilderFacts | None, facts: Facts) -> str:

@@ -22,7 +22,7 @@ from bake.registry import Registry
 from tests.engine.grpc_bridge import GrpcBridge
 from tests.engine.small import RECIPE, TOP, docker
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.long]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 

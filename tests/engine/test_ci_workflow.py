@@ -21,7 +21,7 @@ from generator.recipe import load_recipe
 from tests.engine.small import RECIPE, TOP, docker
 from tests.workflows import Step, github_steps, parse
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.long]
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB%s\n-----END CERTIFICATE-----"  # a printf format must not be read in it
 SIX = "six==1.16.0"

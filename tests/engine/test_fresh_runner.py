@@ -163,6 +163,20 @@ def test_with_compiler_caches_only_no_compiler_runs(lab: Lab) -> None:
 
 
 @pytest.mark.usefixtures("warm")
+def test_a_store_that_lost_a_blob_is_passed_over(lab: Lab) -> None:
+    one, _ = lab.fresh
+    (tag,) = [name for name in lab.registry.tags(STORE) if name.startswith("world-")]
+    for digest in lab.registry.layers(STORE, tag):
+        (path,) = [found for known, found in lab.registry.blobs() if known == digest]
+        path.unlink()
+    # The engine has not seen the wheel of the other extension: another runner compiled it.
+    done = lab.run(one, "bake", "image")
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "warning: the wheel store could not give wheel-" in done.stderr
+    assert lab.record(one)["wheels"]["wheel-world"]["origin"] == "compiled"
+
+
+@pytest.mark.usefixtures("warm")
 def test_the_password_is_nowhere(lab: Lab) -> None:
     assert holding(PASSWORD.encode(), lab.registry.blobs()) == []
     files = [(str(path), path) for path in lab.project.folder.rglob("*") if path.is_file()]

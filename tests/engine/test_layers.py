@@ -19,7 +19,7 @@ import pytest
 from tests.engine.body_limit import limited
 from tests.engine.small import RECIPE, TOP, docker, plain
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.long]
 
 LIMIT = 12
 NAME = "uplift-test-never:1"

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.engine.grpc_bridge import GrpcBridge
 from tests.engine.network import canary, faults
 from tests.engine.network.authority import Authority
 from tests.engine.network.engine import Engine
 from tests.engine.network.fixtures import ACCOUNTS
-from tests.engine.network.grpc_bridge import GrpcBridge
 from tests.engine.network.processes import run
 from tests.engine.network.proxy import FaultProxy
 from tests.engine.network.registry import PrivateRegistry
@@ -253,7 +253,7 @@ def test_buildx_of_another_engine_builds_on_it(second_engine: Engine, tmp_path: 
     (tmp_path / "Dockerfile").write_text(f"FROM scratch\nCOPY Dockerfile /{time.time_ns()}\n")
     elsewhere = {**os.environ, "DOCKER_CONFIG": str(tmp_path / "client")}
     used = second_engine.docker("buildx", "du")
-    with GrpcBridge(second_engine.socket) as bridge:
+    with GrpcBridge(str(second_engine.socket)) as bridge:
         if way == "context":
             run("docker", "context", "create", "far", f"--docker=host={second_engine.host}", environment=elsewhere)
         else:

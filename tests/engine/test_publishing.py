@@ -28,7 +28,7 @@ from tests.engine.network.registry import PrivateRegistry
 from tests.engine.network.switch import Switch
 from tests.engine.small import RECIPE, TOP, docker, plain
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.long]
 NAME = "uplift-test-push"
 
 

@@ -28,7 +28,7 @@ from tests.engine.network.tokens import TokenServer
 from tests.engine.network.traffic import Traffic
 from tests.engine.small import RECIPE, TOP
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.long]
 
 REPOSITORY, TAG = "lab/faults", "stable"
 USER, PASSWORD = next(iter(ACCOUNTS.items()))

@@ -76,6 +76,7 @@ TEXTS = {
     "failed to push r/x:1: unexpected status from POST request to https://r/v2/x: 501 Not Implemented": False,
     'failed to do request: Head "https://r/v2/x": dial tcp: lookup r on 10.0.0.2:53: no such host': False,
     'failed to do request: Head "https://r/v2/x": tls: failed to verify certificate: x509: unknown authority': False,
+    "rpc error: code = Unavailable desc = unexpected status from PUT request to https://r/v2/x: 503 Unavailable": True,
     "rpc error: code = Unavailable desc = error reading from server: EOF": False,
     "process did not complete successfully: exit code: 1": False,
 }
