@@ -83,6 +83,22 @@ def test_the_report_tells_what_ran_and_what_the_layers_hold(bake: Any) -> None:
     assert contents["dead"] == {"bytes": 0, "files": 0}
 
 
+def test_the_report_on_a_push_has_the_bytes_that_the_registry_keeps(bake: Any, registry: str, tmp_path: Path) -> None:
+    done = bake("bake", "--push", "--registry", registry)
+    assert done.returncode == 0, done.stderr
+    shown = bake("report", "--format", "json")
+    assert shown.returncode == 0, shown.stderr
+    report = json.loads(shown.stdout)
+    manifest = Registry(registry).manifest(parse_reference(f"{registry}/uplift-test-small:1")).data
+    sizes = [layer["size"] for layer in manifest["layers"][-2:]]
+    assert [layer["compressed"] for layer in report["layers"]] == sizes
+    assert any(step["target"] == "image" and "export" in step["name"] for step in report["path"])
+    assert report["published"]["tags"][-1] == f"{registry}/uplift-test-small:1"
+    page = bake("report", "--format", "html", "-o", "page.html")
+    assert page.stdout == "page.html\n"
+    assert f"{registry}/uplift-test-small:1" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
 def test_clean_removes_all_that_a_bake_wrote(bake: Any, tmp_path: Path) -> None:
     assert bake("bake").returncode == 0
     done = bake("clean", "--yes", environment={"GENERATOR_ASSETS_DIR": str(tmp_path / "assets")})

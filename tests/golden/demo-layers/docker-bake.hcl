@@ -328,6 +328,7 @@ target "verify" {
   description = "checks run on the image; exports only their report"
   context     = "${BUILD_DIR}/contexts/verify"
   contexts = {
+    base = "docker-image://${BASE_IMAGE}"
     tools = "target:tools"
     inventory = "target:inventory"
     image = "target:image"

@@ -193,6 +193,15 @@ def test_only_the_last_stage_and_those_it_comes_from_make_layers(tmp_path):
     assert own_layers(tmp_path) == (("image", "RUN a"), ("image", "COPY /x /x"))
 
 
+def test_a_stack_that_is_shared_out_over_layers_counts_each():
+    golden = RECORDS.parents[2] / "golden" / "demo-layers" / "contexts"
+    placed = [entry for target, entry in own_layers(golden) if target == "layers"]
+
+    assert len(placed) == (golden / "layers" / "Dockerfile").read_text(encoding="utf-8").count("-m conversion.place")
+    assert len(placed) > 1
+    assert own_layers(golden)[-1] == ("image", "COPY /models/ /")
+
+
 def test_sizes_go_to_their_layers_and_stay_unknown_where_nobody_told():
     assert joined([("torch", "RUN x"), ("image", "COPY y")], [7, 8], None) == (
         Layer(target="torch", instruction="RUN x", compressed=7, uncompressed=None),
