@@ -285,6 +285,8 @@ def _state(vertex: rawjson.Vertex, old: Step) -> State:
         return State.CANCELLED if is_cancellation(vertex.error) else State.FAILED
     if vertex.cached and vertex.completed is not None:
         return State.CACHED
+    if old.state is State.CACHED:  # what comes from a remote cache is reported again while it is fetched
+        return State.CACHED
     if vertex.completed is not None:
         return State.DONE
     if vertex.started is not None and not vertex.cached:  # one that is loaded from the cache starts too

@@ -159,7 +159,7 @@ def _build(
     Returns:
         the job, without those wheels that a store could not give after all; how it went; the record.
     """
-    from generator import reuse
+    from generator import registry_cache, reuse
     from generator.proof import show_proof
 
     needed = {name for target in targets for name in (target, *job.graph.ancestors(target))}
@@ -174,6 +174,9 @@ def _build(
     path = _record(job, outcome)
     if outcome.refused:
         raise _not_warm(job, outcome)
+    registry_cache.mark(job, outcome)
+    if (mended := registry_cache.without_gaps(job, outcome)) is not None:
+        registry_cache.mark(mended, run(mended, targets, overrides=overrides, fills_cache=True))
     pushed = reuse.keep(job, outcome, required=keeping_required)
     show_proof(job.reporter, outcome, job.reuse.shelf, pushed)
     return job, outcome, path
@@ -261,7 +264,7 @@ def run(
         variables={
             **{name: os.environ[name] for name in PASSED_ON if os.environ.get(name)},
             **job.facts.variables(),
-            **job.reuse.shelf.variables(),
+            **job.reuse.variables(),
             **(variables or {}),
             "BUILD_DIR": job.folder.as_posix(),
             "MIRRORS": _mirrors(job),

@@ -12,10 +12,12 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from generator import registry_cache
 from generator.errors import EnvironmentUnfit, UpliftError
 from generator.plan import specs
 from generator.plan.compiling import COMPILER_CACHE
 from generator.plan.keys import keys_of
+from generator.registry_cache import registry_of
 from generator.store import Shelf, Wheel, look_up, push_overrides, wheels_of
 
 if TYPE_CHECKING:
@@ -23,10 +25,8 @@ if TYPE_CHECKING:
 
     from bake.driver import BakeOutcome
     from bake.events import Step
-    from bake.registry import Registry
     from generator.baking import Job
     from generator.plan.keys import Key
-    from generator.resolve import Facts
 
 COMPILE_STAGE = "compile"  # of the wheel targets' Dockerfile
 _TOOLCHAIN = "toolchain"
@@ -34,17 +34,28 @@ _TOOLCHAIN = "toolchain"
 
 @dataclass(frozen=True, kw_only=True)
 class Reuse:
-    """What a bake reuses; ``keys`` of all its targets, ``shelf``: its compile targets and the stores' wheels."""
+    """What a bake reuses.
+
+    Args:
+        keys: of all its targets. shelf: its compile targets and the stores' wheels. exact: targets whose steps the
+            registry cache has for just these inputs, each with the end of the cache's tag.
+    """
 
     keys: Mapping[str, Key] = field(default_factory=dict)
     shelf: Shelf = field(default_factory=Shelf)
+    exact: Mapping[str, str] = field(default_factory=dict)
+
+    def variables(self) -> dict[str, str]:
+        """Bake variables that put all of it to use."""
+        found = ";".join(f"{target}={tag}" for target, tag in self.exact.items())
+        return {**self.shelf.variables(), "CACHE_EXACT": found}
 
 
 def prepare(job: Job) -> Job:
     """Look for wheels, and see that the registry cache answers; what was found goes into the job."""
     from generator.render import render
 
-    facts = _reachable(job)
+    facts = registry_cache.reachable(job)
     keys = keys_of(
         job.graph,
         render(job.graph),
@@ -53,35 +64,11 @@ def prepare(job: Job) -> Job:
         platform=facts.platform,
     )
     stores = (facts.caches.wheels, facts.caches.wheels_readonly)
-    shelf = look_up(wheels_of(job.graph, keys), stores, lambda repository: _registry_of(repository, facts))
+    shelf = look_up(wheels_of(job.graph, keys), stores, lambda repository: registry_of(repository, facts))
     for sentence in shelf.warnings:
         job.reporter.warning(sentence)
-    return dataclasses.replace(job, facts=facts, reuse=Reuse(keys=keys, shelf=shelf))
-
-
-def _registry_of(repository: str, facts: Facts) -> Registry:
-    from bake.reference import parse_reference
-    from bake.registry import Registry
-
-    return Registry(parse_reference(repository).registry, ca_bundle=facts.ca_bundle, keyring=facts.keyring)
-
-
-def _reachable(job: Job) -> Facts:
-    """Leave the registry cache out where its registry does not answer: BuildKit would try each target for long."""
-    from bake.registry import Outcome
-
-    caches = job.facts.caches
-    if not caches.repository:
-        return job.facts
-    silent = (Outcome.REFUSED, Outcome.NAME, Outcome.TIMEOUT, Outcome.UNREACHABLE, Outcome.TLS)
-    answer = _registry_of(caches.repository, job.facts).probe()
-    if answer.outcome not in silent:
-        return job.facts
-    job.reporter.warning(
-        f"the registry cache {caches.repository} can't be reached ({answer.detail or answer.outcome.value}); "
-        "this bake goes without it"
-    )
-    return dataclasses.replace(job.facts, caches=dataclasses.replace(caches, repository=""))
+    job = dataclasses.replace(job, facts=facts, reuse=Reuse(keys=keys, shelf=shelf))
+    return dataclasses.replace(job, reuse=dataclasses.replace(job.reuse, exact=registry_cache.exact(job)))
 
 
 def load_compiler_caches(job: Job, wanted: tuple[Wheel, ...]) -> None:
@@ -92,7 +79,7 @@ def load_compiler_caches(job: Job, wanted: tuple[Wheel, ...]) -> None:
     repository = job.facts.caches.compiler_cache
     for wheel in wanted if repository else ():
         try:
-            answer = _registry_of(repository, job.facts).manifest(parse_reference(f"{repository}:{wheel.extension}"))
+            answer = registry_of(repository, job.facts).manifest(parse_reference(f"{repository}:{wheel.extension}"))
         except UpliftError:
             return
         digest = answer.headers.get("docker-content-digest") if answer.status else None

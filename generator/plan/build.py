@@ -69,6 +69,7 @@ def _variables(recipe: Recipe, build_dir: str) -> Iterator[Variable]:
             "",
             "Branch whose cache comes before the main branch's, and is written; empty: the main branch",
         ),
+        ("CACHE_EXACT", "", "Targets whose cache of just these inputs is there: TARGET=TAG, with ; between them"),
         (
             "CACHE_FROM",
             "",

@@ -62,6 +62,11 @@ variable "CACHE_BRANCH" {
   description = "Branch whose cache comes before the main branch's, and is written; empty: the main branch"
 }
 
+variable "CACHE_EXACT" {
+  default     = ""
+  description = "Targets whose cache of just these inputs is there: TARGET=TAG, with ; between them"
+}
+
 variable "CACHE_FROM" {
   default     = ""
   description = "More caches to read, as of --cache-from, with ; between them; {target} is the target's name"
@@ -157,20 +162,23 @@ function "prefixed" {
   result = registry == "" ? name : "${registry}/${name}"
 }
 
-# Where the steps of a target are looked for: its own branch, the main branch, and whatever CACHE_FROM names.
+# Where the steps of a target are looked for: the cache of just these inputs where there is one (CACHE_EXACT), else that of
+# the branch and of the main branch; and whatever CACHE_FROM names.
 function "cache_from" {
   params = [target]
   result = concat(
+    [for entry in compact(split(";", CACHE_EXACT)) : "type=registry,ref=${CACHE_REF}:${target}.${split("=", entry)[1]}"
+      if split("=", entry)[0] == target],
     CACHE_REF == "" || CACHE_BRANCH == "" ? [] : ["type=registry,ref=${CACHE_REF}:${target}.${CACHE_BRANCH}"],
     CACHE_REF == "" ? [] : ["type=registry,ref=${CACHE_REF}:${target}"],
     [for spec in compact(split(";", CACHE_FROM)) : replace(spec, "{target}", target)],
   )
 }
 
-# Where they are kept. A cache that can't be written is a warning: it fails no build.
+# Where they are kept: nowhere, if a cache of just these inputs is there. A cache that can't be written fails no build.
 function "cache_to" {
   params = [target]
-  result = concat(
+  result = contains([for entry in compact(split(";", CACHE_EXACT)) : split("=", entry)[0]], target) ? [] : concat(
     CACHE_REF == "" ? [] : [join("", [
       "type=registry,ref=${CACHE_REF}:${target}", CACHE_BRANCH == "" ? "" : ".${CACHE_BRANCH}",
       ",mode=max,compression=zstd,ignore-error=true",
