@@ -90,7 +90,11 @@ def load_compiler_caches(job: Job, wanted: tuple[Wheel, ...]) -> None:
             job,
             (COMPILER_CACHE,),
             variables={specs.compiler_cache_variable(wheel.extension): saved},
-            overrides=_stage(f"load-{wheel.extension}"),
+            # Loading needs no toolchain: that is made beside torch, by the bake that follows.
+            overrides={
+                **_stage(f"load-{wheel.extension}"),
+                f"{COMPILER_CACHE}.contexts.toolchain": f"docker-image://{job.facts.base}",
+            },
         )
         if outcome.failure is not None:
             _pass_on_interrupt(outcome)

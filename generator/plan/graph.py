@@ -89,6 +89,15 @@ class Target:
     output: Output = Output.CACHE
     stand_in: str = ""
 
+    @property
+    def cache_mode(self) -> str:
+        """How much of a target's steps a registry cache keeps: ``max`` all, ``min`` what its result is made of.
+
+        Others start from the stack and the toolchain, which targets of their own keep: with ``max`` each of them would
+        send those gigabytes again, all at the same time, since BuildKit's exports do not know of each other.
+        """
+        return "max" if self.kind in (Kind.TOOLS, Kind.TOOLCHAIN, Kind.TORCH) else "min"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Variable:

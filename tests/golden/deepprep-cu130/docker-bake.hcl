@@ -172,11 +172,11 @@ function "cache_from" {
 
 # Where they are kept: nowhere, if a cache of just these inputs is there. A cache that can't be written fails no build.
 function "cache_to" {
-  params = [target]
+  params = [target, mode]
   result = contains([for entry in compact(split(";", CACHE_EXACT)) : split("=", entry)[0]], target) ? [] : concat(
     CACHE_REF == "" ? [] : [join("", [
       "type=registry,ref=${CACHE_REF}:${target}", CACHE_BRANCH == "" ? "" : ".${CACHE_BRANCH}",
-      ",mode=max,compression=zstd,ignore-error=true",
+      ",mode=${mode},compression=zstd,ignore-error=true",
     ])],
     [for spec in compact(split(";", CACHE_TO)) : replace(spec, "{target}", target)],
   )
@@ -208,7 +208,7 @@ target "tools" {
     base = "docker-image://${BASE_IMAGE}"
   }
   cache-from = cache_from("tools")
-  cache-to   = cache_to("tools")
+  cache-to   = cache_to("tools", "max")
 }
 
 target "patch" {
@@ -219,7 +219,7 @@ target "patch" {
     base = "docker-image://${BASE_IMAGE}"
   }
   cache-from = cache_from("patch")
-  cache-to   = cache_to("patch")
+  cache-to   = cache_to("patch", "min")
 }
 
 target "extract" {
@@ -230,7 +230,7 @@ target "extract" {
     base = "docker-image://${BASE_IMAGE}"
   }
   cache-from = cache_from("extract")
-  cache-to   = cache_to("extract")
+  cache-to   = cache_to("extract", "min")
 }
 
 target "inventory" {
@@ -242,7 +242,7 @@ target "inventory" {
     tools = "target:tools"
   }
   cache-from = cache_from("inventory")
-  cache-to   = cache_to("inventory")
+  cache-to   = cache_to("inventory", "min")
 }
 
 target "torch" {
@@ -254,7 +254,7 @@ target "torch" {
     tools = "target:tools"
   }
   cache-from = cache_from("torch")
-  cache-to   = cache_to("torch")
+  cache-to   = cache_to("torch", "max")
 }
 
 target "toolchain" {
@@ -266,7 +266,7 @@ target "toolchain" {
     tools = "target:tools"
   }
   cache-from = cache_from("toolchain")
-  cache-to   = cache_to("toolchain")
+  cache-to   = cache_to("toolchain", "max")
 }
 
 target "compiler-cache" {
@@ -299,7 +299,7 @@ target "wheel-pytorch3d" {
     TORCH_CUDA_ARCH_LIST = TORCH_CUDA_ARCH_LIST
   }
   cache-from = cache_from("wheel-pytorch3d")
-  cache-to   = cache_to("wheel-pytorch3d")
+  cache-to   = cache_to("wheel-pytorch3d", "min")
 }
 
 target "wheel-torch-scatter" {
@@ -316,7 +316,7 @@ target "wheel-torch-scatter" {
     TORCH_CUDA_ARCH_LIST = TORCH_CUDA_ARCH_LIST
   }
   cache-from = cache_from("wheel-torch-scatter")
-  cache-to   = cache_to("wheel-torch-scatter")
+  cache-to   = cache_to("wheel-torch-scatter", "min")
 }
 
 target "wheel-torch-sparse" {
@@ -333,7 +333,7 @@ target "wheel-torch-sparse" {
     TORCH_CUDA_ARCH_LIST = TORCH_CUDA_ARCH_LIST
   }
   cache-from = cache_from("wheel-torch-sparse")
-  cache-to   = cache_to("wheel-torch-sparse")
+  cache-to   = cache_to("wheel-torch-sparse", "min")
 }
 
 target "wheel-torch-cluster" {
@@ -350,7 +350,7 @@ target "wheel-torch-cluster" {
     TORCH_CUDA_ARCH_LIST = TORCH_CUDA_ARCH_LIST
   }
   cache-from = cache_from("wheel-torch-cluster")
-  cache-to   = cache_to("wheel-torch-cluster")
+  cache-to   = cache_to("wheel-torch-cluster", "min")
 }
 
 target "wheel-torch-spline-conv" {
@@ -367,7 +367,7 @@ target "wheel-torch-spline-conv" {
     TORCH_CUDA_ARCH_LIST = TORCH_CUDA_ARCH_LIST
   }
   cache-from = cache_from("wheel-torch-spline-conv")
-  cache-to   = cache_to("wheel-torch-spline-conv")
+  cache-to   = cache_to("wheel-torch-spline-conv", "min")
 }
 
 target "rebuild" {
@@ -381,7 +381,7 @@ target "rebuild" {
     wheel-torch-scatter = WHEEL_TORCH_SCATTER == "" ? "target:wheel-torch-scatter" : "docker-image://${WHEEL_TORCH_SCATTER}"
   }
   cache-from = cache_from("rebuild")
-  cache-to   = cache_to("rebuild")
+  cache-to   = cache_to("rebuild", "min")
 }
 
 target "image" {
@@ -409,7 +409,7 @@ target "image" {
   }
   output = ["type=image,compression=zstd"]
   cache-from = cache_from("image")
-  cache-to   = cache_to("image")
+  cache-to   = cache_to("image", "min")
 }
 
 target "verify" {
@@ -429,6 +429,6 @@ target "verify" {
   }
   output = ["type=local,dest=${BUILD_DIR}/verify"]
   cache-from = cache_from("verify")
-  cache-to   = cache_to("verify")
+  cache-to   = cache_to("verify", "min")
 }
 

@@ -137,11 +137,11 @@ function "cache_from" {
 
 # Where they are kept: nowhere, if a cache of just these inputs is there. A cache that can't be written fails no build.
 function "cache_to" {
-  params = [target]
+  params = [target, mode]
   result = contains([for entry in compact(split(";", CACHE_EXACT)) : split("=", entry)[0]], target) ? [] : concat(
     CACHE_REF == "" ? [] : [join("", [
       "type=registry,ref=${CACHE_REF}:${target}", CACHE_BRANCH == "" ? "" : ".${CACHE_BRANCH}",
-      ",mode=max,compression=zstd,ignore-error=true",
+      ",mode=${mode},compression=zstd,ignore-error=true",
     ])],
     [for spec in compact(split(";", CACHE_TO)) : replace(spec, "{target}", target)],
   )
@@ -173,7 +173,7 @@ target "tools" {
     base = "docker-image://${BASE_IMAGE}"
   }
   cache-from = cache_from("tools")
-  cache-to   = cache_to("tools")
+  cache-to   = cache_to("tools", "max")
 }
 
 target "patch" {
@@ -184,7 +184,7 @@ target "patch" {
     base = "docker-image://${BASE_IMAGE}"
   }
   cache-from = cache_from("patch")
-  cache-to   = cache_to("patch")
+  cache-to   = cache_to("patch", "min")
 }
 
 target "extract" {
@@ -195,7 +195,7 @@ target "extract" {
     base = "docker-image://${BASE_IMAGE}"
   }
   cache-from = cache_from("extract")
-  cache-to   = cache_to("extract")
+  cache-to   = cache_to("extract", "min")
 }
 
 target "inventory" {
@@ -207,7 +207,7 @@ target "inventory" {
     tools = "target:tools"
   }
   cache-from = cache_from("inventory")
-  cache-to   = cache_to("inventory")
+  cache-to   = cache_to("inventory", "min")
 }
 
 target "torch" {
@@ -219,7 +219,7 @@ target "torch" {
     tools = "target:tools"
   }
   cache-from = cache_from("torch")
-  cache-to   = cache_to("torch")
+  cache-to   = cache_to("torch", "max")
 }
 
 target "toolchain" {
@@ -231,7 +231,7 @@ target "toolchain" {
     tools = "target:tools"
   }
   cache-from = cache_from("toolchain")
-  cache-to   = cache_to("toolchain")
+  cache-to   = cache_to("toolchain", "max")
 }
 
 target "layers" {
@@ -243,7 +243,7 @@ target "layers" {
     torch = "target:torch"
   }
   cache-from = cache_from("layers")
-  cache-to   = cache_to("layers")
+  cache-to   = cache_to("layers", "min")
 }
 
 target "compiler-cache" {
@@ -272,7 +272,7 @@ target "wheel-torch-scatter" {
     TORCH_CUDA_ARCH_LIST = TORCH_CUDA_ARCH_LIST
   }
   cache-from = cache_from("wheel-torch-scatter")
-  cache-to   = cache_to("wheel-torch-scatter")
+  cache-to   = cache_to("wheel-torch-scatter", "min")
 }
 
 target "wheel-torch-spline-conv" {
@@ -289,7 +289,7 @@ target "wheel-torch-spline-conv" {
     TORCH_CUDA_ARCH_LIST = TORCH_CUDA_ARCH_LIST
   }
   cache-from = cache_from("wheel-torch-spline-conv")
-  cache-to   = cache_to("wheel-torch-spline-conv")
+  cache-to   = cache_to("wheel-torch-spline-conv", "min")
 }
 
 target "rebuild" {
@@ -303,7 +303,7 @@ target "rebuild" {
     wheel-torch-scatter = WHEEL_TORCH_SCATTER == "" ? "target:wheel-torch-scatter" : "docker-image://${WHEEL_TORCH_SCATTER}"
   }
   cache-from = cache_from("rebuild")
-  cache-to   = cache_to("rebuild")
+  cache-to   = cache_to("rebuild", "min")
 }
 
 target "image" {
@@ -328,7 +328,7 @@ target "image" {
   }
   output = ["type=image,compression=zstd"]
   cache-from = cache_from("image")
-  cache-to   = cache_to("image")
+  cache-to   = cache_to("image", "min")
 }
 
 target "verify" {
@@ -348,6 +348,6 @@ target "verify" {
   }
   output = ["type=local,dest=${BUILD_DIR}/verify"]
   cache-from = cache_from("verify")
-  cache-to   = cache_to("verify")
+  cache-to   = cache_to("verify", "min")
 }
 
