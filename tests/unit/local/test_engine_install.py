@@ -82,7 +82,7 @@ def test_release_with_a_new_enough_engine_installs_its_own(machine: Machine, apt
     result = install()
     assert result.returncode == 0, result.stderr
     engine, registry = installs(machine)
-    assert engine.endswith("docker.io docker-buildx iptables")
+    assert engine.endswith("docker.io docker-buildx iptables iproute2")
     assert registry.endswith("docker-registry")
 
 

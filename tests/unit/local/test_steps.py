@@ -169,6 +169,8 @@ def test_make_alone_lists_every_target() -> None:
         "demo-base",
         "demo",
         "test",
+        "test-all",
+        "bench",
         "lint",
         "pytest",
         "down",
