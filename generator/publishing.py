@@ -89,12 +89,16 @@ def publish(job: Job, built: BakeOutcome, run: Callable[..., BakeOutcome]) -> tu
     def say(text: str) -> None:
         job.reporter.note(f"push: {text}; what arrived there is not sent again")
 
-    exported, tries = retried(
-        lambda: run(job, (IMAGE,), overrides={f"{IMAGE}.output": output, f"{IMAGE}.tags": ""}),
-        lambda outcome: _trouble(outcome, registry),
-        job.facts.pushing,
-        say,
-    )
+    tries: tuple[Try, ...] = ()
+    if _is_whole(registry, dataclasses.replace(target, tag=named), digest):
+        exported = dataclasses.replace(built, steps=(), started=built.completed)
+    else:
+        exported, tries = retried(
+            lambda: run(job, (IMAGE,), overrides={f"{IMAGE}.output": output, f"{IMAGE}.tags": ""}),
+            lambda outcome: _trouble(outcome, registry),
+            job.facts.pushing,
+            say,
+        )
     done = Publication(repository=repository, digest=digest, tags=(f"{repository}:{named}",), tries=tries)
     if exported.failure is not None:
         told = _told(exported.failure, _trouble(exported, None), tries)
@@ -105,6 +109,17 @@ def publish(job: Job, built: BakeOutcome, run: Callable[..., BakeOutcome]) -> tu
     if failure is not None:
         exported = dataclasses.replace(exported, state=State.FAILED, failure=failure)
     return exported, done
+
+
+def _is_whole(registry: Registry, image: Reference, digest: str) -> bool:
+    """Tell whether the registry has just this image, with every blob: then nothing is left to push."""
+    from bake.registry import Pushed
+
+    try:
+        found = registry.pushed(image)
+    except UpliftError:
+        return False
+    return isinstance(found, Pushed) and found.complete and found.digest == digest != ""
 
 
 def _warn_of_large_layers(job: Job, registry: Registry, image: Reference) -> None:
