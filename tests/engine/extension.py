@@ -82,12 +82,16 @@ def build_base(name: str, rootfs: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
-    """A folder with the recipe and its assets; ``write`` again after a change of the sources."""
+    """A folder with the recipe and its assets; ``write`` again after a change of the sources.
+
+    Every project's code differs a little (``salt``), so that no compiler cache of an earlier one knows it.
+    """
 
     folder: Path
     base: str
     tag: str = "uplift-test-compiled:1"
     extensions: tuple[str, ...] = ("hello",)
+    salt: int = field(default_factory=time.time_ns)
     sources: dict[str, str] = field(
         default_factory=lambda: {
             "setup.py": SETUP,
@@ -110,7 +114,7 @@ class Project:
         text = RECIPE.format(tag=self.tag, base=self.base)
         for name in self.extensions:
             sources = {
-                file: changed.get(file.partition(".")[0], content).replace("NAME", name)
+                file: changed.get(file.partition(".")[0], content).replace("NAME", name) + self._salted(file)
                 for file, content in self.sources.items()
             }
             archive, url = _archive(name, sources), f"https://example.invalid/{name}-1.0.tar.gz"
@@ -120,6 +124,9 @@ class Project:
             text += EXTENSION.format(name=name, url=url, sha256=hashlib.sha256(archive).hexdigest())
         self.recipe.write_text(text)
         return self.recipe
+
+    def _salted(self, file: str) -> str:
+        return "" if file.endswith(".py") else f'const char *salt_{self.salt}_{file.partition(".")[0]} = "";\n'
 
 
 def _archive(name: str, sources: dict[str, str]) -> bytes:
