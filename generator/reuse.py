@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 COMPILE_STAGE = "compile"  # of the wheel targets' Dockerfile
 _TOOLCHAIN = "toolchain"
+_MORE_TRIES, _PAUSE = 3, 1.0  # seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,11 +149,8 @@ def keep(job: Job, outcome: BakeOutcome, *, required: bool = False) -> tuple[str
 
 
 def _push(job: Job, done: tuple[Wheel, ...], repository: str, *, required: bool) -> tuple[str, ...]:
-    from generator.baking import run
-
     names = tuple(wheel.target for wheel in done)
-    # It must not compile again what the builder dropped meanwhile.
-    outcome = run(job, names, overrides=push_overrides(done, repository), refuse=compiles)
+    outcome = _run_cached(job, names, push_overrides(done, repository))
     if outcome.failure is None:
         return names
     _pass_on_interrupt(outcome)
@@ -165,20 +163,31 @@ def _push(job: Job, done: tuple[Wheel, ...], repository: str, *, required: bool)
 
 
 def _save_compiler_caches(job: Job, fresh: list[Wheel]) -> None:
-    from generator.baking import run
-
     repository = job.facts.caches.compiler_cache
     for wheel in fresh if repository else ():
         output = f"type=image,name={repository}:{wheel.extension},push=true,store=false,compression=zstd"
-        outcome = run(
-            job,
-            (COMPILER_CACHE,),
-            overrides={**_stage(f"save-{wheel.extension}"), f"{COMPILER_CACHE}.output": output},
-            refuse=compiles,
-        )
+        stage = _stage(f"save-{wheel.extension}")
+        outcome = _run_cached(job, (COMPILER_CACHE,), {**stage, f"{COMPILER_CACHE}.output": output})
         if outcome.failure is not None:
             _pass_on_interrupt(outcome)
             job.reporter.warning(f"the compiler cache of {wheel.extension} was not saved: {_first_line(outcome)}")
+
+
+def _run_cached(job: Job, targets: tuple[str, ...], overrides: Mapping[str, str]) -> BakeOutcome:
+    """Run a bake that may not compile: what the builder has dropped meanwhile is not worth that.
+
+    A bake that starts right behind another one can miss, once, what that one just made (seen with Engine 28.5): it is
+    tried again.
+    """
+    from generator.baking import run
+
+    outcome = run(job, targets, overrides=overrides, refuse=compiles)
+    for _ in range(_MORE_TRIES):
+        if not outcome.refused:
+            break
+        time.sleep(_PAUSE)
+        outcome = run(job, targets, overrides=overrides, refuse=compiles)
+    return outcome
 
 
 def _stage(name: str) -> dict[str, str]:

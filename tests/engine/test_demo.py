@@ -154,7 +154,10 @@ def test_rebuild_did_not_wait_for_the_other_compile() -> None:
     recorded = results.load(BUILD)
     steps = recorded.steps_of("wheel-torch-spline-conv")
     compiled = [step for step in steps if step.kind == "instruction" and not step.cached and step.seconds > 1]
-    if compiled:
+    # An engine that baked before knows the rebuilt models by the content of the wheels, which come out the same.
+    rebuilt = [step for step in recorded.steps_of("rebuild") if step.kind == "instruction" and not step.cached]
+    if rebuilt:
+        assert compiled
         assert recorded.overlap("rebuild", "wheel-torch-spline-conv") > 0
     else:
-        assert all(step.cached for step in recorded.steps_of("rebuild") if step.kind == "instruction")
+        assert recorded.steps_of("rebuild")

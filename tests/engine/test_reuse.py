@@ -63,7 +63,9 @@ def stored(project: Project, registry: str) -> str:
     """A registry that a first bake left its wheel and its compiler cache in."""
     done = run(project, "bake", "--registry", registry)
     assert done.returncode == 0, done.stderr[-4000:]
-    assert f"{TARGET}: compiled, 0 of 3 compiler calls from the compiler cache; pushed to the store" in done.stderr
+    assert f"{TARGET}: compiled, 0 of 3 compiler calls from the compiler cache; pushed to the store" in done.stderr, (
+        done.stderr
+    )
     wheel = record(project)["wheels"][TARGET]
     assert wheel["origin"] == "compiled"
     assert tags(registry, "uplift-wheels") == [f"hello-{wheel['key'][:32]}"]
@@ -141,14 +143,18 @@ def test_warm_says_when_it_can_not_fill_the_store(project: Project) -> None:
     assert "give --registry" in nothing.stderr
 
 
-def test_the_registry_cache_is_kept_for_each_branch(project: Project, stored: str) -> None:
+def test_the_registry_cache_is_kept_for_each_branch_and_written_once(project: Project, stored: str) -> None:
     repository = f"{stored}/steps"
-    assert run(project, "bake", "patch", "--cache", repository, "--cache-branch", "").returncode == 0
-    assert tags(stored, "steps") == ["patch"]
     assert run(project, "bake", "patch", "--cache", repository, "--cache-branch", "Fix/1").returncode == 0
-    names = sorted(tags(stored, "steps"))
-    assert len(names) == 2
-    assert names[1].startswith("patch.fix-1-")
+    branch, key = sorted(tags(stored, "steps"))
+    assert branch.startswith("patch.fix-1-")
+    assert key.startswith("patch.key-")
+    same = run(project, "bake", "patch", "--cache", repository, "--cache-branch", "")
+    assert same.returncode == 0
+    assert "exporting cache" not in same.stderr
+    assert sorted(tags(stored, "steps")) == [branch, key]
+    assert run(project, "bake", "patch", "--cache", f"{stored}/main", "--cache-branch", "").returncode == 0
+    assert sorted(tags(stored, "main")) == ["patch", key]
 
 
 def test_a_registry_cache_that_can_not_be_reached_is_one_warning(project: Project) -> None:
