@@ -2,7 +2,8 @@
 
 Pure but for :func:`branch_of`, which is given the environment. All are named once, here:
 
-    registry cache     REF:TARGET for the main branch, REF:TARGET.BRANCH for another, which is read first
+    registry cache     REF:TARGET for the main branch, REF:TARGET.BRANCH for another, which is read first;
+                       REF:TARGET.key-HASH for just these inputs (generator/registry_cache.py)
     wheel store        REPOSITORY:EXTENSION-KEY
     compiler cache     REPOSITORY:EXTENSION
 """
