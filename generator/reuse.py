@@ -210,12 +210,18 @@ def is_for_compile(step: Step) -> bool:
 
 
 def made(outcome: BakeOutcome, wheels: tuple[Wheel, ...]) -> tuple[Wheel, ...]:
-    """Those whose target is done, built now or cached: its last instruction is."""
+    """Those whose target is done, built now or cached.
+
+    In a bake that failed that is one whose instructions all ended well. In one that ended well it is enough that
+    one did: BuildKit may close the stream of a cached target before it told of each step.
+    """
     from bake.events import State, StepKind
+
+    enough = any if outcome.failure is None else all
 
     def is_done(wheel: Wheel) -> bool:
         own = [step for step in outcome.steps if step.target == wheel.target and step.kind is StepKind.INSTRUCTION]
-        return bool(own) and all(step.state in (State.DONE, State.CACHED) for step in own)
+        return bool(own) and enough(step.state in (State.DONE, State.CACHED) for step in own)
 
     return tuple(wheel for wheel in wheels if is_done(wheel))
 
