@@ -113,23 +113,26 @@ def bake_verified(
     An image that is saved as a file is stored on the engine no more than one that is pushed.
     """
     from generator import publishing
+    from generator.early import packed_early
 
     # A pushed image is not stored on the engine too: storing would unpack every layer, the base's included. Who wants
     # it there pulls it; its blobs are there already.
     targets, overrides = ((VERIFY, IMAGE), publishing.UNNAMED) if push else ((VERIFY,), {})
-    job, built, path = _build(job, targets, require_warm=require_warm, overrides=overrides)
-    built.raise_for_failure()
-    require_passed(_report(job, job.facts.image))
-    if push:
-        exported, publication = publishing.publish(job, built, run)
-        _record(job, built, exported, more={"published": publication.as_data()})
-        exported.raise_for_failure()
-        _show_result(job, built, exported, path, tags=publication.tags)
-    elif archive is None:
-        exported = run(job, (IMAGE,), overrides=job.loaded)
-        _record(job, built, exported)
-        exported.raise_for_failure()
-        _show_result(job, built, exported, path)
+    with packed_early(job, stored=not push and archive is None) as early:
+        targets, overrides = (*targets, *early.targets), {**overrides, **early.overrides}
+        job, built, path = _build(job, targets, require_warm=require_warm, overrides=overrides)
+        built.raise_for_failure()
+        require_passed(_report(job, job.facts.image))
+        if push:
+            exported, publication = publishing.publish(job, built, run)
+            _record(job, built, exported, more={"published": publication.as_data()})
+            exported.raise_for_failure()
+            _show_result(job, built, exported, path, tags=publication.tags)
+        elif archive is None:
+            exported = run(job, (IMAGE,), overrides=job.loaded)
+            _record(job, built, exported)
+            exported.raise_for_failure()
+            _show_result(job, built, exported, path)
     if archive is not None:
         _save(job, built, archive)
 

@@ -152,7 +152,8 @@ def prepare_environment(package: str, *, awaited: bool) -> None:
         SLOT_LOG=str(CALLS),
         SLOT_HEADERS=str(HEADERS),
         CCACHE_DIR=str(CACHE / package),
-        CCACHE_PREFIX=slot("workers").strip(),  # a compiler that the cache does not save runs as a worker
+        # What the cache lacks is compiled by a worker. Each word of this has to be a program, so it is one.
+        CCACHE_PREFIX=str(script(WRAPPERS / "worker", slot("workers").strip())),
         CCACHE_STATSLOG=str(STATS),
         CCACHE_COMPILERCHECK="content",
         CCACHE_NOHASHDIR="1",
