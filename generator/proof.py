@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from bake.driver import BakeOutcome
     from generator.reporter import Reporter
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from generator.store import Shelf
 
 _HITS = re.compile(r"compile\.py: compiler cache: (\d+) of (\d+) calls hit")
+_SAID = re.compile(r"compile\.py: (budget|measured): (.+)")
+_CORES = re.compile(r"\b(\d+) cores")
+_CPU = re.compile(r"\bin (\d+) CPU seconds")
 STORE, COMPILED, CACHED, ABSENT = "store", "compiled", "cached", ""
 
 
@@ -64,10 +67,30 @@ def compiler_hits(lines: Iterable[tuple[str, str]]) -> dict[str, tuple[int, int]
     return {target: (int(match[1]), int(match[2])) for target, match in found if match}
 
 
+def compiler_budget(lines: Iterable[tuple[str, str]]) -> dict[str, dict[str, str]]:
+    """Read what compiles said of their budget and then measured: by target, ``budget`` and ``measured``."""
+    found: dict[str, dict[str, str]] = {}
+    for target, line in lines:
+        if match := _SAID.search(line):
+            found.setdefault(target, {})[match[1]] = match[2]
+    return found
+
+
+def compiler_cpu(budgets: Mapping[str, Mapping[str, str]]) -> dict[str, float]:
+    """Sum up the CPU seconds of all compilers, and tell the cores; empty where none were measured.
+
+    The bake took more: what its other steps took is not known.
+    """
+    seconds = [int(match[1]) for said in budgets.values() if (match := _CPU.search(said.get("measured", "")))]
+    cores = [int(match[1]) for said in budgets.values() if (match := _CORES.search(said.get("budget", "")))]
+    return {"seconds": float(sum(seconds)), "cores": max(cores)} if seconds and cores else {}
+
+
 def as_data(outcome: BakeOutcome, reuse: Reuse) -> dict[str, Any]:
     """Give the proof for the record of a bake."""
     origins = wheel_origins(outcome, reuse.shelf)
     hits = compiler_hits(outcome.notes)
+    budgets = compiler_budget(outcome.notes)
     return {
         "cache": {proof.target: {"ran": proof.ran, "cached": proof.cached} for proof in counted(outcome)},
         "wheels": {
@@ -80,10 +103,12 @@ def as_data(outcome: BakeOutcome, reuse: Reuse) -> dict[str, Any]:
                     if wheel.target in hits
                     else {}
                 ),
+                **({"compilers": budgets[wheel.target]} if wheel.target in budgets else {}),
             }
             for wheel in reuse.shelf.wheels
         },
         "keys": {name: dict(key.inputs) for name, key in reuse.keys.items()},
+        "cpu": compiler_cpu(budgets),
     }
 
 

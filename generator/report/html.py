@@ -37,6 +37,7 @@ def as_html(report: Report) -> str:
         report=report,
         chart=chart_of(report),
         sentences=list(wording.bounds_sentences(report)),
+        compilers=list(wording.compiler_sentences(report)),
         compressed=wording.layer_total(report.layers, compressed=True),
         uncompressed=wording.layer_total(report.layers, compressed=False),
         contents=list(wording.contents_rows(report)),

@@ -48,7 +48,10 @@ class Bounds:
 
 @dataclass(frozen=True, kw_only=True)
 class Wheel:
-    """Where the wheel of a compile target came from, and how often the compiler cache hit; None: nothing was said."""
+    """Where the wheel of a compile target came from, and how often the compiler cache hit; None: nothing was said.
+
+    ``budget`` is how many compilers the compile ran at once, and why; ``measured`` what they took.
+    """
 
     target: str
     origin: str
@@ -56,6 +59,8 @@ class Wheel:
     reference: str
     hits: int | None
     calls: int | None
+    budget: str = ""
+    measured: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,6 +215,8 @@ def _wheels(wheels: Mapping[str, Any]) -> tuple[Wheel, ...]:
             reference=str(wheel.get("reference", "")),
             hits=(wheel.get("compiler_cache") or {}).get("hits"),
             calls=(wheel.get("compiler_cache") or {}).get("calls"),
+            budget=str((wheel.get("compilers") or {}).get("budget", "")),
+            measured=str((wheel.get("compilers") or {}).get("measured", "")),
         )
         for name, wheel in wheels.items()
     )

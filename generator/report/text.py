@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from bake.units import duration, size
 from generator.report.wording import (
     bounds_sentences,
+    compiler_sentences,
     contents_rows,
     layer_total,
     size_or_unknown,
@@ -69,6 +70,8 @@ def _path(console: Console, report: Report) -> None:
 def _wheels(console: Console, report: Report) -> None:
     rows = [(wheel.target, wheel_origin(wheel), wheel_hits(wheel), wheel.key[:12]) for wheel in report.wheels]
     _table(console, "Wheels", ("target", "origin", ">compiler cache hits", "key"), rows)
+    for sentence in compiler_sentences(report):
+        console.print(f"  {sentence}", markup=False)
 
 
 def _layers(console: Console, report: Report) -> None:

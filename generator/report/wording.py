@@ -30,10 +30,10 @@ def bounds_sentences(report: Report) -> Iterator[str]:
     bounds = report.bounds
     yield f"Wall time {duration(report.wall)}; critical path {duration(bounds.critical_path)}"
     if bounds.cpu_seconds is None or bounds.cores is None:
-        yield "CPU seconds: not recorded; the bound is the critical path alone"
+        yield "CPU seconds of compilers: not recorded; the bound is the critical path alone"
     else:
         share = bounds.cpu_seconds / bounds.cores
-        yield f"CPU {duration(bounds.cpu_seconds)} on {bounds.cores} cores: {duration(share)} at least"
+        yield f"CPU of the compilers {duration(bounds.cpu_seconds)} on {bounds.cores} cores: {duration(share)} at least"
     if bounds.ratio is not None:
         yield f"Distance from the bound ({duration(bounds.bound)}): {bounds.ratio:.2f} times"
     waits = sum(step.wait for step in report.path)
@@ -52,6 +52,15 @@ def wheel_hits(wheel: Wheel) -> str:
     if wheel.hits is None or not wheel.calls:
         return "-"
     return f"{wheel.hits} of {wheel.calls} ({100 * wheel.hits / wheel.calls:.0f} %)"
+
+
+def compiler_sentences(report: Report) -> Iterator[str]:
+    """Say for each compiled wheel how many compilers ran at once and why, and what they took."""
+    for wheel in report.wheels:
+        if wheel.budget:
+            yield f"{wheel.target}: {wheel.budget}"
+        if wheel.measured:
+            yield f"{wheel.target}: measured: {wheel.measured}"
 
 
 def size_or_unknown(count: int | None) -> str:

@@ -1,7 +1,8 @@
-"""Which wheels a bake made, by what BuildKit told of their steps."""
+"""Which wheels a bake made, by what BuildKit told of their steps, and what their compiles said of themselves."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ from bake.driver import BakeOutcome, BakeRequest
 from bake.events import State, Step, StepKind
 from generator.errors import BuildFailed
 from generator.plan.keys import Key
-from generator.reuse import made
-from generator.store import Wheel
+from generator.proof import as_data, compiler_budget, compiler_cpu
+from generator.reuse import Reuse, made
+from generator.store import Shelf, Wheel
 
 WHEEL = Wheel(target="wheel-x", extension="x", key=Key(target="wheel-x", inputs={}))
 
@@ -60,3 +62,27 @@ def test_a_bake_that_failed_made_the_wheels_whose_steps_all_ended_well(states):
 def test_a_wheel_of_which_nothing_was_heard_was_not_made():
     assert made(outcome([State.DONE], target="torch"), (WHEEL,)) == ()
     assert made(outcome([State.WAITING]), (WHEEL,)) == ()
+
+
+NOTES = (
+    ("wheel-x", "compile.py: budget: 2 compilers at a time: 2 cores; free memory 21.0 GiB holds 7, 3.0 GiB each"),
+    ("wheel-x", "compile.py: compiler cache: 1 of 3 calls hit"),
+    ("wheel-x", "compile.py: measured: 2 files in 120 CPU seconds, at most 2 compilers at once, the largest 1.5 GiB"),
+    ("wheel-y", "compile.py: budget: 1 compiler at a time: free memory 3.1 GiB, 3.0 GiB each; 4 cores"),
+    ("wheel-y", "compile.py: measured: 1 files in 30 CPU seconds, at most 1 compilers at once, the largest 1.5 GiB"),
+)
+
+
+def test_what_a_compile_chose_and_measured_is_recorded():
+    budgets = compiler_budget(NOTES)
+    assert budgets["wheel-x"]["budget"].startswith("2 compilers at a time")
+    assert budgets["wheel-y"]["measured"].startswith("1 files in 30 CPU seconds")
+    assert compiler_cpu(budgets) == {"seconds": 150.0, "cores": 4}
+    assert compiler_cpu({}) == {}
+
+
+def test_the_record_of_a_bake_has_the_choice_beside_the_hits():
+    one = dataclasses.replace(outcome([State.DONE]), notes=NOTES)
+    data = as_data(one, Reuse(shelf=Shelf(wheels=(WHEEL,))))["wheels"]["wheel-x"]
+    assert data["compiler_cache"] == {"hits": 1, "calls": 3}
+    assert sorted(data["compilers"]) == ["budget", "measured"]
