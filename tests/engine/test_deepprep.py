@@ -174,7 +174,8 @@ def test_nothing_runs_again_without_a_change(lab: Lab, baked: Path) -> None:
     done = lab.generator("bake", "--site", "site.toml", folder=baked)
     assert done.returncode == 0
     for target in ("torch", "toolchain", "wheel-pytorch3d", "rebuild", "image"):
-        assert all(step.cached for step in results.load(baked / "build").steps_of(target) if step.kind == "instruction")
+        found = [step for step in results.load(baked / "build").steps_of(target) if step.kind == "instruction"]
+        assert {step.state for step in found} <= {"cached", "waiting"}  # waiting: not needed
 
 
 def test_the_installer_is_taken_from_the_host_where_it_was_fetched(lab: Lab, tmp_path: Path) -> None:
