@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import pytest
 
@@ -17,7 +18,7 @@ def test_questions_are_asked_at_the_same_time_and_answered_in_order():
         together.wait()  # breaks unless all three are being asked
         return number
 
-    assert all_ahead([lambda number=number: ask(number) for number in range(3)]) == [0, 1, 2]
+    assert all_ahead([partial(ask, number) for number in range(3)]) == [0, 1, 2]
 
 
 def test_who_asks_goes_on_until_the_answer_is_wanted():
