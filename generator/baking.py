@@ -130,25 +130,29 @@ def bake_verified(
 
     An image that is saved as a file is stored on the engine no more than one that is pushed.
     """
+    from generator.early import packed_early
+
     # A pushed image is not stored on the engine too: storing would unpack every layer, the base's included. Who wants
     # it there pulls it; its blobs are there already. The engine's own BuildKit stores the image while it is verified.
     stored = not push and archive is None and job.own_builder
     targets = (VERIFY, IMAGE) if push or stored else (VERIFY,)
     overrides = UNNAMED if push else NAMELESS if stored else {}
-    job, built, path = _build(job, targets, require_warm=require_warm, overrides=overrides)
-    built.raise_for_failure()
-    with _removed_on_failure(job, built) if stored else nullcontext():
-        require_passed(_report(job, job.facts.image))
-    if push:
-        exported, publication = publish(job, built, run)
-        _record(job, built, exported, more={"published": publication.as_data()})
-        exported.raise_for_failure()
-        _show_result(job, built, exported, path, tags=publication.tags)
-    elif archive is None:
-        exported = (_named(job, built) if stored else None) or run(job, (IMAGE,), overrides=job.loaded)
-        _record(job, built, exported)
-        exported.raise_for_failure()
-        _show_result(job, built, exported, path)
+    with packed_early(job, stored=not push and archive is None) as early:
+        targets, overrides = (*targets, *early.targets), {**overrides, **early.overrides}
+        job, built, path = _build(job, targets, require_warm=require_warm, overrides=overrides)
+        built.raise_for_failure()
+        with _removed_on_failure(job, built) if stored else nullcontext():
+            require_passed(_report(job, job.facts.image))
+        if push:
+            exported, publication = publish(job, built, run)
+            _record(job, built, exported, more={"published": publication.as_data()})
+            exported.raise_for_failure()
+            _show_result(job, built, exported, path, tags=publication.tags)
+        elif archive is None:
+            exported = (_named(job, built) if stored else None) or run(job, (IMAGE,), overrides=job.loaded)
+            _record(job, built, exported)
+            exported.raise_for_failure()
+            _show_result(job, built, exported, path)
     if archive is not None:
         _save(job, built, archive)
 

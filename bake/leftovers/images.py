@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import docker
 
 LABEL = "io.image-uplift.recipe"
+# What a bake names an image's first layers by, until the image has its own name; generator.early.
+PART = "image-uplift-part"
 KEPT = "a result that has a name; --images removes it"
 
 
@@ -33,6 +35,8 @@ def find_images(
             names, why = tags or [image["Id"]], "made by a bake" if tags else "replaced by a later bake"
         elif names := [tag for tag in tags if tag in named]:
             kept, why = "", "the recipe lists it"
+        elif names := [tag for tag in tags if tag.startswith(f"{PART}:")]:
+            kept, why = "", "a part that an interrupted bake left"
         else:
             continue
         # A name less frees nothing while the image has another one.

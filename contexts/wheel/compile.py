@@ -1,17 +1,23 @@
 """Compiles one source archive or tree to a wheel, with ninja and the compiler cache, and leaves just the wheel.
 
 Runs inside a compile target: the new environment is mounted read-only over the old one, the toolkit stands at
-``CUDA_HOME``, build requirements beside both. Standard library only, apart from torch and setuptools.
+``CUDA_HOME``, build requirements beside both. Standard library only, apart from torch and setuptools. Beside it stand
+``budget.py`` (how many compilers at once), ``slot.py`` (holds them to it) and ``precompiled.py`` (headers).
 """
 
 from __future__ import annotations
 
 import argparse
 import configparser
+import contextlib
 import importlib
+import json
 import os
 import re
+import shlex
 import shutil
+import signal
+import subprocess
 import sys
 import tarfile
 import traceback
@@ -20,17 +26,24 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+import budget  # noqa: E402  beside this file
+import precompiled  # noqa: E402
+
 CUDA_HOME = Path("/usr/local/cuda")
 BUILD_REQUIRES = Path("/opt/build-requires")
 WORK = Path("/build")
 WRAPPERS = Path("/build-bin")
+TOOLKIT = Path("/build-cuda")  # the toolkit again, with its inner compilers held to the budget
+HEADERS = Path("/build-headers")
+CALLS = Path("/build-calls.log")
+WEIGHTS = Path("/build-weights.json")
 CACHE = Path("/ccache")
 STATS = Path("/build-ccache.log")
 LAUNCHER = "ccache "  # before a compiler's path; tests/bench measures compilers without it
-# Seconds between two looks for a free compile slot; see slot.py. Who is waited for looks more often.
-PAUSE, PAUSE_WHEN_AWAITED = 0.5, 0.02
-# A heavy nvcc or g++ on torch's headers takes up to this much; measured and reported by others as 3-5 GB.
-GIB_PER_JOB = 3.0
+DEVICE_TOOLS = ("nvvm/bin/cicc", "bin/ptxas", "bin/cudafe++")
+_ELF = b"\x7fELF"
 
 
 def main() -> None:
@@ -53,6 +66,7 @@ def main() -> None:
     prepare_environment(options.package, awaited=options.awaited)
     build_wheel(source, options.out.resolve())
     report_cache()
+    report_calls(source)
 
 
 def unpack(folder: Path, *, commit: str | None = None) -> Path:
@@ -104,59 +118,95 @@ def prepare_environment(package: str, *, awaited: bool) -> None:
     """Set what torch's extension builder, nvcc, ccache and the compile slots read."""
     sys.path.insert(0, str(BUILD_REQUIRES))
     path = ["/usr/lib/ccache", str(BUILD_REQUIRES / "bin"), str(CUDA_HOME / "bin"), os.environ["PATH"]]
-    jobs = os.environ.get("MAX_JOBS") or str(job_count())
-    threads = os.environ.get("NVCC_THREADS") or str(thread_count(int(jobs)))
+    archs = os.environ.get("TORCH_CUDA_ARCH_LIST", "")
+    chosen = budget.choose(
+        budget.machine(),
+        budget.read_costs(costs_file(package)),
+        archs=len(re.split(r"[;,\s]+", archs.strip(";, "))),
+        set_jobs=os.environ.get("MAX_JOBS", ""),
+        set_threads=os.environ.get("NVCC_THREADS", ""),
+    )
     slots = CACHE / "slots"
     slots.mkdir(exist_ok=True)
+    nvcc = f"{held_toolkit() or CUDA_HOME}/bin/nvcc"
     os.environ.update(
         PATH=os.pathsep.join(path),
         CUDA_HOME=str(CUDA_HOME),
         CPATH=os.pathsep.join(str(folder) for folder in header_folders()),
-        MAX_JOBS=jobs,
-        NVCC_APPEND_FLAGS=f"--threads {threads}",
+        MAX_JOBS=str(chosen.jobs),
+        NVCC_APPEND_FLAGS=f"--threads {chosen.threads}",
         CFLAGS="-g0",  # debug sections cost time and are stripped in the end
         FORCE_CUDA="1",
         SOURCE_DATE_EPOCH="315532800",  # the earliest time that a zip file can hold: equal input, equal wheel
         PYTHONDONTWRITEBYTECODE="1",
         # ccache can't cache an nvcc call that also writes dependencies; a build from scratch needs none.
-        PYTORCH_NVCC=f"{wrapper('nvcc', f'{LAUNCHER}{CUDA_HOME}/bin/nvcc')}",
+        PYTORCH_NVCC=f"{wrapper('nvcc', f'{LAUNCHER}{nvcc}')}",
         TORCH_EXTENSION_SKIP_NVCC_GEN_DEPENDENCIES="1",
-        CXX=str(wrapper("c++", f"{LAUNCHER}/usr/bin/c++")),
+        CXX=str(wrapper("c++", f"{LAUNCHER or slot('workers')}/usr/bin/c++")),
         SLOTS=str(slots),
-        SLOT_COUNT=jobs,
-        SLOT_PAUSE=str(PAUSE_WHEN_AWAITED if awaited else PAUSE),
+        SLOT_JOBS=str(chosen.jobs),
+        SLOT_WORKERS=str(chosen.workers),
+        SLOT_MEMORY=str(chosen.memory),
+        SLOT_RANK="0" if awaited else "1",
+        SLOT_WEIGHTS=str(WEIGHTS),
+        SLOT_LOG=str(CALLS),
+        SLOT_HEADERS=str(HEADERS),
         CCACHE_DIR=str(CACHE / package),
+        # What the cache lacks is compiled by a worker. Each word of this has to be a program, so it is one.
+        CCACHE_PREFIX=str(script(WRAPPERS / "worker", slot("workers").strip())),
         CCACHE_STATSLOG=str(STATS),
         CCACHE_COMPILERCHECK="content",
         CCACHE_NOHASHDIR="1",
         CCACHE_SLOPPINESS="include_file_ctime,include_file_mtime",
         CCACHE_MAXSIZE="2G",
     )
-    archs = os.environ.get("TORCH_CUDA_ARCH_LIST")
-    print(f"compile.py: {jobs} jobs, {threads} nvcc threads, archs {archs}", flush=True)
+    print(f"compile.py: budget: {chosen.why}; archs {archs}", flush=True)
+
+
+def costs_file(package: str) -> Path:
+    """Where the costs of a package's sources are kept."""
+    return CACHE / package / budget.COSTS
+
+
+def slot(pool: str) -> str:
+    """Give what to put before a command for it to run in a slot of a pool."""
+    return f"{sys.executable} -IS {HERE}/slot.py {pool} "
 
 
 def wrapper(name: str, command: str) -> Path:
     """Write a compiler of that name that runs the command in a compile slot."""
-    WRAPPERS.mkdir(exist_ok=True)
-    path = WRAPPERS / name
-    path.write_text(f'#!/bin/sh\nexec {sys.executable} -IS {HERE}/slot.py {command} "$@"\n', encoding="ascii")
+    return script(WRAPPERS / name, slot("jobs") + command)
+
+
+def script(path: Path, command: str) -> Path:
+    """Write a program that runs a command with what it is given."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'#!/bin/sh\nexec {command} "$@"\n', encoding="ascii")
     path.chmod(0o755)
     return path
 
 
-def job_count() -> int:
-    """As many jobs as there are cores, if memory holds them."""
-    cores = len(os.sched_getaffinity(0))
-    match = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
-    gib = int(match[1]) / 2**20 if match else GIB_PER_JOB
-    return max(1, min(cores, int(gib / GIB_PER_JOB)))
+def held_toolkit() -> Path | None:
+    """Lay out the toolkit again, so that nvcc starts its compilers as workers; None where it is laid out otherwise.
 
-
-def thread_count(jobs: int) -> int:
-    """Let one nvcc compile several archs at a time: its file is otherwise the tail of the build."""
-    archs = len(re.split(r"[;,\s]+", os.environ.get("TORCH_CUDA_ARCH_LIST", "").strip(";, ")))
-    return max(1, min(archs, jobs))
+    nvcc finds cicc and ptxas from where it itself stands, not on PATH. All but those is linked to.
+    """
+    nvcc = CUDA_HOME / "bin/nvcc"
+    needed = ("bin/nvcc.profile", *DEVICE_TOOLS)
+    if not all((CUDA_HOME / name).is_file() for name in needed) or nvcc.read_bytes()[:4] != _ELF:
+        return None
+    for folder in (Path(), *sorted({Path(tool).parent for tool in DEVICE_TOOLS} | {Path("nvvm")})):
+        (TOOLKIT / folder).mkdir()
+        for entry in (CUDA_HOME / folder).iterdir():
+            here = TOOLKIT / folder / entry.name
+            if not here.exists() and str(folder / entry.name) not in ("bin", "nvvm", "nvvm/bin", *DEVICE_TOOLS):
+                here.symlink_to(entry)
+    for name in ("nvcc", "nvcc.profile"):
+        (TOOLKIT / "bin" / name).unlink()
+        shutil.copy2(str(CUDA_HOME / "bin" / name), str(TOOLKIT / "bin" / name))
+    for tool in DEVICE_TOOLS:
+        script(TOOLKIT / tool, f"{slot('workers')}{CUDA_HOME / tool}")
+    return TOOLKIT
 
 
 def header_folders() -> list[Path]:
@@ -185,6 +235,34 @@ def report_cache() -> None:
     print(f"compile.py: compiler cache: {hits} of {calls} calls hit", flush=True)
 
 
+def report_calls(source: Path) -> None:
+    """Say what the compilers took, by slot.py's own notes, and keep the costs for the next compile's budget."""
+    lines = CALLS.read_text(encoding="utf-8").splitlines() if CALLS.exists() else []
+    calls = [json.loads(line) for line in lines]
+    found = budget.measured(calls, source)
+    if not found:
+        return
+    file = Path(os.environ["CCACHE_DIR"]) / budget.COSTS
+    budget.write_costs(file, budget.Costs(stack=stack(), sources={**budget.read_costs(file).sources, **found}))
+    most, total = budget.most_at_once(calls), sum(cost.cpu for cost in found.values())
+    largest = max(cost.memory for cost in found.values()) / budget.GIB
+    longest = sorted(found, key=lambda name: found[name].cpu, reverse=True)[:3]
+    listed = ", ".join(f"{name} {found[name].cpu:.0f} s" for name in longest)
+    print(
+        f"compile.py: measured: {len(found)} files in {total:.0f} CPU seconds, at most {most} compilers at once, the "
+        f"largest {largest:.1f} GiB; longest: {listed}",
+        flush=True,
+    )
+
+
+def stack() -> str:
+    """Name what the cost of a source depends on besides itself."""
+    import torch
+
+    asked = subprocess.run(["/usr/bin/c++", "-dumpfullversion"], stdout=subprocess.PIPE, check=True)
+    return f"torch {torch.__version__}, c++ {asked.stdout.decode().strip()}, {sys.implementation.cache_tag}"
+
+
 def use_ninja() -> None:
     """Make torch compile with ninja even where a setup.py turns it off, as those of PyG do."""
     from torch.utils import cpp_extension
@@ -201,12 +279,72 @@ def use_ninja() -> None:
         sys.exit("compile.py: ninja is not on PATH; the toolchain target installs it")
 
 
+def compile_in_order(weights: dict[str, int], headers: dict[Path, tuple[str, ...]]) -> None:
+    """Have ninja start the longest files first, and headers be precompiled meanwhile; what is linked stays in order."""
+    from torch.utils import cpp_extension
+
+    original = cpp_extension._write_ninja_file_and_compile_objects  # noqa: SLF001
+
+    def ordered(*, sources: list[str], objects: list[str], **others: Any) -> Any:
+        for header, names in headers.items():
+            precompile(header, names, others.get("cflags", []), others.get("post_cflags", []))
+        places = sorted(range(len(sources)), key=lambda place: -weights.get(str(Path(sources[place]).absolute()), 0))
+        in_order = {"sources": [sources[place] for place in places], "objects": [objects[place] for place in places]}
+        return original(**in_order, **others)
+
+    cpp_extension._write_ninja_file_and_compile_objects = ordered  # noqa: SLF001
+
+
+def precompile(header: Path, names: tuple[str, ...], *flags: list[str]) -> None:
+    """Start to precompile a header with the flags of a module, quoted for a shell; the first module does it for all."""
+    try:
+        (header.parent / "started").touch(exist_ok=False)
+    except FileExistsError:
+        return
+    command = [sys.executable, "-IS", str(HERE / "precompiled.py"), str(header), ",".join(names), "--"]
+    compiler = [*shlex.split(slot("workers")), "/usr/bin/c++"]
+    process = subprocess.Popen([*command, *compiler, *(word for some in flags for word in shlex.split(" ".join(some)))])
+    (header.parent / "pid").write_text(str(process.pid), encoding="ascii")
+
+
+def choose_headers(sources: list[Path], costs: budget.Costs) -> dict[Path, tuple[str, ...]]:
+    """Choose headers to precompile; none where the compiler cache will have most of what is compiled."""
+    known = sum(budget.relative(str(source), Path.cwd()) in costs.sources for source in sources)
+    if costs.stack == stack() and known * 2 >= len(sources):
+        return {}
+    return precompiled.plan(sources, HEADERS, int(os.environ["SLOT_JOBS"]))
+
+
+def weigh(sources: list[Path], costs: budget.Costs) -> dict[str, int]:
+    """Give the weight of each source, and write it down for slot.py."""
+    index = HEADERS / precompiled.INDEX
+    prepared = json.loads(index.read_text(encoding="utf-8")) if index.exists() else {}
+    weights = {
+        str(source): budget.weight(budget.relative(str(source), Path.cwd()), costs, prepared=str(source) in prepared)
+        for source in sources
+    }
+    WEIGHTS.write_text(json.dumps(weights), encoding="utf-8")
+    return weights
+
+
+def drop_headers() -> None:
+    """Remove them, hundreds of MB each, and end what still makes one that nobody waits for."""
+    for file in HEADERS.glob("*/pid"):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(file.read_text(encoding="ascii")), signal.SIGTERM)
+    shutil.rmtree(str(HEADERS), ignore_errors=True)
+
+
 def build_modules_side_by_side(builder: Any) -> None:
     """Build each extension module of a package in a process of its own, with a build folder of its own.
 
     setuptools builds them one after the other, each ending with its longest file alone on one core. The compile slots
     hold the number of compilers down.
     """
+    costs = budget.read_costs(Path(os.environ["CCACHE_DIR"]) / budget.COSTS)
+    sources = [Path(source).absolute() for extension in builder.extensions for source in extension.sources]
+    headers = choose_headers(sources, costs)
+    compile_in_order(weigh(sources, costs), headers)
     children = {}
     for extension in builder.extensions:
         pid = os.fork()
@@ -218,6 +356,7 @@ def build_modules_side_by_side(builder: Any) -> None:
         name = children.pop(pid, None)
         if name is not None and status != 0:
             sys.exit(f"compile.py: the extension module {name} failed; its compiler's words stand above")
+    drop_headers()
 
 
 def build_module(builder: Any, extension: Any) -> NoReturn:

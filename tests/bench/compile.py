@@ -1,10 +1,11 @@
 """Benches the compile part alone: ``python tests/bench/compile.py --sdist FILE --json OUT``. No engine, no network.
 
-Builds one sdist with CUDA code in up to three ways, each in folders of its own and without a compiler cache:
+Builds one sdist with CUDA code in up to four ways, each in folders of its own and without a compiler cache:
 
     default     pip wheel with what comes by default: the package's own setup.py, MAX_JOBS unset
     ninja       the same with torch's ninja path turned on where the setup.py turns it off; MAX_JOBS unset
-    ours        contexts/wheel/compile.py: its choice of jobs and nvcc threads, modules side by side, compile slots
+    ours        contexts/wheel/compile.py: its budget of compilers, archs and modules side by side, longest file first
+    no-headers  the same without precompiled headers
 
 Measures wall time, CPU seconds and memory, the ratio of wall time to CPU ÷ cores, and every compiler call. Needs torch,
 setuptools, pip, ninja, g++ and a CUDA toolkit with nvcc. Standard library only, apart from what it builds with.
@@ -13,6 +14,7 @@ setuptools, pip, ninja, g++ and a CUDA toolkit with nvcc. Standard library only,
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib
 import importlib.util
 import json
@@ -25,13 +27,14 @@ import sys
 import tarfile
 import tempfile
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 TOP = HERE.parents[1]
 SCRIPT = TOP / "contexts/wheel/compile.py"
-WAYS = ("default", "ninja", "ours")
+WAYS = ("default", "ninja", "ours", "no-headers")
 ARCHS = "8.0;8.6;9.0;12.0"
 # What an earlier shell may have set, and what each way decides for itself.
 UNSET = ("MAX_JOBS", "NVCC_THREADS", "NVCC_APPEND_FLAGS", "NVCC_PREPEND_FLAGS", "PYTORCH_NVCC", "CXX", "CC", "CPATH")
@@ -67,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         for way in dict.fromkeys(chosen.way or ("default", "ours")):
             say(f"{way}: {archive.name} for {chosen.archs}")
-            ways[way] = build(way, archive, cuda_home, work / way, chosen)
+            ways[way] = build(way, archive, cuda_home, work / "one", chosen)  # paths get into what is compiled
             say(f"{way}: {sentence(ways[way])}")
             if chosen.json:
                 chosen.json.parent.mkdir(parents=True, exist_ok=True)
@@ -197,6 +200,7 @@ def build(way: str, archive: Path, cuda_home: Path, folder: Path, chosen: argpar
         "most_compilers": processes.most_at_once(watch.calls, processes.DRIVERS),
         "most_workers": processes.most_at_once(watch.calls, processes.WORKERS),
         "wheels": {file.name: file.stat().st_size for file in sorted((folder / "wheels").glob("*.whl"))},
+        "libraries": libraries(folder / "wheels"),
         "calls": [call.as_data() for call in watch.calls],
     }
 
@@ -227,6 +231,16 @@ def unpacked(archive: Path, folder: Path) -> Path:
     return next(folder.iterdir())
 
 
+def libraries(folder: Path) -> dict[str, str]:
+    """SHA-256 of each shared object in the wheels: ways whose results are the same have the same."""
+    found = {}
+    for file in sorted(folder.glob("*.whl")):
+        with zipfile.ZipFile(file) as wheel:
+            names = [name for name in wheel.namelist() if name.endswith(".so")]
+            found.update({name: hashlib.sha256(wheel.read(name)).hexdigest() for name in names})
+    return found
+
+
 def settings(log: Path) -> list[str]:
     """What compile.py said that it chose."""
     lines = log.read_text(errors="replace").splitlines()
@@ -241,6 +255,10 @@ def places(folder: Path, cuda_home: Path) -> dict[str, Any]:
         "WORK": folder / "build",
         "WRAPPERS": folder / "bin",
         "CACHE": folder / "cache",
+        "TOOLKIT": folder / "toolkit",
+        "HEADERS": folder / "headers",
+        "CALLS": folder / "calls.log",
+        "WEIGHTS": folder / "weights.json",
         "STATS": folder / "ccache.log",
         "LAUNCHER": "",
     }
@@ -268,6 +286,8 @@ def inner(chosen: argparse.Namespace) -> None:
             raise fail(f"{SCRIPT.name} has no {name} any more", "mend tests/bench/compile.py")
         setattr(module, name, value)
     package = chosen.sdist.name.rpartition("-")[0].replace("_", "-")
+    if chosen.inner == "no-headers":
+        module.precompiled.FEWEST_USES = sys.maxsize
     sys.argv = [str(SCRIPT), "--package", package, "--awaited", "--out", str(folder / "wheels")]
     sys.argv += ["--source", str(folder / "sdist"), "--needs", str(folder / "needs")]
     module.main()

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from bake import results
+from bake.leftovers.images import PART
 from bake.reference import parse_reference
 from bake.registry import Registry
 from tests.engine.small import RECIPE, TOP, docker, plain
@@ -63,6 +64,26 @@ def test_bakes_verifies_tags_and_then_finds_all_cached(bake: Any, tmp_path: Path
     assert again.stdout == done.stdout
     assert again.stderr.count("bake done after") == 1  # one bake does it all
     assert all(step.cached for target in ("torch", "patch", "image") for step in steps(tmp_path, target))
+
+
+def exports(folder: Path, target: str) -> list[Any]:
+    return [step for step in results.load(folder / "build").steps_of(target) if step.kind == "export"]
+
+
+def test_a_new_stack_is_packed_while_the_rest_is_built_and_leaves_nothing(bake: Any, tmp_path: Path) -> None:
+    assert bake("bake").returncode == 0
+    assert any("exporting to image" in step.name for step in exports(tmp_path, "torch"))
+    assert docker("image", "ls", "--quiet", PART) == ""
+    assert docker("run", "--rm", "--entrypoint", "/opt/env/bin/python", "uplift-test-small:1", "-c", "import six") == ""
+    assert bake("bake").returncode == 0
+    assert exports(tmp_path, "torch") == []
+
+
+def test_a_stack_that_was_packed_for_nothing_goes_too(bake: Any, tmp_path: Path) -> None:
+    done = bake("bake", changes={"may-change = []": 'expect = { six = "9.9" }'})
+    assert done.returncode == 4
+    assert exports(tmp_path, "torch")
+    assert docker("image", "ls", "--quiet", PART) == ""
 
 
 def test_the_report_tells_what_ran_and_what_the_layers_hold(bake: Any) -> None:
