@@ -135,6 +135,12 @@ class Client:
             self._lines.put(None)
 
 
+def load_clients() -> None:
+    """Import the clients of the engine and of buildx: half a second that is spent well while something is awaited."""
+    import docker  # noqa: F401
+    import python_on_whales  # noqa: F401
+
+
 def require_docker() -> None:
     """Make sure that a docker command line is there.
 

@@ -30,6 +30,8 @@ _FIXED = {
     "BUILDX_METADATA_PROVENANCE": "disabled",
     # Default provenance changes the digest on every run; what is wanted stands in the bake file as `attest`.
     "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
+    # buildx would ask git several times for each target, for a provenance that is not made.
+    "BUILDX_GIT_INFO": "false",
     # "View build details" and usage hints are not for a program.
     "DOCKER_CLI_HINTS": "false",
 }

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import socket
+import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from bake.units import size
 from generator.errors import EnvironmentUnfit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import docker
 
@@ -131,7 +132,11 @@ def require_engine(client: docker.DockerClient, *, context: str | None = None) -
         EnvironmentUnfit: it is too old; the message says what is needed and what was found.
 
     """
-    facts = engine_facts(client, context=context)
+    return require_new_enough(engine_facts(client, context=context))
+
+
+def require_new_enough(facts: EngineFacts) -> EngineFacts:
+    """Make sure that an engine that was asked is new enough; raises as ``require_engine`` does."""
     if version_of(facts.version) < MINIMAL_ENGINE:
         raise EnvironmentUnfit(
             f"Docker Engine {_text(MINIMAL_ENGINE)} or later is needed, found {facts.version}",
@@ -152,13 +157,10 @@ def require_buildx() -> str:
     remedy = "install docker-buildx-plugin from Docker's packages, or run `make engine` (Debian and Ubuntu)"
     if shutil.which("docker") is None:
         raise EnvironmentUnfit(f"{needed}, and there is no docker command on PATH", remedy=remedy)
-    from python_on_whales import DockerClient, DockerException
-
-    try:
-        printed = DockerClient().buildx.version()
-    except (DockerException, IndexError):
-        raise EnvironmentUnfit(f"{needed}, and docker has no buildx", remedy=remedy) from None
-    found = next((word for word in printed.split() if _VERSION.match(word)), "")
+    done = subprocess.run(["docker", "buildx", "version"], capture_output=True, text=True, check=False)
+    if done.returncode or not done.stdout.strip():
+        raise EnvironmentUnfit(f"{needed}, and docker has no buildx", remedy=remedy)
+    found = next((word for word in done.stdout.split() if _VERSION.match(word)), "")
     if version_of(found) < MINIMAL_BUILDX:
         raise EnvironmentUnfit(f"{needed}, found {found or 'one without a version'}", remedy=remedy)
     return found
@@ -203,6 +205,54 @@ def look_up_image(reference: str, *, context: str | None = None) -> ImageFacts |
     client = connect(context)
     try:
         return image_facts(client, reference)
+    finally:
+        client.close()
+
+
+def name_image(digest: str, names: Iterable[str], *, context: str | None = None) -> None:
+    """Give an image of the engine names, each of which another image may have had before.
+
+    Args:
+        digest: of the image, or its id. names: full names, in the order in which they are given. context: as for
+            ``connect``.
+
+    Raises:
+        EnvironmentUnfit: the engine does not, or no longer answers.
+
+    """
+    from docker.errors import APIError
+
+    client = connect(context)
+    try:
+        for name in names:
+            repository, _, tag = name.rpartition(":")
+            try:
+                client.api.tag(digest, repository, tag)
+            except APIError as error:
+                raise EnvironmentUnfit(
+                    f"the engine could not name the image: {error.explanation or error}",
+                    where=name,
+                    remedy="bake again: all is cached",
+                ) from None
+    finally:
+        client.close()
+
+
+def remove_nameless(digest: str, *, context: str | None = None) -> None:
+    """Remove an image of the engine that has no name; one that has a name, or is not there, is left alone.
+
+    Raises:
+        EnvironmentUnfit: no engine answers.
+
+    """
+    from docker.errors import APIError
+
+    client = connect(context)
+    try:
+        # An image in use, or gone meanwhile, is no concern of a bake; `clean` lists what is left.
+        with suppress(APIError):
+            if not client.api.inspect_image(digest).get("RepoTags"):
+                client.api.remove_image(digest, noprune=True)
     finally:
         client.close()
 

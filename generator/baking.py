@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from generator.errors import BuildFailed
+from generator.errors import BuildFailed, EnvironmentUnfit, UpliftError
+from generator.publishing import UNNAMED, digest_in, publish
 from generator.reuse import Reuse
 from generator.verification import VerificationReport, read_report, require_passed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import PurePosixPath
 
     from bake.driver import BakeOutcome
     from bake.events import Step
@@ -22,11 +25,14 @@ if TYPE_CHECKING:
     from generator.reporter import Reporter
     from generator.resolve import Choices, Facts
     from generator.saving import Archive
+    from generator.surroundings import Asked
 
 IMAGE, VERIFY = "image", "verify"
 REPORT, JUNIT = "report.json", "junit.xml"
 # Variables of the bake file that come from the environment here too, as they do for users of plain buildx.
 PASSED_ON = ("MAX_JOBS", "NVCC_THREADS")
+# On the engine that builds, without a name: names are given when verification passed.
+NAMELESS = {f"{IMAGE}.tags": ""}
 # A BuildKit that is not the engine's own would keep the image in its cache, where nobody finds it: it is sent to the
 # engine instead. Compressing what is unpacked on arrival costs time; the base's layers stay as they are.
 LOADED = {f"{IMAGE}.output": "type=docker,compression=uncompressed"}
@@ -34,7 +40,11 @@ LOADED = {f"{IMAGE}.output": "type=docker,compression=uncompressed"}
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One bake: the recipe, what was decided for it, and the rendered bake file."""
+    """One bake: the recipe, what was decided for it, and the rendered bake file.
+
+    Args:
+        files: what is rendered. own_builder, context, insecure: as in ``surroundings.Fit``.
+    """
 
     reporter: Reporter
     recipe: Recipe
@@ -42,8 +52,11 @@ class Job:
     choices: Choices
     file: Path
     graph: Graph
+    files: Mapping[PurePosixPath, bytes]
     reuse: Reuse = field(default_factory=Reuse)
     own_builder: bool = True
+    context: str | None = None
+    insecure: bool = False
 
     @property
     def folder(self) -> Path:
@@ -69,21 +82,26 @@ def show_dry_run(job: Job, targets: tuple[str, ...], *, push: bool, archive: Arc
         job.reporter.note(f"the image would be {job.facts.image}{', and pushed' if push else ''}{saved}")
 
 
-def settle(job: Job, *, push: bool, load: bool = True) -> Job:
+def settle(job: Job, asked: Asked, *, push: bool, load: bool = True) -> Job:
     """Check the surroundings before anything starts, pin the base image to its digest, and ask the wheel stores.
 
     Args:
-        push: the image goes to a registry. load: it goes to the engine.
+        asked: what ``surroundings.ask`` began. push: the image goes to a registry. load: it goes to the engine.
 
     Raises:
         EnvironmentUnfit: engine, buildx, base, disk or registry are not fit.
     """
+    from generator import registry_cache
     from generator.reuse import prepare
     from generator.surroundings import require_fit
 
-    fit = require_fit(job.recipe, job.facts, folder=job.folder, push=push, load=load, warn=job.reporter.warning)
+    probe = registry_cache.ask(job.facts)
+    warn = job.reporter.warning
+    fit = require_fit(job.recipe, job.facts, asked, folder=job.folder, push=push, load=load, warn=warn)
     facts = dataclasses.replace(job.facts, base=fit.base, platform=fit.platform or job.facts.platform)
-    return prepare(dataclasses.replace(job, facts=facts, own_builder=fit.own_builder))
+    facts = registry_cache.reachable(facts, probe, warn=warn)
+    job = dataclasses.replace(job, facts=facts, own_builder=fit.own_builder)
+    return prepare(dataclasses.replace(job, context=fit.context, insecure=fit.insecure))
 
 
 def bake_targets(job: Job, targets: tuple[str, ...], *, require_warm: bool = False) -> None:
@@ -112,29 +130,63 @@ def bake_verified(
 
     An image that is saved as a file is stored on the engine no more than one that is pushed.
     """
-    from generator import publishing
     from generator.early import packed_early
 
     # A pushed image is not stored on the engine too: storing would unpack every layer, the base's included. Who wants
-    # it there pulls it; its blobs are there already.
-    targets, overrides = ((VERIFY, IMAGE), publishing.UNNAMED) if push else ((VERIFY,), {})
+    # it there pulls it; its blobs are there already. The engine's own BuildKit stores the image while it is verified.
+    stored = not push and archive is None and job.own_builder
+    targets = (VERIFY, IMAGE) if push or stored else (VERIFY,)
+    overrides = UNNAMED if push else NAMELESS if stored else {}
     with packed_early(job, stored=not push and archive is None) as early:
         targets, overrides = (*targets, *early.targets), {**overrides, **early.overrides}
         job, built, path = _build(job, targets, require_warm=require_warm, overrides=overrides)
         built.raise_for_failure()
-        require_passed(_report(job, job.facts.image))
+        with _removed_on_failure(job, built) if stored else nullcontext():
+            require_passed(_report(job, job.facts.image))
         if push:
-            exported, publication = publishing.publish(job, built, run)
+            exported, publication = publish(job, built, run)
             _record(job, built, exported, more={"published": publication.as_data()})
             exported.raise_for_failure()
             _show_result(job, built, exported, path, tags=publication.tags)
         elif archive is None:
-            exported = run(job, (IMAGE,), overrides=job.loaded)
+            exported = (_named(job, built) if stored else None) or run(job, (IMAGE,), overrides=job.loaded)
             _record(job, built, exported)
             exported.raise_for_failure()
             _show_result(job, built, exported, path)
     if archive is not None:
         _save(job, built, archive)
+
+
+@contextmanager
+def _removed_on_failure(job: Job, built: BakeOutcome) -> Iterator[None]:
+    """Leave nothing on the engine of an image that does not pass; what it cannot remove now `clean` does."""
+    from bake.engine import remove_nameless
+
+    try:
+        yield
+    except UpliftError:
+        digest = digest_in(built.metadata)
+        with suppress(EnvironmentUnfit):
+            if digest:
+                remove_nameless(digest, context=job.context)
+        raise
+
+
+def _named(job: Job, built: BakeOutcome) -> BakeOutcome | None:
+    """Give the image that the bake stored its names; None where buildx did not tell its digest.
+
+    Raises:
+        EnvironmentUnfit: the engine does not.
+    """
+    from bake.engine import name_image
+
+    digest = digest_in(built.metadata)
+    if not digest:
+        return None
+    names = job.facts.names
+    name_image(digest, names, context=job.context)
+    image = {**built.metadata[IMAGE], "image.name": ",".join(names)}
+    return dataclasses.replace(built, steps=(), started=built.completed, metadata={**built.metadata, IMAGE: image})
 
 
 def warm(job: Job) -> None:

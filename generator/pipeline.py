@@ -12,11 +12,16 @@ from generator.errors import UsageError
 from generator.resolve import Choices, layer_limit_mib, resolve, with_archs
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import PurePosixPath
+
+    from generator.baking import Job
     from generator.ci import CiWishes
     from generator.cleaning import Wanted
     from generator.plan import Graph
     from generator.recipe import LoadedRecipe
     from generator.reporter import Reporter
+    from generator.resolve import Facts
     from generator.running import Wishes
     from generator.saving import Archive
 
@@ -47,18 +52,29 @@ def _plan(loaded: LoadedRecipe, choices: Choices) -> Graph:
     )
 
 
-def _write(graph: Graph, output: Path) -> Path:
+def _write(graph: Graph, output: Path) -> tuple[Path, Mapping[PurePosixPath, bytes]]:
+    """Render a graph into a folder; gives its bake file, and what was rendered."""
     from generator.render import BAKE_FILE, render, write_folder
 
-    write_folder(render(graph), output)
-    return output / BAKE_FILE
+    files = render(graph)
+    write_folder(files, output)
+    return output / BAKE_FILE, files
+
+
+def _job(reporter: Reporter, choices: Choices, loaded: LoadedRecipe, facts: Facts, graph: Graph) -> Job:
+    from generator.baking import Job
+
+    file, files = _write(graph, choices.output)
+    return Job(
+        reporter=reporter, recipe=loaded.recipe, facts=facts, choices=choices, file=file, graph=graph, files=files
+    )
 
 
 def render(reporter: Reporter, choices: Choices) -> None:
     """Write the rendered folder; the path of its bake file goes to stdout."""
     loaded = _load(reporter, choices)
     graph = _plan(loaded, choices)
-    file = _write(graph, choices.output)
+    file, _ = _write(graph, choices.output)
     reporter.data(str(file))
     reporter.note(f"{len(graph.targets)} targets; bake them with: docker buildx bake -f {file}")
 
@@ -109,7 +125,7 @@ def bake(
     Raises:
         UsageError, EnvironmentUnfit, BuildFailed, VerificationFailed, Interrupted: as their names say.
     """
-    from generator import baking
+    from generator import baking, surroundings
     from generator.step_summary import step_summary
 
     if archive is not None:
@@ -118,15 +134,16 @@ def bake(
         archive.check()
     loaded = _load(reporter, choices)
     facts = resolve(loaded.recipe, choices)
+    asked = None if dry_run else surroundings.ask(facts)  # buildx takes its time
     graph = _plan(loaded, choices)
     for name in targets:
         graph[name]  # an unknown target is refused before anything is written
-    file = _write(graph, choices.output)
-    job = baking.Job(reporter=reporter, recipe=loaded.recipe, facts=facts, choices=choices, file=file, graph=graph)
-    if dry_run:
+    job = _job(reporter, choices, loaded, facts, graph)
+    if asked is None:
         baking.show_dry_run(job, targets, push=push, archive=archive)
         return
-    job = baking.settle(job, push=push, load=not push and archive is None and (not targets or baking.IMAGE in targets))
+    load = not push and archive is None and (not targets or baking.IMAGE in targets)
+    job = baking.settle(job, asked, push=push, load=load)
     with step_summary(job.folder):
         if targets:
             baking.bake_targets(job, targets, require_warm=require_warm)
@@ -140,7 +157,7 @@ def warm(reporter: Reporter, choices: Choices) -> None:
     Raises:
         UsageError: nothing is named that could be filled; the others as for ``bake``.
     """
-    from generator import baking
+    from generator import baking, surroundings
     from generator.step_summary import step_summary
 
     loaded = _load(reporter, choices)
@@ -151,10 +168,10 @@ def warm(reporter: Reporter, choices: Choices) -> None:
             where="warm",
             remedy="give --registry (wheels and compiler caches go there), or --wheels, --compiler-cache, --cache",
         )
+    asked = surroundings.ask(facts)
     graph = _plan(loaded, choices)
-    file = _write(graph, choices.output)
-    job = baking.Job(reporter=reporter, recipe=loaded.recipe, facts=facts, choices=choices, file=file, graph=graph)
-    job = baking.settle(job, push=False, load=False)
+    job = _job(reporter, choices, loaded, facts, graph)
+    job = baking.settle(job, asked, push=False, load=False)
     with step_summary(job.folder):
         baking.warm(job)
 
@@ -166,7 +183,7 @@ def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str
         VerificationFailed: a row failed; the others as for ``bake``.
     """
     from bake.reference import parse_reference
-    from generator import baking, on_card
+    from generator import baking, on_card, surroundings
     from generator.junit import as_junit
     from generator.verification import as_json, merged, require_passed, show_table
 
@@ -174,12 +191,12 @@ def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str
         parse_reference(image, where="IMAGE")
     loaded = _load(reporter, choices)
     facts = resolve(loaded.recipe, choices)
+    asked = surroundings.ask(facts)
     graph = _plan(loaded, choices)
     if gpu:
         on_card.require(image or facts.image)  # before anything is built
-    file = _write(graph, choices.output)
-    job = baking.Job(reporter=reporter, recipe=loaded.recipe, facts=facts, choices=choices, file=file, graph=graph)
-    job = baking.settle(job, push=False, load=False)
+    job = _job(reporter, choices, loaded, facts, graph)
+    job = baking.settle(job, asked, push=False, load=False)
     report = baking.check(job, image=image)
     if gpu:
         report = merged(report, on_card.check(job, image or facts.image))

@@ -134,19 +134,14 @@ def _warn_of_large_layers(job: Job, registry: Registry, image: Reference) -> Non
 
 
 def _registry(job: Job, target: Reference) -> Registry:
-    from bake.doctor.engine_registry import calls_insecure
-    from bake.doctor.finding import Engine, Subject
     from bake.registry import Registry
 
-    engine = Engine(Subject(builder=job.facts.builder))
-    insecure = calls_insecure(engine, target.registry)
-    engine.close()
     return Registry(
         target.registry,
         ca_bundle=job.facts.ca_bundle,
         keyring=job.facts.keyring,
         timeout=_TIMEOUT,
-        insecure=insecure or None,
+        insecure=job.insecure or None,
     )
 
 

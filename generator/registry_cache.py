@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 from generator.errors import UpliftError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from bake.ahead import Ahead
     from bake.driver import BakeOutcome
     from bake.reference import Reference
-    from bake.registry import Registry
+    from bake.registry import Answer, Registry
     from generator.baking import Job
     from generator.resolve import Facts
 
@@ -35,22 +36,33 @@ def registry_of(repository: str, facts: Facts) -> Registry:
     return Registry(parse_reference(repository).registry, ca_bundle=facts.ca_bundle, keyring=facts.keyring)
 
 
-def reachable(job: Job) -> Facts:
-    """Leave the registry cache out where its registry does not answer: BuildKit would try each target for long."""
+def ask(facts: Facts) -> Ahead[Answer] | None:
+    """Begin to ask the registry of the registry cache whether it answers; None where there is no such cache."""
+    from bake.ahead import Ahead
+
+    repository = facts.caches.repository
+    return Ahead(registry_of(repository, facts).probe) if repository else None
+
+
+def reachable(facts: Facts, probe: Ahead[Answer] | None, *, warn: Callable[[str], None]) -> Facts:
+    """Leave the registry cache out where its registry does not answer: BuildKit would try each target for long.
+
+    Args:
+        probe: what ``ask`` began. warn: told of a cache that is left out.
+    """
     from bake.registry import Outcome
 
-    caches = job.facts.caches
-    if not caches.repository:
-        return job.facts
+    if probe is None:
+        return facts
     silent = (Outcome.REFUSED, Outcome.NAME, Outcome.TIMEOUT, Outcome.UNREACHABLE, Outcome.TLS)
-    answer = registry_of(caches.repository, job.facts).probe()
+    answer = probe.answer()
     if answer.outcome not in silent:
-        return job.facts
-    job.reporter.warning(
-        f"the registry cache {caches.repository} can't be reached ({answer.detail or answer.outcome.value}); "
+        return facts
+    warn(
+        f"the registry cache {facts.caches.repository} can't be reached ({answer.detail or answer.outcome.value}); "
         "this bake goes without it"
     )
-    return dataclasses.replace(job.facts, caches=dataclasses.replace(caches, repository=""))
+    return dataclasses.replace(facts, caches=dataclasses.replace(facts.caches, repository=""))
 
 
 def input_tags(job: Job) -> dict[str, str]:

@@ -80,6 +80,13 @@ class Facts:
         """The full name of the image."""
         return f"{self.registry}/{self.tag}" if self.registry else self.tag
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All full names of the image, each with its tag, the first one last: it stands for the others."""
+        prefix = f"{self.registry}/" if self.registry else ""
+        first = self.tag if ":" in self.tag else f"{self.tag}:latest"
+        return tuple(f"{prefix}{name}" for name in (*self.more_tags, first))
+
     def variables(self) -> dict[str, str]:
         """The variables of the bake file, with their values."""
         from generator.plan.specs import asset_variable

@@ -53,13 +53,11 @@ class Reuse:
 
 
 def prepare(job: Job) -> Job:
-    """Look for wheels, and see that the registry cache answers; what was found goes into the job."""
-    from generator.render import render
-
-    facts = registry_cache.reachable(job)
+    """Look for wheels, and for cached steps of just these inputs; what was found goes into the job."""
+    facts = job.facts
     keys = keys_of(
         job.graph,
-        render(job.graph),
+        job.files,
         variables=facts.variables(),
         base=facts.base.rpartition("@")[2] or facts.base,
         platform=facts.platform,
@@ -68,7 +66,7 @@ def prepare(job: Job) -> Job:
     shelf = look_up(wheels_of(job.graph, keys), stores, lambda repository: registry_of(repository, facts))
     for sentence in shelf.warnings:
         job.reporter.warning(sentence)
-    job = dataclasses.replace(job, facts=facts, reuse=Reuse(keys=keys, shelf=shelf))
+    job = dataclasses.replace(job, reuse=Reuse(keys=keys, shelf=shelf))
     return dataclasses.replace(job, reuse=dataclasses.replace(job.reuse, exact=registry_cache.exact(job)))
 
 

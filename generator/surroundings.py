@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from bake.ahead import Ahead
     from bake.builder_facts import BuilderFacts
-    from bake.doctor import Subject
+    from bake.doctor import Engine, Subject
     from generator.recipe import Recipe
     from generator.reporter import Reporter
     from generator.resolve import Choices, Facts
@@ -29,17 +31,46 @@ class Fit:
 
     Args:
         base: the base image with its digest. own_builder: whether the engine's own BuildKit builds. platform: what the
-            builder builds for when nothing else is asked; "" where it is not told.
+            builder builds for when nothing else is asked; "" where it is not told. context: the docker context of the
+            engine that builds, None: the current one. insecure: the engine calls the registry of the push insecure.
     """
 
     base: str
     own_builder: bool
     platform: str = ""
+    context: str | None = None
+    insecure: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What was asked of docker's command line, which takes its time: the builder, None where that failed; its version.
+
+    The check of the builder says why it failed, with all else that is wrong.
+    """
+
+    builder: Ahead[BuilderFacts | None]
+    buildx: Ahead[str]
+
+
+def ask(facts: Facts) -> Asked:
+    """Begin to ask about buildx; the answers come while the recipe is planned and rendered."""
+    from bake import builders, engine
+    from bake.ahead import Ahead
+
+    def builder() -> BuilderFacts | None:
+        try:
+            return builders.look_up(facts.builder)
+        except EnvironmentUnfit:
+            return None
+
+    return Asked(builder=Ahead(builder), buildx=Ahead(engine.require_buildx))
 
 
 def require_fit(
     recipe: Recipe,
     facts: Facts,
+    asked: Asked,
     *,
     folder: Path,
     push: bool,
@@ -52,17 +83,41 @@ def require_fit(
     for the digest. A folder whose last bake was done needs no more room: its steps are cached.
 
     Args:
-        push: the result goes to a registry. load: it goes to the engine, wherever it is built. warn: told what may go
-            wrong.
+        asked: what ``ask`` began. push: the result goes to a registry. load: it goes to the engine, wherever it is
+            built. warn: told what may go wrong.
 
     Raises:
         EnvironmentUnfit: what is missing, and how to mend it; all of it at once.
     """
     from bake import doctor
+    from bake.client import load_clients
 
-    builder = _builder(facts)
-    facts = _at_hand(facts, builder)
-    subject = dataclasses.replace(_subject(recipe, facts, push=push), known_builder=builder)
+    load_clients()  # while buildx is still answering
+    builder = asked.builder.answer()
+    subject = dataclasses.replace(
+        _subject(recipe, facts, push=push), known_builder=builder, ask_buildx=asked.buildx.answer
+    )
+    with closing(doctor.Engine(subject)) as engine:
+        return _require_fit(subject, facts, engine, folder=folder, push=push, warn=warn, load=load)
+
+
+def _require_fit(
+    subject: Subject,
+    facts: Facts,
+    engine: Engine,
+    *,
+    folder: Path,
+    push: bool,
+    warn: Callable[[str], None],
+    load: bool,
+) -> Fit:
+    from bake import doctor
+    from bake.doctor.engine_registry import calls_insecure
+    from bake.reference import parse_reference
+
+    builder = subject.known_builder
+    facts = _at_hand(facts, builder, engine)
+    subject = dataclasses.replace(subject, base=facts.base)
     # BuildKit on another machine needs no engine here, unless the image is to come here.
     away = builder is not None and builder.driver in ("remote", "kubernetes") and not load
     skipped = {
@@ -73,22 +128,34 @@ def require_fit(
         # A bake needs no GPU, and says itself which asset or mirror it misses.
         **dict.fromkeys((doctor.driver.NAME, doctor.gpu_access.NAME, doctor.assets.NAME, doctor.mirrors.NAME), True),
     }
-    warnings = doctor.require_fit(subject, only=frozenset(name for name, _ in doctor.CHECKS if not skipped.get(name)))
+    only = frozenset(name for name, _ in doctor.CHECKS if not skipped.get(name))
+    warnings = doctor.require_fit(subject, only=only, engine=engine)
     for finding in warnings:
         if finding.check == doctor.layers.NAME:
             warn(f"{finding.message}; {finding.remediation}")
     own = builder is None or builder.own
     known = [node.platforms[0] for node in builder.nodes if node.platforms] if builder else []
-    return Fit(base=pinned(facts.base, builder, facts), own_builder=own, platform=next(iter(known), "").rstrip("*"))
+    registry = parse_reference(facts.image).registry
+    return Fit(
+        base=pinned(facts.base, builder, facts, engine),
+        own_builder=own,
+        platform=next(iter(known), "").rstrip("*"),
+        context=builder.context if builder else None,
+        insecure=push and calls_insecure(engine, registry),
+    )
 
 
-def pinned(image: str, builder: BuilderFacts | None, facts: Facts) -> str:
+def pinned(image: str, builder: BuilderFacts | None, facts: Facts, engine: Engine) -> str:
     """Give an image with the digest that the builder will get; as it is where nobody tells one.
+
+    Args:
+        engine: the engine that builds, which is asked where its own BuildKit is the builder.
 
     Raises:
         EnvironmentUnfit: a builder elsewhere is to use it, and no registry gives it.
     """
-    from bake import builders, engine
+    from bake import builders
+    from bake.engine import image_facts
     from bake.reference import parse_reference
     from bake.registry import Outcome, Registry
 
@@ -96,7 +163,7 @@ def pinned(image: str, builder: BuilderFacts | None, facts: Facts) -> str:
         return image
     own = builder is None or builder.own
     if own:
-        found = engine.look_up_image(image, context=builder.context if builder else None)
+        found = image_facts(engine.client, image)
         if found is not None:
             return image if found.digest is None else f"{image}@{found.digest}"
     reference = parse_reference(image)
@@ -114,17 +181,11 @@ def pinned(image: str, builder: BuilderFacts | None, facts: Facts) -> str:
 
 def pinned_for(facts: Facts, image: str) -> str:
     """Give another image than the base with the digest that the builder will get; raises as ``pinned`` does."""
-    return pinned(image, _builder(facts), facts)
+    from bake.doctor import Engine, Subject
 
-
-def _builder(facts: Facts) -> BuilderFacts | None:
-    """Look the builder up; None where that fails: the check of the builder says why, with all else that is wrong."""
-    from bake import builders
-
-    try:
-        return builders.look_up(facts.builder)
-    except EnvironmentUnfit:
-        return None
+    builder = ask(facts).builder.answer()
+    with closing(Engine(Subject(builder=facts.builder, known_builder=builder))) as engine:
+        return pinned(image, builder, facts, engine)
 
 
 def _builder_remedy(facts: Facts) -> str:
@@ -132,19 +193,19 @@ def _builder_remedy(facts: Facts) -> str:
     return f"run `builder up`: {described.file} describes it" if described and described.makes(facts.builder) else ""
 
 
-def _at_hand(facts: Facts, builder: BuilderFacts | None) -> Facts:
+def _at_hand(facts: Facts, builder: BuilderFacts | None, engine: Engine) -> Facts:
     """Take the base from the mirror of its registry, unless the engine that builds holds it."""
-    if facts.base_mirror is None or ((builder is None or builder.own) and _held(facts.base)):
+    if facts.base_mirror is None or ((builder is None or builder.own) and _held(facts.base, engine)):
         return facts
     return dataclasses.replace(facts, base=facts.base_mirror)
 
 
-def _held(image: str) -> bool:
+def _held(image: str, engine: Engine) -> bool:
     """Tell whether the engine has an image; then no mirror is asked for it."""
-    from bake import engine
+    from bake.engine import image_facts
 
     try:
-        return engine.image_facts(engine.connect(), image) is not None
+        return image_facts(engine.client, image) is not None
     except EnvironmentUnfit:  # the checks say so, with all else that is wrong
         return True
 
@@ -192,10 +253,15 @@ def examine(
     Raises:
         EnvironmentUnfit: at least one finding is an error.
     """
-    from bake.doctor import mend, run_checks
+    from bake.doctor import Engine, mend, run_checks
 
-    subject = _subject(recipe, _at_hand(facts, _builder(facts)), choices)
-    findings = run_checks(subject)
+    asked = ask(facts)
+    builder = asked.builder.answer()
+    subject = dataclasses.replace(_subject(recipe, facts, choices), known_builder=builder)
+    with closing(Engine(subject)) as engine:
+        subject = dataclasses.replace(subject, base=_at_hand(facts, builder, engine).base)
+        findings = run_checks(dataclasses.replace(subject, ask_buildx=asked.buildx.answer), engine=engine)
+    subject = dataclasses.replace(subject, known_builder=None)  # after mending, all is asked anew
     if fix:
         count = mend(findings, reporter.note)
         reporter.note(f"{count} mended; what is left is for you" if count else "nothing here can be mended by itself")

@@ -1,9 +1,11 @@
-"""Checks of the surroundings, one per module; all of them run, whatever the first ones find."""
+"""Checks of the surroundings, one per module; all of them run, side by side, whatever the others find."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from bake.ahead import all_ahead
 from bake.doctor import (
     assets,
     base,
@@ -24,7 +26,7 @@ from generator.errors import EnvironmentUnfit, Interrupted, UpliftError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["CHECKS", "Finding", "Severity", "Subject", "mend", "require_fit", "run_checks"]
+__all__ = ["CHECKS", "Engine", "Finding", "Severity", "Subject", "mend", "require_fit", "run_checks"]
 
 CHECKS: tuple[tuple[str, Callable[[Subject, Engine], Iterator[Finding]]], ...] = (
     (engine.NAME, engine.check),
@@ -42,36 +44,46 @@ CHECKS: tuple[tuple[str, Callable[[Subject, Engine], Iterator[Finding]]], ...] =
 )
 
 
-def run_checks(subject: Subject, *, only: frozenset[str] | None = None) -> list[Finding]:
-    """Run the checks and collect what they find; never raises for what a user can mend.
+def run_checks(subject: Subject, *, only: frozenset[str] | None = None, engine: Engine | None = None) -> list[Finding]:
+    """Run the checks side by side and collect, in their order, what they find; raises for nothing a user can mend.
 
     Args:
-        subject: what to check. only: names of the checks to run, None for all.
+        subject: what to check. only: names of the checks to run, None for all. engine: the connection to use, which
+            stays open; None: one of its own.
 
     """
-    connection = Engine(subject)
-    findings: list[Finding] = []
-    for name, check in CHECKS:
-        if only is not None and name not in only:
-            continue
-        try:
-            findings += check(subject, connection)
-        except Interrupted:
-            raise
-        except UpliftError as failure:
-            findings.append(from_failure(name, failure))
-    connection.close()
+    connection = engine or Engine(subject)
+    wanted = [partial(_run, name, check, subject, connection) for name, check in CHECKS if only is None or name in only]
+    try:
+        findings = [finding for found in all_ahead(wanted) for finding in found]
+    finally:
+        if engine is None:
+            connection.close()
     return _without_repeats(findings)
 
 
-def require_fit(subject: Subject, *, only: frozenset[str] | None = None) -> list[Finding]:
-    """Run the checks before a bake starts; returns the warnings.
+def _run(
+    name: str, check: Callable[[Subject, Engine], Iterator[Finding]], subject: Subject, engine: Engine
+) -> list[Finding]:
+    findings: list[Finding] = []
+    try:
+        for finding in check(subject, engine):
+            findings.append(finding)  # noqa: PERF402 - what was found before a failure counts too
+    except Interrupted:
+        raise
+    except UpliftError as failure:
+        findings.append(from_failure(name, failure))
+    return findings
+
+
+def require_fit(subject: Subject, *, only: frozenset[str] | None = None, engine: Engine | None = None) -> list[Finding]:
+    """Run the checks before a bake starts; returns the warnings. Arguments are those of ``run_checks``.
 
     Raises:
         EnvironmentUnfit: at least one check found an error; all of them are in the message.
 
     """
-    findings = run_checks(subject, only=only)
+    findings = run_checks(subject, only=only, engine=engine)
     wrong = [finding for finding in findings if finding.severity is Severity.ERROR]
     if not wrong:
         return [finding for finding in findings if finding.severity is Severity.WARNING]

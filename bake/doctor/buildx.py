@@ -13,6 +13,6 @@ if TYPE_CHECKING:
 NAME = "buildx"
 
 
-def check(_subject: Subject, _engine: Engine) -> Iterator[Finding]:
+def check(subject: Subject, _engine: Engine) -> Iterator[Finding]:
     """Check presence and version."""
-    yield ok(NAME, f"buildx {require_buildx()}")
+    yield ok(NAME, f"buildx {(subject.ask_buildx or require_buildx)()}")

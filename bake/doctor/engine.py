@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bake.doctor.finding import Engine, Finding, Subject, ok, warning
-from bake.engine import require_engine
+from bake.engine import require_new_enough
 from bake.units import size
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ NAME = "engine"
 
 def check(_subject: Subject, engine: Engine) -> Iterator[Finding]:
     """Check version, image store and what the machine has."""
-    facts = require_engine(engine.client, context=engine.context)
+    facts = require_new_enough(engine.facts)
     yield ok(
         NAME,
         f"Docker Engine {facts.version} at {facts.host}: {facts.cpus} CPUs, {size(facts.memory)} of memory, "

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cached_property
-from typing import TYPE_CHECKING
+from threading import RLock
+from typing import TYPE_CHECKING, TypeVar
 
 from bake.builders import require
 from bake.credentials import Keyring
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 Say = Callable[[str], None]
+_Fact = TypeVar("_Fact")
 
 
 class Severity(str, Enum):
@@ -68,7 +69,8 @@ class Subject:
         assets: what has to be on this machine, with the folder for it.
         mirrors: addresses that stand in for public ones.
         builder: name of the buildx builder, None for the current one. builder_remedy: how it is made.
-        known_builder: what buildx just told of it, None: to be asked.
+        known_builder: what buildx just told of it, None: to be asked. ask_buildx: gives the version of a buildx that
+            is new enough, None: the command line is asked.
 
     """
 
@@ -90,19 +92,33 @@ class Subject:
     folders: tuple[Path, ...] = ()
     builder_remedy: str = ""
     known_builder: BuilderFacts | None = None
+    ask_buildx: Callable[[], str] | None = None
 
 
 class Engine:
     """The engine and the builder, asked once; a check that needs one fails on its own when it is not there.
 
-    Where the builder is an engine's own, that engine is meant: another than the current one by a docker context.
+    Checks that run side by side share it. Where the builder is an engine's own, that engine is meant: another than the
+    current one by a docker context.
     """
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
+        self._known: dict[str, object] = {}
+        # One for each fact, as one fact needs another: facts those of the connection, this the builder.
+        self._locks = {name: RLock() for name in ("builder", "connection", "facts")}
 
-    @cached_property
+    def _once(self, name: str, ask: Callable[[], _Fact]) -> _Fact:
+        with self._locks[name]:
+            if name not in self._known:
+                self._known[name] = ask()
+            return self._known[name]  # type: ignore[return-value]  # what this ask gave
+
+    @property
     def _builder(self) -> BuilderFacts | EnvironmentUnfit:
+        return self._once("builder", self._look_up)
+
+    def _look_up(self) -> BuilderFacts | EnvironmentUnfit:
         if self._subject.known_builder is not None:
             return self._subject.known_builder
         try:
@@ -132,8 +148,11 @@ class Engine:
         """The docker context of the engine that builds; None: the current one."""
         return None if isinstance(self._builder, EnvironmentUnfit) else self._builder.context
 
-    @cached_property
+    @property
     def _connected(self) -> docker.DockerClient | EnvironmentUnfit:
+        return self._once("connection", self._connect)
+
+    def _connect(self) -> docker.DockerClient | EnvironmentUnfit:
         try:
             return connect(self.context)
         except EnvironmentUnfit as error:
@@ -147,20 +166,20 @@ class Engine:
             EnvironmentUnfit: there is none.
 
         """
-        if isinstance(self._connected, EnvironmentUnfit):
-            raise self._connected
-        return self._connected
+        connected = self._connected
+        if isinstance(connected, EnvironmentUnfit):
+            raise connected
+        return connected
 
     def close(self) -> None:
         """Close the connection, if there was one."""
-        known = self.__dict__.get("_connected")
-        if known is not None and not isinstance(known, EnvironmentUnfit):
-            known.close()
+        if "connection" in self._known and not isinstance(self._connected, EnvironmentUnfit):
+            self._connected.close()
 
-    @cached_property
+    @property
     def facts(self) -> EngineFacts:
         """Facts about the engine; raises as ``client`` does."""
-        return engine_facts(self.client, context=self.context)
+        return self._once("facts", lambda: engine_facts(self.client, context=self.context))
 
 
 def ok(check: str, message: str, mend: Callable[[Say], None] | None = None) -> Finding:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
@@ -22,6 +24,7 @@ _MANIFESTS = (
     "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
     "application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json"
 )
+_AT_ONCE = 8  # blobs that are asked for at the same time
 
 
 class Registry:
@@ -99,7 +102,7 @@ class Registry:
         return self.put_manifest(reference.repository, tag, answer.body, media_type)
 
     def pushed(self, reference: Reference) -> Pushed | Answer:
-        """Prove that an image is all there: its manifests, and a HEAD for each config and layer.
+        """Prove that an image is all there: its manifests, and a HEAD for each config and layer, several at a time.
 
         Returns:
             what is there, or the answer that stood in the way.
@@ -108,12 +111,15 @@ class Registry:
         answer = self.manifest(reference)
         if answer.outcome is not Outcome.ANSWERS:
             return answer
-        blobs: dict[str, int | None] = {}
-        for manifest in self._images(reference, answer.data):
-            for blob in (manifest.get("config", {}), *manifest.get("layers", ())):
-                digest = str(blob.get("digest", ""))
-                if digest and digest not in blobs:
-                    blobs[digest] = self._blob_size(reference, digest)
+        digests = {
+            str(blob.get("digest", "")): None
+            for manifest in self._images(reference, answer.data)
+            for blob in (manifest.get("config", {}), *manifest.get("layers", ()))
+        }
+        digests.pop("", None)
+        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+            sizes = list(pool.map(partial(self._blob_size, reference), digests))
+        blobs = dict(zip(digests, sizes, strict=True))
         return Pushed(digest=answer.headers.get("docker-content-digest", ""), blobs=blobs)
 
     def _images(self, reference: Reference, manifest: dict[str, Any]) -> list[dict[str, Any]]:

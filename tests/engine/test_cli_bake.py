@@ -60,8 +60,9 @@ def test_bakes_verifies_tags_and_then_finds_all_cached(bake: Any, tmp_path: Path
         "run", "--rm", "--entrypoint", "cat", "uplift-test-small:1", "/opt/app/load.py"
     )
     assert any(not step.cached for step in steps(tmp_path, "torch"))
-    again = bake("bake")
+    again = bake("bake", "--progress", "plain")
     assert again.stdout == done.stdout
+    assert again.stderr.count("bake done after") == 1  # one bake does it all
     found = [step for target in ("torch", "patch", "image") for step in steps(tmp_path, target)]
     assert [step.name for step in found if step.state not in ("cached", "waiting")] == []  # waiting: not needed
 
@@ -145,13 +146,31 @@ def test_the_rendered_folder_bakes_with_plain_buildx(bake: Any, tmp_path: Path) 
     assert json.loads((tmp_path / "out/verify/report.json").read_text())["passed"]
 
 
-def test_a_failing_check_names_its_row_and_moves_no_tag(bake: Any) -> None:
-    tag = f"uplift-test-never:{os.getpid()}"
-    changes = {"uplift-test-small:1": tag, "may-change = []": 'expect = { six = "9.9" }'}
+def test_a_failing_check_names_its_row_moves_no_tag_and_leaves_no_image(bake: Any) -> None:
+    tag, name = f"uplift-test-never:{os.getpid()}", f"small-{os.getpid()}"
+    changes = {"uplift-test-small:1": tag, "may-change = []": 'expect = { six = "9.9" }', '"small"': f'"{name}"'}
     done = bake("bake", changes=changes)
     assert done.returncode == 4
     assert "version six: expected 9.9, found 1.17.0" in done.stderr
     assert docker("image", "ls", "--quiet", tag) == ""
+    assert docker("image", "ls", "--all", "--quiet", "--filter", f"label=io.image-uplift.recipe={name}") == ""
+
+
+def test_all_names_move_to_the_verified_image(bake: Any, tmp_path: Path) -> None:
+    first, second = (f"uplift-test-names:{os.getpid()}{end}" for end in "ab")
+    try:
+        before = bake("bake", "--tag", first)
+        assert before.returncode == 0, before.stderr
+        after = bake("bake", "--tag", first, "--tag", second, changes={"six==1.17.0": "six==1.16.0"})
+        assert after.returncode == 0, after.stderr
+        digest = after.stdout.strip().rpartition("@")[2]
+        assert before.stdout.strip().rpartition("@")[2] != digest
+        images = [json.loads(docker("image", "inspect", name))[0] for name in (first, second)]
+        assert [image["RepoDigests"][0].rpartition("@")[2] for image in images] == [digest, digest]
+        recorded = results.load(tmp_path / "build").data["targets"]["image"]
+        assert (recorded["digest"], recorded["tags"]) == (digest, [second, first])
+    finally:
+        docker("image", "rm", "--force", first, second, check=False)
 
 
 def test_verify_takes_any_image_by_name(bake: Any, base: str) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
+from functools import partial
 
 import pytest
 
 from bake import doctor, engine
 from bake.builder_facts import BuilderFacts, NodeFacts
 from bake.doctor import CHECKS, Severity, Subject, require_fit, run_checks
-from bake.doctor.finding import Engine
+from bake.doctor.finding import Engine, ok
 from bake.engine import EngineFacts, ImageFacts, version_of
 from bake.registry import Answer, Outcome
 from generator.errors import EnvironmentUnfit, UsageError
@@ -190,6 +193,37 @@ def test_no_docker_at_all(monkeypatch):
 )
 def test_versions(text, version):
     assert version_of(text) == version
+
+
+def test_checks_run_side_by_side_and_ask_the_engine_once(monkeypatch):
+    together = threading.Barrier(3, timeout=10)
+    connections = []
+
+    def connect(_context):
+        connections.append("client")
+        time.sleep(0.05)  # long enough for another check to ask meanwhile
+        return "client"
+
+    def check(name, _subject, connection):
+        together.wait()  # breaks unless all of them run at the same time
+        yield ok(name, connection.client)
+
+    monkeypatch.setattr("bake.doctor.finding.connect", connect)
+    monkeypatch.setattr(Engine, "close", lambda _: None)
+    monkeypatch.setattr(doctor, "CHECKS", tuple((name, partial(check, name)) for name in ("c", "a", "b")))
+    known = BuilderFacts(name="default", driver="docker", nodes=(NODE,))
+    findings = run_checks(Subject(known_builder=known))
+    assert [(finding.check, finding.message) for finding in findings] == [(name, "client") for name in ("c", "a", "b")]
+    assert connections == ["client"]
+
+
+def test_what_was_found_before_a_failure_counts_too(monkeypatch):
+    def check(*_):
+        yield ok("base", "one")
+        raise EnvironmentUnfit("two")
+
+    monkeypatch.setattr(doctor, "CHECKS", (("base", check),))
+    assert [finding.message for finding in run_checks(Subject())] == ["one", "two"]
 
 
 def test_a_mistake_of_ours_is_not_hidden(monkeypatch):

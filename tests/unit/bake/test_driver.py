@@ -107,6 +107,7 @@ def test_what_buildx_gets(docker, bake_file, tmp_path, monkeypatch):
     )
     assert "TAG" not in environment
     assert environment["BUILDX_METADATA_PROVENANCE"] == "disabled"
+    assert environment["BUILDX_GIT_INFO"] == "false"
     assert environment["DOCKER_HOST"] == "unix:///tmp/x"
     assert (tmp_path / "directory").read_text().strip() == str(bake_file.parent)
     assert outcome.metadata == {"c": {"containerimage.digest": "sha256:1"}}

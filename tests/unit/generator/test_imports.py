@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -38,13 +39,47 @@ def test_the_pure_parts_import_nothing_of_the_others(package: str) -> None:
 )
 def test_help_imports_nothing_heavy(command: list[str]) -> None:
     # pydantic is not in the list: typer itself imports it for commands with parameters.
+    heavy = {"jinja2", "rich.console", "docker", "python_on_whales", "requests", "tomli"}
+    assert not heavy & modules_of(command, cwd=TOP, path=os.environ["PATH"])
+
+
+# What a command has no use for: the engine's clients, what asks registries, what shows progress and tables.
+CLIENTS = {"docker", "python_on_whales", "requests", "bake.doctor", "bake.driver", "bake.registry", "ssl"}
+
+
+@pytest.mark.parametrize(
+    ("command", "unused"),
+    [
+        (["render"], {*CLIENTS, "rich.table", "concurrent.futures"}),
+        (["plan", "--format", "json"], {*CLIENTS, "jinja2", "rich.table"}),
+        (["plan"], {*CLIENTS, "jinja2"}),
+        (["bake", "--dry-run"], {*CLIENTS, "rich.table"}),
+    ],
+)
+def test_a_command_imports_only_what_it_uses_and_asks_no_engine(
+    command: list[str], unused: set[str], tmp_path: Path
+) -> None:
+    # No program can be found, so that nothing that runs one would work; no engine is where one is said to be.
+    loaded = modules_of(["-r", "demo", *command], cwd=tmp_path, path="/nonexistent")
+    assert "generator.plan" in loaded
+    assert not unused & loaded
+
+
+def modules_of(command: list[str], *, cwd: Path, path: str) -> set[str]:
+    """Run a command in a process of its own, which has to do it, and give the modules that it imported."""
     script = (
         "import sys, atexit\n"
-        "heavy = {'jinja2', 'rich.console', 'docker', 'python_on_whales', 'requests', 'tomli'}\n"
-        "atexit.register(lambda: sys.stderr.write('LOADED ' + ','.join(sorted(heavy & set(sys.modules)))))\n"
+        "atexit.register(lambda: sys.stderr.write('LOADED ' + ','.join(sys.modules)))\n"
         f"sys.argv = ['generator', *{command!r}]\n"
         "from generator.cli import main\n"
         "main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stderr.endswith("LOADED ")
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=cwd,
+        env={"PATH": path, "PYTHONPATH": str(TOP), "HOME": str(cwd), "DOCKER_HOST": "unix:///nonexistent"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stderr.rpartition("LOADED ")[2].split(","))

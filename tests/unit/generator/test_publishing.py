@@ -8,7 +8,7 @@ from bake.reference import check_tag
 from bake.retry import Trouble, Try
 from generator.errors import BuildFailed, EnvironmentUnfit, Interrupted, UsageError
 from generator.publishing import _told, content_tag
-from generator.resolve import _more_tags
+from generator.resolve import Facts, _more_tags
 
 DIGEST = "sha256:3f2a1b0c9d8e" + "7" * 52
 TRIES = tuple(Try(number=number, at=0.0, seconds=1.0, error="x") for number in (1, 2))
@@ -25,6 +25,22 @@ def test_the_tag_of_a_content_is_never_too_long():
 
 def test_more_tags_are_of_the_same_repository():
     assert _more_tags("a/deepprep:1", ("latest", "a/deepprep:2", "latest")) == ("a/deepprep:latest", "a/deepprep:2")
+
+
+@pytest.mark.parametrize(
+    ("tag", "registry", "names"),
+    [
+        ("a/deepprep:1", "", ("a/deepprep:2", "a/deepprep:1")),
+        (
+            "a/deepprep",
+            "r.example:5000/lab",
+            ("r.example:5000/lab/a/deepprep:2", "r.example:5000/lab/a/deepprep:latest"),
+        ),
+    ],
+)
+def test_all_names_of_an_image_have_a_tag_and_the_first_comes_last(tag, registry, names):
+    facts = Facts(tag=tag, registry=registry, base="b", archs="9.0", ca_bundle=None, more_tags=("a/deepprep:2",))
+    assert facts.names == names
 
 
 @pytest.mark.parametrize(("tag", "message"), [("other:1", "another repository"), ("-x", "not a tag"), ("a b", "not a")])
