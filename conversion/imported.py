@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import warnings
 from typing import Iterator, Optional, Set
 
 from conversion.kinds import test_folder
@@ -22,8 +23,11 @@ def test_modules(site: str) -> Set[str]:
     """
     found: Set[str] = set()
     for path in _sources(site):
-        with open(os.path.join(site, path), "rb") as file:
-            text = file.read()
+        try:
+            with open(os.path.join(site, path), "rb") as file:
+                text = file.read()
+        except OSError:  # a link to nowhere
+            continue
         if path.endswith(".py"):
             if _LIKELY.search(text):
                 found.update(_of_module(text, path))
@@ -47,8 +51,10 @@ def _sources(site: str) -> Iterator[str]:
 
 def _of_module(text: bytes, path: str) -> Iterator[str]:
     try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of others' escapes
+            tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError):
         yield from (match.group() for match in _NAMED.finditer(text.decode("utf-8", "replace")))
         return
     package = os.path.dirname(path).replace(os.sep, ".")

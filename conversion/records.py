@@ -50,7 +50,7 @@ def fresh(home: str, base_home: str, every: List[Package]) -> List[Package]:
 
 def read(home: str, record: str) -> Package:
     """Read one RECORD; one that can't be read lists nothing."""
-    name, _, version = os.path.basename(os.path.dirname(record))[: -len(".dist-info")].partition("-")
+    name, _, version = os.path.basename(os.path.dirname(record))[: -len(".dist-info")].rpartition("-")
     site = os.path.dirname(os.path.dirname(record))
     return Package(normalise(name), version, record, dict(_rows(os.path.join(home, record), site)))
 

@@ -16,23 +16,27 @@ from conversion.slim import selection
 
 CHECK = "slim"
 _SHOWN = 5
-# Opening, listing and importing are told by the interpreter itself (PEP 578), also where an error is caught.
+# Opening and listing is told by the interpreter itself (PEP 578), also where an error is caught; the last finder is
+# asked for modules that no other has.
 _WATCHED = """
 import importlib, json, os, sys
 given = json.load(sys.stdin)
 paths, names, seen, failed = set(given["paths"]), set(given["names"]), [], {}
 def watch(event, arguments):
-    if event == "import":
-        if arguments[0] in names and arguments[0] not in sys.modules:
-            seen.append("import of " + arguments[0])
-    elif event in ("open", "os.listdir", "os.scandir", "ctypes.dlopen") and arguments:
+    if event in ("open", "os.listdir", "os.scandir", "ctypes.dlopen") and arguments:
         if isinstance(arguments[0], (str, bytes)):
             path = os.path.abspath(os.fsdecode(arguments[0]))
             if path in paths:
                 seen.append(event + " of " + path)
+class Last:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name in names:
+            seen.append("import of " + name)
 with os.fdopen(os.dup(1), "w") as out:
     os.dup2(2, 1)
     sys.addaudithook(watch)
+    sys.meta_path.append(Last)
     for module in given["modules"]:
         try:
             importlib.import_module(module)
@@ -129,13 +133,12 @@ def import_rows(prefix: str, package: Package, gone: Mapping[str, Package]) -> I
     modules = _modules(package)
     if not modules:
         return
-    paths = {os.path.join(prefix, path) for path in gone}
-    names = {_module(path, owner.site) for path, owner in gone.items() if path.endswith(".py")}
-    folders = {os.path.dirname(path) for path in paths}
+    folders = {os.path.dirname(path): owner for path, owner in gone.items()}
+    lost = {**gone, **{path: owner for path, owner in folders.items() if not os.path.isdir(os.path.join(prefix, path))}}
     asked = {
         "modules": modules,
-        "paths": sorted({*paths, *(folder for folder in folders if not os.path.isdir(folder))}),
-        "names": sorted(names),
+        "paths": sorted(os.path.join(prefix, path) for path in lost),
+        "names": sorted({_module(path, owner.site) for path, owner in lost.items()}),
     }
     done = subprocess.run(
         [sys.executable, "-c", _WATCHED],
@@ -173,7 +176,8 @@ def _modules(package: Package) -> List[str]:
 
 
 def _module(path: str, site: str) -> str:
-    parts = os.path.relpath(path, site)[: -len(".py")].split(os.sep)
+    """The module that a file or a folder would be."""
+    parts = os.path.splitext(os.path.relpath(path, site))[0].split(os.sep)
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
