@@ -117,8 +117,9 @@ def in_order(kinds: Iterable[str]) -> Tuple[str, ...]:
 
 def named(path: str, kinds: Iterable[str]) -> Optional[str]:
     """Give the kind, of those given, that a file is of by its path alone."""
-    rules: Dict[str, Callable[[str], object]] = {STATIC: is_archive, HEADERS: is_header, TESTS: test_folder}
-    return next((kind for kind in in_order(kinds) if rules[kind](path)), None)
+    given = set(kinds)
+    rules: Dict[str, Callable[[str], object]] = {TESTS: test_folder, STATIC: is_archive, HEADERS: is_header}
+    return next((kind for kind, rule in rules.items() if kind in given and rule(path)), None)
 
 
 def _kind(
@@ -128,11 +129,13 @@ def _kind(
     name = os.path.basename(path)
     if _LICENCE.match(name):
         return None
+    if test_folder(path) in tests:
+        return TESTS
     if STATIC in kinds and is_archive(path) and name not in _LINKED_AT_RUN_TIME:
         return STATIC
     if HEADERS in kinds and headers and is_header(path) and _matches(package.name, HEADERS_FOR_BUILDS):
         return HEADERS
-    return TESTS if TESTS in kinds and test_folder(path) in tests else None
+    return None
 
 
 def _test_folders(package: Package, used: AbstractSet[str]) -> Tuple[FrozenSet[str], Tuple[str, ...]]:
