@@ -1,6 +1,6 @@
 """What lies in the environment, in bytes: what the image adds to its base, what is dead, double, or for builders only.
 
-    python -m conversion.contents --prefix PREFIX --base /base [--patch-report FILE] --out bytes.json
+    python -m conversion.contents --prefix PREFIX --base /base [--patch-report FILE] [--slim KIND …] --out bytes.json
 
 The base's file system is mounted at ``--base``. Only the file system's tables are read, and the content of large files
 of equal size. The same image gives the same file, byte by byte. It never fails a build: what goes wrong stands in the
@@ -8,7 +8,8 @@ file, under ``error``.
 
 ``{"schema": 1, "prefix": …, "environment": {"files", "bytes"}, "added": …, "changed": …, "dead": …, "repeated": …,
 "kinds": {kind: {"files", "bytes"}}, "duplicated": …, "duplicates": [{"bytes", "paths"}], "patched": …,
-"packages": [{"name", "version", "files", "bytes"}]}``; a file that has several names counts once.
+"packages": [{"name", "version", "files", "bytes"}]}``; a file that has several names counts once. Where kinds of files
+are left out of the image, ``"left_out"`` says how much that is, as `conversion.slim_rows.left_out` gives it.
 """
 
 from __future__ import annotations
@@ -22,13 +23,12 @@ import stat
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from conversion import failures
+from conversion.kinds import kind_of
+from conversion.slim_rows import left_out
 
 SCHEMA = 1
 LARGE = 1 << 20  # files below are not compared
 _BLOCK = 1 << 20
-_STATIC = (".a", ".lib")
-_TESTS = ("test", "tests")  # torch.testing and its like are libraries
-_HEADERS = (".h", ".hpp", ".cuh", ".inl", ".hh", ".hxx", ".inc")
 
 
 class Entry(NamedTuple):
@@ -60,21 +60,6 @@ def files_of(prefix: str) -> Dict[str, Entry]:
         except FileNotFoundError:
             continue
     return found
-
-
-def kind_of(path: str) -> Optional[str]:
-    """What a file is there for, where no run of the program needs it; None: unknown, so it counts as needed."""
-    folders, name = os.path.split(path)
-    parts = folders.split(os.sep)
-    if "__pycache__" in parts:
-        return "bytecode"
-    if name.endswith(_STATIC):
-        return "static-libraries"
-    if "include" in parts and name.endswith(_HEADERS):
-        return "headers"
-    if "site-packages" in parts and any(part in _TESTS for part in parts[parts.index("site-packages") :]):
-        return "tests"
-    return None
 
 
 def duplicates(prefix: str, paths: Iterable[str], files: Dict[str, Entry]) -> List[Dict[str, Any]]:
@@ -124,11 +109,12 @@ def counted(paths: Iterable[str], files: Dict[str, Entry]) -> Dict[str, int]:
     return {"files": len(sizes), "bytes": sum(sizes.values())}
 
 
-def contents(prefix: str, root: str, patched: Iterable[str] = ()) -> Dict[str, Any]:
+def contents(prefix: str, root: str, patched: Iterable[str] = (), slim: Sequence[str] = ()) -> Dict[str, Any]:
     """Compare an environment with the base's; see above for the shape of what it gives.
 
     Args:
         prefix: the environment's folder. root: the base's root. patched: absolute paths of patched files.
+        slim: the kinds of files that are left out.
     """
     here, before = files_of(prefix), files_of(os.path.join(root, prefix.lstrip("/")))
     added = {path for path in here if path not in before}
@@ -157,6 +143,7 @@ def contents(prefix: str, root: str, patched: Iterable[str] = ()) -> Dict[str, A
         "duplicates": doubles,
         "patched": _sizes(os.path.join(root, path.lstrip("/")) for path in patched),
         "packages": packages(prefix, new, here),
+        **({"left_out": left_out(prefix, root, slim)} if slim else {}),
     }
 
 
@@ -200,10 +187,11 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--prefix", required=True)
     parser.add_argument("--base", required=True, help="the base's root")
     parser.add_argument("--patch-report")
+    parser.add_argument("--slim", action="append", default=[], metavar="KIND")
     parser.add_argument("--out", required=True)
     given = parser.parse_args(arguments)
     try:
-        document = contents(given.prefix, given.base, _patched(given.patch_report))
+        document = contents(given.prefix, given.base, _patched(given.patch_report), given.slim)
     except Exception as error:  # noqa: BLE001 - a look at bytes must never fail a build
         document = {"schema": SCHEMA, "prefix": given.prefix, "error": failures.describe(error)}
     os.makedirs(os.path.dirname(given.out) or ".", exist_ok=True)

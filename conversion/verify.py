@@ -19,6 +19,7 @@ from conversion import checkpoints, elsewhere, failures, inventory, models, pack
 from conversion.model_rows import model_rows
 from conversion.rows import FAIL, Row, guarded, report
 from conversion.sass import extension_row
+from conversion.slim_rows import slim_rows
 
 Check = Tuple[str, str, Callable[[], Iterable[Row]]]
 
@@ -67,6 +68,8 @@ def checks(spec: Dict[str, Any], options: argparse.Namespace) -> List[Check]:
         fresh = elsewhere.fresh_packages(expected)
         roots = spec.get("patch_roots", [])
         work.append(("torch-load", "elsewhere", lambda: elsewhere.look_rows(spec["look_roots"], roots, fresh)))
+    if spec.get("slim"):
+        work.append(("slim", "new packages", lambda: slim_rows(spec["prefix"], _base(options), spec["slim"], expected)))
     work.append(("conflict", "environment", lambda: packages.conflict_rows(base(), found())))
     work.append(("constraint", "environment", lambda: packages.constraint_rows(base(), found(), named)))
     work.append(("difference", "environment", lambda: packages.difference_rows(base(), found())))
@@ -80,6 +83,12 @@ def arch_list(text: str) -> List[str]:
 
 def _sass(name: str, archs: List[str], cuobjdump: str) -> Callable[[], Iterable[Row]]:
     return lambda: [extension_row(name, archs, cuobjdump)]
+
+
+def _base(options: argparse.Namespace) -> str:
+    if options.base is None:
+        raise failures.SpecError("no --base was given")
+    return str(options.base)
 
 
 def _patch_report(options: argparse.Namespace) -> Dict[str, Any]:
@@ -108,6 +117,7 @@ def main() -> int:
     parser.add_argument("--spec", required=True, type=Path)
     parser.add_argument("--archs", default="", help="in place of the specification's, as in TORCH_CUDA_ARCH_LIST")
     parser.add_argument("--base-inventory", required=True, type=Path)
+    parser.add_argument("--base", type=Path, help="the base's root; only where something is left out of the image")
     parser.add_argument("--extracted", type=Path)
     parser.add_argument("--patch-report", type=Path)
     parser.add_argument("--uv", required=True)

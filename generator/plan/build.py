@@ -39,9 +39,10 @@ def build_graph(
     if recipe.models:
         targets += [_extract(recipe), _rebuild(recipe)]
     parts = part_count(recipe, layer_limit_mib)
-    if layer_limit_mib is not None and parts > 1:
-        targets.append(layers(recipe, count=parts, limit_mib=layer_limit_mib))
-    targets += [_image(recipe, stack="layers" if parts > 1 else "torch"), _verify(recipe)]
+    apart = parts > 1 or bool(recipe.image.slim)
+    if apart:
+        targets.append(layers(recipe, count=parts, limit_mib=layer_limit_mib if parts > 1 else None))
+    targets += [_image(recipe, stack="layers" if apart else "torch"), _verify(recipe)]
     return Graph(
         recipe=recipe.name,
         origin=origin,
@@ -209,7 +210,10 @@ def _image(recipe: Recipe, *, stack: str) -> Target:
             "wheels": wheels,
             "patch": recipe.patch is not None,
             "models": bool(recipe.models),
+            "slim": recipe.image.left_out,
+            "extensions": tuple(recipe.extensions),
         },
+        files=_modules(*specs.SLIM_MODULES) if recipe.image.slim and recipe.extensions else (),
         output=Output.IMAGE,
     )
 
@@ -226,7 +230,12 @@ def _verify(recipe: Recipe) -> Target:
         description="checks run on the image; exports only their report",
         inputs=inputs,
         from_base=True,  # mounted: the report says which of its bytes are dead
-        values={**environment(recipe), "patch": recipe.patch is not None, "models": bool(recipe.models)},
+        values={
+            **environment(recipe),
+            "patch": recipe.patch is not None,
+            "models": bool(recipe.models),
+            "slim": recipe.image.left_out,
+        },
         files=(
             *_modules(*specs.VERIFY_MODULES),
             ContextFile(path="verify.json", text=specs.verify_json(recipe)),

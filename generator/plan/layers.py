@@ -46,17 +46,24 @@ def part_count(recipe: Recipe, limit_mib: int | None) -> int:
     return count
 
 
-def layers(recipe: Recipe, *, count: int, limit_mib: int) -> Target:
-    """Plan the target that the image starts from in place of ``torch``: the same files, in ``count`` layers."""
+def layers(recipe: Recipe, *, count: int, limit_mib: int | None) -> Target:
+    """Plan the target that the image starts from in place of ``torch``: the same files in ``count`` layers.
+
+    What the recipe leaves out of the image is not among them; compile targets start from ``torch`` and have it.
+    """
+    slim = recipe.image.left_out
+    shared = f"shared out over {count} layers of at most {limit_mib} MiB" if limit_mib else ""
+    without = f"without {', '.join(slim)} of its packages" if slim else ""
+    modules = (*specs.LAYERS_MODULES, *(name for name in specs.SLIM_MODULES if name not in specs.LAYERS_MODULES))
     return Target(
         name="layers",
         kind=Kind.LAYERS,
-        description=f"the new stack shared out over {count} layers of at most {limit_mib} MiB",
+        description=f"the new stack {', '.join(part for part in (shared, without) if part)}",
         inputs={"torch": "torch"},
         from_base=True,
-        values={**environment(recipe), "count": count, "limit": limit_mib},
+        values={**environment(recipe), "count": count, "limit": limit_mib, "slim": slim},
         files=tuple(
             ContextFile(path=f"conversion/{name}.py", package="conversion", resource=f"{name}.py")
-            for name in specs.LAYERS_MODULES
+            for name in (modules if slim else specs.LAYERS_MODULES)
         ),
     )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 INVENTORY_MODULES = ("__init__", "failures", "inventory")
 CONSTRAINTS_MODULES = (*INVENTORY_MODULES, "constraints")
 LAYERS_MODULES = ("__init__", "failures", "parts", "place", "share", "trees")
+SLIM_MODULES = ("__init__", "failures", "imported", "inventory", "kinds", "records", "selection", "slim")
 PATCH_MODULES = ("__init__", "failures", "patch", "placing", "scopes", "source_text", "torch_load_codemod")
 EXTRACT_MODULES = (
     "__init__",
@@ -36,14 +37,20 @@ VERIFY_MODULES = (
     "constraints",
     "contents",
     "elsewhere",
+    "imported",
     "inventory",
+    "kinds",
     "model_rows",
     "packages",
     "patch",
     "patch_rows",
+    "records",
     "rows",
     "sass",
     "scopes",
+    "selection",
+    "slim",
+    "slim_rows",
     "source_text",
     "torch_load_codemod",
     "verify",
@@ -141,6 +148,7 @@ def verify_json(recipe: Recipe) -> str:
             "look_roots": list(recipe.patch.look) if recipe.patch else [],
             "load": {"files": list(recipe.verify.load), "path": list(recipe.verify.path)},
             "models": {"sets": [_model_set(name, models) for name, models in recipe.models.items()]},
+            **({"slim": list(recipe.image.left_out)} if recipe.image.slim else {}),
         }
     )
 

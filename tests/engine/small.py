@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import zstandard
@@ -59,3 +61,21 @@ def unpack(archive: bytes, folder: Path) -> None:
     """Unpack a tar archive; Debian bookworm's Python has no extraction filters yet, and later ones ask for one."""
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(["tar", "--extract", "--file", "-", "--directory", str(folder)], input=plain(archive), check=True)
+
+
+class Generator:
+    """``python -m generator -r small.toml COMMAND`` in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, recipe: str, *command: str) -> subprocess.CompletedProcess[str]:
+        (self.folder / "small.toml").write_text(recipe)
+        return subprocess.run(
+            [sys.executable, "-m", "generator", "-r", "./small.toml", *command],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(TOP)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )

@@ -11,20 +11,25 @@ import pytest
 
 from generator.plan import build_graph
 from generator.recipe import load_recipe, shipped
+from generator.recipe.model import SLIM_KINDS
 from generator.render import render
 
 HERE = Path(__file__).parent
 # Copies of our own packages' files would only repeat them; what is rendered is what is compared.
 COPIED = {".py", ".conf", ""}
-# A recipe with a limit on layers: only what differs from the same recipe without one.
-LIMITED = {"demo-layers": ("demo", 1000)}
+# A recipe with a limit on layers, or one that leaves files out: only what differs from the same recipe without that.
+VARIANTS: dict[str, tuple[str, int | None, tuple[str, ...]]] = {
+    "demo-layers": ("demo", 1000, ()),
+    "demo-slim": ("demo", None, SLIM_KINDS),
+}
 
 
 def rendered(name: str) -> dict[PurePosixPath, bytes]:
-    recipe, limit = LIMITED.get(name, (name, None))
-    loaded = load_recipe(recipe)
-    files = render(build_graph(loaded.recipe, origin=loaded.origin, layer_limit_mib=limit))
-    plain = render(build_graph(loaded.recipe, origin=loaded.origin)) if limit else {}
+    base, limit, slim = VARIANTS.get(name, (name, None, ()))
+    loaded = load_recipe(base)
+    recipe = loaded.recipe.model_copy(update={"image": loaded.recipe.image.model_copy(update={"slim": slim})})
+    files = render(build_graph(recipe, origin=loaded.origin, layer_limit_mib=limit))
+    plain = render(build_graph(loaded.recipe, origin=loaded.origin)) if name in VARIANTS else {}
     return {path: content for path, content in files.items() if is_rendered(path) and plain.get(path) != content}
 
 
@@ -32,7 +37,7 @@ def is_rendered(path: PurePosixPath) -> bool:
     return path.name == "Dockerfile" or path.suffix not in COPIED
 
 
-@pytest.mark.parametrize("name", [*shipped(), *LIMITED])
+@pytest.mark.parametrize("name", [*shipped(), *VARIANTS])
 def test_renders_as_recorded(name: str) -> None:
     folder = HERE / name
     recorded = {

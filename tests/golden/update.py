@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 
 from generator.recipe import shipped
-from tests.golden.test_golden import HERE, LIMITED, rendered
+from tests.golden.test_golden import HERE, VARIANTS, rendered
 from tests.workflows import RECORDED, recorded
 
-for recipe in (*shipped(), *LIMITED):
+for recipe in (*shipped(), *VARIANTS):
     shutil.rmtree(HERE / recipe, ignore_errors=True)
     for path, content in rendered(recipe).items():
         target = HERE / recipe / path

@@ -67,7 +67,7 @@ def trees(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_what_differs_and_nothing_else_is_found(trees: tuple[Path, Path]) -> None:
-    found = compare(*map(str, trees))
+    found = compare(str(trees[0]), str(trees[1]))
     assert found.removed == ["gone", "was-file", "was-folder"]
     assert found.folders == ["", "changed", "empty", "was-file"]
     assert sorted(found.files) == [

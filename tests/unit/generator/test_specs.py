@@ -66,6 +66,7 @@ def imports_of(module: str) -> set[str]:
         (["inventory"], specs.INVENTORY_MODULES),
         (["inventory", "constraints"], specs.CONSTRAINTS_MODULES),
         (["share", "place"], specs.LAYERS_MODULES),
+        (["slim"], specs.SLIM_MODULES),
         (["patch"], specs.PATCH_MODULES),
         (["extract"], specs.EXTRACT_MODULES),
         (["rebuild"], specs.REBUILD_MODULES),
