@@ -30,6 +30,7 @@ MINIMAL_ENGINE = (25, 0)
 MINIMAL_BUILDX = (0, 20)
 _VERSION = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
 _TIMEOUT = 10  # seconds
+_TIMEOUT_OF_CHANGES = 300  # seconds; names and layers change hands only when the engine's disk is done with other work
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,14 +224,15 @@ def name_image(digest: str, names: Iterable[str], *, context: str | None = None)
     from docker.errors import APIError
 
     client = connect(context)
+    client.api.timeout = _TIMEOUT_OF_CHANGES
     try:
         for name in names:
             repository, _, tag = name.rpartition(":")
             try:
                 client.api.tag(digest, repository, tag)
-            except APIError as error:
+            except (APIError, OSError) as error:
                 raise EnvironmentUnfit(
-                    f"the engine could not name the image: {error.explanation or error}",
+                    f"the engine could not name the image: {getattr(error, 'explanation', None) or error}",
                     where=name,
                     remedy="bake again: all is cached",
                 ) from None
@@ -248,11 +250,36 @@ def remove_nameless(digest: str, *, context: str | None = None) -> None:
     from docker.errors import APIError
 
     client = connect(context)
+    client.api.timeout = _TIMEOUT_OF_CHANGES
     try:
         # An image in use, or gone meanwhile, is no concern of a bake; `clean` lists what is left.
-        with suppress(APIError):
+        with suppress(APIError, OSError):
             if not client.api.inspect_image(digest).get("RepoTags"):
                 client.api.remove_image(digest, noprune=True)
+    finally:
+        client.close()
+
+
+def remove_name(name: str, *, context: str | None = None) -> None:
+    """Take a name away, and the image with it unless it has another one; a name that is not there is no matter.
+
+    Raises:
+        EnvironmentUnfit: no engine answers, or it does not do it.
+
+    """
+    from docker.errors import APIError, ImageNotFound
+
+    client = connect(context)
+    client.api.timeout = _TIMEOUT_OF_CHANGES
+    try:
+        client.api.remove_image(name)
+    except ImageNotFound:
+        return
+    except (APIError, OSError) as error:
+        reason = getattr(error, "explanation", None) or error
+        raise EnvironmentUnfit(
+            f"the engine could not remove the image: {reason}", where=name, remedy="`clean` removes it"
+        ) from None
     finally:
         client.close()
 

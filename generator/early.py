@@ -8,11 +8,11 @@ finds its blobs, and on the engine its unpacked layers (measured with Engine 28.
 from __future__ import annotations
 
 import uuid
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from generator.errors import UpliftError, UsageError
+from generator.errors import EnvironmentUnfit, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,14 +34,13 @@ class Early:
 def packed_early(job: Job, *, stored: bool) -> Iterator[Early]:
     """Give what exports the stack early; what it leaves on the engine goes at the end, when the image has it all.
 
-    Nothing for an image that is sent from another builder or engine, and for a stack that the last bake made already.
+    Nothing for an image that is sent from another builder, and for a stack that the last bake made already.
 
     Args:
         stored: the image is stored on the engine. One that goes to a registry or into a file needs the blobs alone.
     """
     stack = str(job.graph["image"].values["stack"])
-    elsewhere = not job.own_builder or (job.facts.builder and stored)
-    if elsewhere or not _is_new(job, stack):
+    if not job.own_builder or not _is_new(job, stack):
         yield Early()
         return
     if not stored:
@@ -69,15 +68,9 @@ def _is_new(job: Job, stack: str) -> bool:
 
 def _remove(job: Job, name: str) -> None:
     """Take the name away; the layers stay, since the image has them."""
-    from docker.errors import DockerException, ImageNotFound
-
-    from bake.engine import connect
+    from bake.engine import remove_name
 
     try:
-        client = connect()
-        with closing(client):
-            client.api.remove_image(name)
-    except ImageNotFound:
-        return
-    except (UpliftError, DockerException) as error:
-        job.reporter.warning(f"the image {name} is left on the engine: {error}; `clean` removes it")
+        remove_name(name, context=job.context)
+    except EnvironmentUnfit as error:
+        job.reporter.warning(str(error))

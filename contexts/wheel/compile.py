@@ -43,6 +43,7 @@ CACHE = Path("/ccache")
 STATS = Path("/build-ccache.log")
 LAUNCHER = "ccache "  # before a compiler's path; tests/bench measures compilers without it
 DEVICE_TOOLS = ("nvvm/bin/cicc", "bin/ptxas", "bin/cudafe++")
+NINJA = "_write_ninja_file_and_compile_objects"  # of torch.utils.cpp_extension
 _ELF = b"\x7fELF"
 
 
@@ -279,11 +280,18 @@ def use_ninja() -> None:
         sys.exit("compile.py: ninja is not on PATH; the toolchain target installs it")
 
 
+def has_ninja_hook() -> bool:
+    """Tell whether torch writes its ninja file where it has done so since 1.8; the order of the slots needs none."""
+    from torch.utils import cpp_extension
+
+    return hasattr(cpp_extension, NINJA)
+
+
 def compile_in_order(weights: dict[str, int], headers: dict[Path, tuple[str, ...]]) -> None:
     """Have ninja start the longest files first, and headers be precompiled meanwhile; what is linked stays in order."""
     from torch.utils import cpp_extension
 
-    original = cpp_extension._write_ninja_file_and_compile_objects  # noqa: SLF001
+    original = getattr(cpp_extension, NINJA)
 
     def ordered(*, sources: list[str], objects: list[str], **others: Any) -> Any:
         for header, names in headers.items():
@@ -292,7 +300,7 @@ def compile_in_order(weights: dict[str, int], headers: dict[Path, tuple[str, ...
         in_order = {"sources": [sources[place] for place in places], "objects": [objects[place] for place in places]}
         return original(**in_order, **others)
 
-    cpp_extension._write_ninja_file_and_compile_objects = ordered  # noqa: SLF001
+    setattr(cpp_extension, NINJA, ordered)
 
 
 def precompile(header: Path, names: tuple[str, ...], *flags: list[str]) -> None:
@@ -310,7 +318,7 @@ def precompile(header: Path, names: tuple[str, ...], *flags: list[str]) -> None:
 def choose_headers(sources: list[Path], costs: budget.Costs) -> dict[Path, tuple[str, ...]]:
     """Choose headers to precompile; none where the compiler cache will have most of what is compiled."""
     known = sum(budget.relative(str(source), Path.cwd()) in costs.sources for source in sources)
-    if costs.stack == stack() and known * 2 >= len(sources):
+    if not has_ninja_hook() or (costs.stack == stack() and known * 2 >= len(sources)):
         return {}
     return precompiled.plan(sources, HEADERS, int(os.environ["SLOT_JOBS"]))
 
@@ -344,7 +352,9 @@ def build_modules_side_by_side(builder: Any) -> None:
     costs = budget.read_costs(Path(os.environ["CCACHE_DIR"]) / budget.COSTS)
     sources = [Path(source).absolute() for extension in builder.extensions for source in extension.sources]
     headers = choose_headers(sources, costs)
-    compile_in_order(weigh(sources, costs), headers)
+    weights = weigh(sources, costs)
+    if has_ninja_hook():
+        compile_in_order(weights, headers)
     children = {}
     for extension in builder.extensions:
         pid = os.fork()

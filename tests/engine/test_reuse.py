@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import urllib.request
@@ -14,7 +15,7 @@ import pytest
 
 from bake import results
 from bake.local.demo_rootfs import Machine, rootfs_for
-from tests.engine.extension import TARGET, Project, build_base
+from tests.engine.extension import MODULE, TARGET, Project, build_base
 from tests.engine.small import TOP, docker
 
 pytestmark = pytest.mark.engine
@@ -37,8 +38,8 @@ def project(compiled_base: str, tmp_path_factory: pytest.TempPathFactory) -> Pro
     return made
 
 
-def run(project: Project, *command: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(TOP), "GENERATOR_ASSETS_DIR": str(project.assets)}
+def run(project: Project, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(TOP), "GENERATOR_ASSETS_DIR": str(project.assets), **more}
     return subprocess.run(
         [sys.executable, "-m", "generator", "-r", str(project.recipe), *command],
         cwd=project.folder,
@@ -68,6 +69,8 @@ def stored(project: Project, registry: str) -> str:
     )
     wheel = record(project)["wheels"][TARGET]
     assert wheel["origin"] == "compiled"
+    assert re.match(r"\d+ compilers? at a time: ", wheel["compilers"]["budget"])
+    assert wheel["compilers"]["measured"].startswith("3 files in ")
     assert tags(registry, "uplift-wheels") == [f"hello-{wheel['key'][:32]}"]
     assert tags(registry, "uplift-ccache") == ["hello"]
     return registry
@@ -120,10 +123,24 @@ def test_warm_compiles_only_what_changed_and_exports_no_image(project: Project, 
     done = run(project, "warm", "--registry", stored)
     assert done.returncode == 0, done.stderr[-4000:]
     assert f"{TARGET}: compiled, 2 of 3 compiler calls from the compiler cache; pushed to the store" in done.stderr
-    assert record(project)["wheels"][TARGET]["compiler_cache"] == {"hits": 2, "calls": 3}
+    wheel = record(project)["wheels"][TARGET]
+    assert wheel["compiler_cache"] == {"hits": 2, "calls": 3}
+    assert wheel["compilers"]["measured"].startswith("1 files in ")
+    assert "the largest of an earlier compile" in wheel["compilers"]["budget"]
     assert docker("image", "ls", "--quiet", f"{stored}/{TAG}") == ""
     assert run(project, "bake", "--registry", stored, "--require-warm").returncode == 0
     docker("image", "rm", "--force", f"{stored}/{TAG}")
+    project.write()
+
+
+def test_who_sets_max_jobs_gets_no_more_compilers(project: Project) -> None:
+    project.write(one="int one() { return 50; }\n", two="int two() { return 51; }\n", module=MODULE + "\nint three;\n")
+    done = run(project, "bake", TARGET, "--wheels", "none", MAX_JOBS="1")
+    assert done.returncode == 0, done.stderr[-4000:]
+    said = record(project)["wheels"][TARGET]["compilers"]
+    assert said["budget"].startswith("1 compiler at a time: MAX_JOBS; ")
+    assert said["measured"].startswith("3 files in ")
+    assert ", at most 1 compilers at once, " in said["measured"]
     project.write()
 
 
