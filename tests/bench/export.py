@@ -149,8 +149,9 @@ class Exports:
         for record in records:
             if record["failed"]:
                 continue
-            command = ("docker", "pull", "--quiet", _name(record["variant"]))
-            record["pulled"] = self._measured(command)
+            name = _name(record["variant"])
+            record["pulled"] = self._measured(("docker", "pull", "--quiet", name))
+            self.place.call(("docker", "image", "rm", name), cwd=self.layer)
             yield record
 
     def _prepare(self) -> None:
