@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from generator.compression import FORM
 from generator.errors import EnvironmentUnfit, Interrupted, UpliftError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _TAG_LENGTH = 128
 _QUERY = re.compile(r"\?_state=[^\s\"]*?(?=[\s\"]|: \d{3}\b)")  # an upload's state is of no use to anyone who reads
 _TIMEOUT = 30.0  # seconds; a manifest is small, and registries on object stores are slow to write
 # No name and no store: the layers are made, and BuildKit tells the digest. Nothing else is left of it.
-UNNAMED = {f"{IMAGE}.output": "type=image,store=false,compression=zstd", f"{IMAGE}.tags": ""}
+UNNAMED = {f"{IMAGE}.output": f"type=image,store=false,{FORM}", f"{IMAGE}.tags": ""}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +85,7 @@ def publish(job: Job, built: BakeOutcome, run: Callable[..., BakeOutcome]) -> tu
     digest = digest_in(built.metadata)
     named = content_tag(target.tag or "latest", digest)
     registry = _registry(job, target)
-    output = f"type=image,name={repository}:{named},push=true,store=false,compression=zstd"
+    output = f"type=image,name={repository}:{named},push=true,store=false,{FORM}"
 
     def say(text: str) -> None:
         job.reporter.note(f"push: {text}; what arrived there is not sent again")

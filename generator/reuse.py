@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from generator import registry_cache
+from generator.compression import FORM
 from generator.errors import EnvironmentUnfit, UpliftError
 from generator.plan import specs
 from generator.plan.compiling import COMPILER_CACHE
@@ -163,7 +164,7 @@ def _push(job: Job, done: tuple[Wheel, ...], repository: str, *, required: bool)
 def _save_compiler_caches(job: Job, fresh: list[Wheel]) -> None:
     repository = job.facts.caches.compiler_cache
     for wheel in fresh if repository else ():
-        output = f"type=image,name={repository}:{wheel.extension},push=true,store=false,compression=zstd"
+        output = f"type=image,name={repository}:{wheel.extension},push=true,store=false,{FORM}"
         stage = _stage(f"save-{wheel.extension}")
         outcome = _run_cached(job, (COMPILER_CACHE,), {**stage, f"{COMPILER_CACHE}.output": output})
         if outcome.failure is not None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from generator.compression import FORM
 from generator.errors import EnvironmentUnfit, UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class ArchiveFormat(str, Enum):
 # An OCI archive keeps the layers as the build cache has them. A Docker archive holds plain tar layers: `docker load` of
 # any age reads these, and Apptainer 1.4 finds "no extractable OCI/Docker tar layers" where they are zstd.
 _EXPORTERS = {
-    ArchiveFormat.OCI: ("type=oci", "compression=zstd"),
+    ArchiveFormat.OCI: ("type=oci", *FORM.split(",")),
     ArchiveFormat.DOCKER: ("type=docker", "compression=uncompressed", "force-compression=true"),
 }
 

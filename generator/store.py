@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from generator.compression import FORM
 from generator.errors import UpliftError
 from generator.plan import specs
 
@@ -119,7 +120,7 @@ def push_overrides(wheels: Iterable[Wheel], repository: str) -> dict[str, str]:
     """Give the ``--set`` values that push wheels to a store, each under its key, with the key's inputs as a label."""
     overrides: dict[str, str] = {}
     for wheel in wheels:
-        output = f"type=image,name={repository}:{wheel.tag},push=true,store=false,compression=zstd"
+        output = f"type=image,name={repository}:{wheel.tag},push=true,store=false,{FORM}"
         overrides[f"{wheel.target}.output"] = output
         overrides[f"{wheel.target}.labels.{LABEL}.key"] = wheel.key.digest
         overrides[f"{wheel.target}.labels.{LABEL}.inputs"] = json.dumps(wheel.key.inputs, sort_keys=True)

@@ -26,6 +26,6 @@ def check(_subject: Subject, engine: Engine) -> Iterator[Finding]:
         yield warning(
             NAME,
             f"the engine keeps images with {facts.storage_driver}, not in the containerd image store: "
-            "loading and pushing large layers costs more",
+            "it writes no cache to a registry, and pushes larger layers (gzip, whatever is asked for)",
             'set {"features": {"containerd-snapshotter": true}} in /etc/docker/daemon.json',
         )

@@ -141,6 +141,7 @@ def _torch(recipe: Recipe) -> Target:
         values={
             **environment(recipe),
             "install": recipe.stack.packages,
+            "modules": specs.modules(recipe),
             "index": recipe.stack.index,
             "remove": specs.removed(recipe),
             "release": specs.released(recipe),

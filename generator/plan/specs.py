@@ -68,6 +68,11 @@ def requirement_name(requirement: str) -> str:
     return normalised(re.split(r"[\[=\s]", requirement, maxsplit=1)[0])
 
 
+def modules(recipe: Recipe) -> tuple[str, ...]:
+    """Name the modules of the stack's packages, as they are usually called: ``torch_geometric`` of torch-geometric."""
+    return tuple(requirement_name(requirement).replace("-", "_") for requirement in recipe.stack.packages)
+
+
 def removed(recipe: Recipe) -> tuple[str, ...]:
     """Name the packages taken out of the environment before the new stack comes in.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, StrictUndefined
 
 from generator import __version__
+from generator.compression import FORM
 from generator.errors import UsageError
 from generator.render.hcl import hcl_line, hcl_list, hcl_string
 from generator.render.shell import sh, sh_words
@@ -36,7 +37,7 @@ def render(graph: Graph) -> dict[PurePosixPath, bytes]:
     files: dict[PurePosixPath, bytes] = {}
     try:
         template = environment.from_string(_text(_bake_template()))
-        files[PurePosixPath(BAKE_FILE)] = template.render(graph=graph, header=header).encode()
+        files[PurePosixPath(BAKE_FILE)] = template.render(graph=graph, header=header, form=FORM).encode()
         for target in graph.targets:
             folder = PurePosixPath("contexts", target.name)
             files[folder / "Dockerfile"] = _dockerfile(environment, target, header)

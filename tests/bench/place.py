@@ -36,9 +36,10 @@ class Place:
 
     Args:
         base: image of the machine's engine that both ways start from. work: a folder for files of the clients.
+        containerd_store: as for ``Engine``.
     """
 
-    def __init__(self, base: str, work: Path) -> None:
+    def __init__(self, base: str, work: Path, *, containerd_store: bool = True) -> None:
         self.base = base
         self.work = work
         self.meter = Meter()
@@ -46,7 +47,7 @@ class Place:
         self._group = make_group(f"{PREFIX}{os.getpid()}-bench")
         self.meter.group = self._group
         options = () if self._group.source.startswith("the whole") else (f"--cgroup-parent=/{self._name}",)
-        self.engine = Engine("bench", self._switch, options=options)
+        self.engine = Engine("bench", self._switch, options=options, containerd_store=containerd_store)
         self._registry: Process | None = None
 
     @property

@@ -59,6 +59,9 @@ def test_bakes_verifies_tags_and_then_finds_all_cached(bake: Any, tmp_path: Path
     assert "weights_only=False" in docker(
         "run", "--rm", "--entrypoint", "cat", "uplift-test-small:1", "/opt/app/load.py"
     )
+    # What an import of the stack loads has its bytecode in the image.
+    shell = ("run", "--rm", "--network=none", "--entrypoint", "sh", "uplift-test-small:1", "-c")
+    assert docker(*shell, "ls /opt/env/lib/python3*/site-packages/__pycache__").startswith("six.cpython-")
     assert any(not step.cached for step in steps(tmp_path, "torch"))
     again = bake("bake", "--progress", "plain")
     assert again.stdout == done.stdout

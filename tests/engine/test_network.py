@@ -266,3 +266,11 @@ def test_buildx_of_another_engine_builds_on_it(second_engine: Engine, tmp_path: 
         assert (bridge.connections > 0) == (way == "remote driver")
     assert len(list((tmp_path / "out").iterdir())) == 1
     assert second_engine.docker("buildx", "du") != used
+
+
+def test_an_engine_can_have_either_store() -> None:
+    with Switch() as switch:
+        for store in (True, False):
+            with Engine("store", switch, containerd_store=store) as engine:
+                status = engine.docker("info", "--format", "{{json .DriverStatus}}")
+                assert ("io.containerd.snapshotter" in status) is store

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -29,11 +30,21 @@ class Engine:
         name: part of the namespace's name. switch: the network that it is plugged into. system: PEM file of the CAs
             that its machine trusts, in place of the usual ones. The engine asks a registry's token server with these
             alone; certs.d (``trust``) counts for the registry itself. options: further ones of dockerd.
+        containerd_store: keep images in containerd's store; else in that of the graph drivers, the classic one.
     """
 
-    def __init__(self, name: str, switch: Switch, *, system: Path | None = None, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        switch: Switch,
+        *,
+        system: Path | None = None,
+        options: Sequence[str] = (),
+        containerd_store: bool = True,
+    ) -> None:
         self.name = name
         self._options = tuple(options)
+        self._containerd_store = containerd_store
         self._system = system
         self.switch = switch
         self._namespace: Path | None = None
@@ -91,13 +102,22 @@ class Engine:
         # dockerd's pid is that of the whole chain: each program replaces itself by the next.
         private = ("nsenter", f"--net={self.namespace}", "unshare", "--mount", "--propagation", "slave")
         shell = ("sh", "-c", _START, "sh", folder / "etc-docker")
-        daemon = ("dockerd", "--config-file", SETTINGS, "--host", self.host, "--bip", BIP)
+        daemon = ("dockerd", "--config-file", self._settings(), "--host", self.host, "--bip", BIP)
         places = (("data-root", "data"), ("exec-root", "exec"), ("pidfile", "dockerd.pid"))
         options = [*(f"--{option}={folder / part}" for option, part in places), *self._options]
         log = folder / "dockerd.log"
         environment = {**os.environ, **({"SSL_CERT_FILE": str(self._system)} if self._system else {})}
         self._process = serve(*private, *shell, *daemon, *options, stdout=log, stderr=log, environment=environment)
         self._process.wait_until(lambda: self.docker("version", "--format", "{{.Server.Version}}", check=False) != "")
+
+    def _settings(self) -> Path:
+        """The file with the daemon's settings: the project's own, with the store that was asked for."""
+        if self._containerd_store:
+            return SETTINGS
+        file = self.folder / "daemon.json"
+        settings = json.loads(SETTINGS.read_text())
+        file.write_text(json.dumps({**settings, "features": {"containerd-snapshotter": False}}))
+        return file
 
     def stop(self) -> None:
         """Stop the daemon; images and caches stay for the next start."""

@@ -49,6 +49,10 @@ def test_requirement_names_are_normal_and_without_extras() -> None:
     assert specs.requirement_name("Torch_Geometric [full]==2.7.0") == "torch-geometric"
 
 
+def test_modules_are_named_as_python_imports_them(demo: Recipe) -> None:
+    assert specs.modules(demo) == ("torch", "torch_geometric")
+
+
 def imports_of(module: str) -> set[str]:
     source = (resources.files("conversion") / f"{module}.py").read_text(encoding="utf-8")
     found: set[str] = set()
