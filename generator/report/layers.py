@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _FROM = re.compile(r"FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?\s*$", re.IGNORECASE)
 _LAYER = re.compile(r"(RUN|COPY|ADD|WORKDIR)\s+(.*)")
 _HEREDOC = re.compile(r"<<-?[\"']?(\w+)[\"']?")
+_OPENING, _CLOSING = ("for ", "while ", "if ", "case "), ("done", "fi", "esac")
 _LONGEST = 100  # characters of an instruction that are shown
 
 
@@ -74,16 +75,30 @@ def _instructions(text: str) -> Iterator[str]:
 
 
 def _last_command(lines: Iterator[str], word: str) -> str:
-    """Read a here-document to its end; its last command is what the others prepare."""
-    command, goes_on = "", False
+    """Read a here-document to its end; its last command is what the others prepare.
+
+    What stands in a loop or a condition is only done sometimes: such a command is given where there is no other.
+    """
+    command, plain, inner, depth, goes_on = "", "", "", 0, False
     for line in lines:
         text = line.strip()
         if text == word:
             break
-        if text and not text.startswith("#"):
-            command = f"{command.removesuffix(chr(92)).rstrip()} {text}" if goes_on else text
-            goes_on = text.endswith("\\")
-    return command
+        if not text or text.startswith("#"):
+            continue
+        if goes_on:
+            command = f"{command.removesuffix(chr(92)).rstrip()} {text}"
+        else:
+            command = text
+            depth += text.startswith(_OPENING)
+        goes_on = text.endswith("\\")
+        closing = command.split()[0] in _CLOSING
+        if depth == 0:
+            plain = command
+        elif not closing and not command.startswith(_OPENING):
+            inner = command
+        depth -= closing and not goes_on
+    return plain or inner
 
 
 def _cut(text: str) -> str:

@@ -201,6 +201,23 @@ def test_only_the_last_stage_and_those_it_comes_from_make_layers(tmp_path):
     assert own_layers(tmp_path) == (("image", "RUN a"), ("image", "COPY /x /x"))
 
 
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (
+            "set -eu\nuv pip install \\\n  torch\nfor x in a b; do\n  use $x || \\\n  echo\ndone\n",
+            "uv pip install torch",
+        ),
+        ("if [ -e x ]; then\n  use x\nfi\n", "use x"),
+        ("if a; then\n  b\nfi\nlast one\n", "last one"),
+    ],
+)
+def test_a_loop_is_not_what_a_layer_is_named_by(tmp_path, body, shown):
+    (tmp_path / "image").mkdir()
+    (tmp_path / "image/Dockerfile").write_text(f'FROM base\nRUN <<"SH"\n{body}SH\n')
+    assert own_layers(tmp_path) == (("image", f"RUN {shown}"),)
+
+
 def test_a_stack_that_is_shared_out_over_layers_counts_each():
     golden = RECORDS.parents[2] / "golden" / "demo-layers" / "contexts"
     placed = [entry for target, entry in own_layers(golden) if target == "layers"]
