@@ -29,6 +29,7 @@ IMAGE = "image"
 DIGITS = 12  # of the digest in the tag of the content
 _TAG_LENGTH = 128
 _QUERY = re.compile(r"\?_state=[^\s\"]*?(?=[\s\"]|: \d{3}\b)")  # an upload's state is of no use to anyone who reads
+_AT_ONCE = 8  # mounts that are asked for at the same time
 _TIMEOUT = 30.0  # seconds; a manifest is small, and registries on object stores are slow to write
 # No name and no store: the layers are made, and BuildKit tells the digest. Nothing else is left of it.
 UNNAMED = {f"{IMAGE}.output": f"type=image,store=false,{FORM}", f"{IMAGE}.tags": ""}
@@ -94,6 +95,7 @@ def publish(job: Job, built: BakeOutcome, run: Callable[..., BakeOutcome]) -> tu
     if _is_whole(registry, dataclasses.replace(target, tag=named), digest):
         exported = dataclasses.replace(built, steps=(), started=built.completed)
     else:
+        _mount_base(job, registry, target)
         exported, tries = retried(
             lambda: run(job, (IMAGE,), overrides={f"{IMAGE}.output": output, f"{IMAGE}.tags": ""}),
             lambda outcome: _trouble(outcome, registry),
@@ -121,6 +123,26 @@ def _is_whole(registry: Registry, image: Reference, digest: str) -> bool:
     except UpliftError:
         return False
     return isinstance(found, Pushed) and found.complete and found.digest == digest != ""
+
+
+def _mount_base(job: Job, registry: Registry, target: Reference) -> None:
+    """Let the repository have the base's layers where its registry has the base in another one.
+
+    BuildKit does so for layers that its store remembers to be from there. It does not know where an image comes from
+    that was loaded from a file, nor one on the classic store; and containerd keeps 4 KB of origins for a layer, by host
+    without port (core/remotes/docker/handler.go). What can't be mounted BuildKit sends.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from bake.layer_sizes import layers_in
+    from bake.reference import parse_reference
+
+    base = parse_reference(job.facts.base)
+    if base.registry != target.registry or base.repository == target.repository:
+        return
+    layers = layers_in(registry, base) or {}
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        list(pool.map(lambda digest: registry.mount(target.repository, digest, base.repository), layers))
 
 
 def _warn_of_large_layers(job: Job, registry: Registry, image: Reference) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 from bake.credentials import Keyring
 from bake.registry.answer import Answer, Outcome, Pushed
@@ -78,11 +79,35 @@ class Registry:
     def may_push(self, repository: str) -> Answer:
         """Prove that we may write: start an upload and cancel it. ``ANSWERS`` means yes; nothing stays there."""
         answer = self._ask("POST", f"/v2/{repository}/blobs/uploads/", body=b"")
+        self._cancel(answer, f"POST {repository}")
+        return answer
+
+    def mount(self, repository: str, digest: str, source: str) -> bool:
+        """Let a repository have a blob of another one of this registry, without sending it; tell whether it has it now.
+
+        OCI distribution specification, "Mounting a blob from another repository": a registry that does not do it, or
+        not for us, begins an upload instead, which is cancelled.
+
+        Args:
+            repository: gets it. digest: of the blob. source: the repository that has it.
+
+        """
+        if self.holds(repository, digest):
+            return True
+        query = urlencode({"mount": digest, "from": source})
+        purpose = f"POST {repository} from {source}"  # the token is one for both
+        answer = self._ask("POST", f"/v2/{repository}/blobs/uploads/?{query}", purpose=purpose, body=b"")
+        if answer.status == HTTPStatus.CREATED:
+            return True
+        self._cancel(answer, purpose)
+        return False
+
+    def _cancel(self, answer: Answer, purpose: str) -> None:
+        """End an upload that was begun."""
         if answer.outcome is Outcome.ANSWERS:
             place = urljoin(answer.url, answer.headers.get("location", ""))
             if urlsplit(place).netloc == urlsplit(answer.url).netloc:
-                self._ask("DELETE", place, purpose=f"POST {repository}")
-        return answer
+                self._ask("DELETE", place, purpose=purpose)
 
     def put_manifest(self, repository: str, name: str, content: bytes, media_type: str) -> Answer:
         """Write a manifest under a tag or its digest."""

@@ -37,7 +37,7 @@ class ByBake:
     def run(
         self, *options: str, code: Path = TOP, recipe: str | None = None, assets: Path | None = None
     ) -> dict[str, Any]:
-        """Bake; gives cost, steps, the targets that ran, and the critical path.
+        """Bake; gives cost, steps, the targets that ran, where wheels came from, and the critical path.
 
         Args:
             options: further ones. code: the tree that is run. recipe: another than the usual one. assets: folder.
@@ -59,6 +59,7 @@ class ByBake:
             **cost.as_data(),
             "steps": steps_of(record),
             "ran": executed(record),
+            "wheels": record.data.get("wheels", {}),
             "critical_path": {"targets": list(path.targets), "seconds": round(path.seconds, 2)},
         }
 

@@ -27,6 +27,7 @@ from tests.engine.network.traffic import Traffic, read_access_log
 PORT = 5000
 REGISTRY = f"127.0.0.1:{PORT}"
 BLOBS = "docker/registry/v2/blobs/sha256"
+REPOSITORIES = "docker/registry/v2/repositories"
 GIB = 2**30
 NEEDED = ("ip", "nsenter", "unshare", "setpriv", "iptables", "dockerd", "docker")
 
@@ -158,6 +159,13 @@ class Place:
         if self._registry is not None:
             self._registry.stop()
         shutil.rmtree(self._data, ignore_errors=True)
+        self._start_registry()
+
+    def forget(self, repository: str) -> None:
+        """Take a repository out of the registry, which starts anew, since it remembers what it had."""
+        assert self._registry is not None
+        self._registry.stop()
+        shutil.rmtree(self._data / REPOSITORIES / repository)
         self._start_registry()
 
     @property

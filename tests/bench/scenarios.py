@@ -18,7 +18,7 @@ from tests.bench import images, variants
 from tests.bench.by_bake import REPOSITORY, ByBake
 from tests.bench.by_bake import TAG as BAKED
 from tests.bench.by_hand import ByHand
-from tests.bench.place import Place
+from tests.bench.place import REGISTRY, Place
 
 Record = dict[str, Any]
 GUIDE, OURS = "guide", "ours"
@@ -34,13 +34,22 @@ class Scenario(str, Enum):
     SOURCE = "one .cu changed"
     TORCH = "torch changed"
     FRESH = "fresh runner"
+    WHEELS = "fresh runner, wheels only"
+    COMPILERS = "fresh runner, compiler cache only"
 
     @property
     def option(self) -> str:
-        return self.value.replace(" .", "-").replace(" ", "-")
+        return self.value.replace(" .", "-").replace(",", "").replace(" ", "-")
 
 
 USUAL = tuple(scenario for scenario in Scenario if scenario is not Scenario.TORCH)
+STEPS, WHEELS, COMPILERS = "lab/uplift-cache", "lab/uplift-wheels", "lab/uplift-ccache"
+# What a fresh runner does not find of these in the registry, and what it is told.
+FRESH = {
+    Scenario.FRESH: ((), ("--require-warm",)),
+    Scenario.WHEELS: ((STEPS,), ("--require-warm",)),
+    Scenario.COMPILERS: ((STEPS, WHEELS), ()),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +114,12 @@ class Bench:
             yield _record(OURS, Scenario.PUSH, {**pushed, "pushed_bytes": self.place.stored_bytes() - before})
         if Scenario.CONVERSION in self.wanted and self.recipe.models:
             copy = variants.repository(folder, sign)
-            yield _record(OURS, Scenario.CONVERSION, bake.run(code=copy))
+            changed = bake.run(code=copy)
+            if Scenario.PUSH in self.wanted:
+                before = self.place.stored_bytes()
+                bake.run(*bake.push_options(), code=copy)
+                changed["pushed_bytes"] = self.place.stored_bytes() - before
+            yield _record(OURS, Scenario.CONVERSION, changed)
         if Scenario.SOURCE in self.wanted and self.extension:
             yield self._source_changed(bake, folder, cold)
         if Scenario.TORCH in self.wanted:
@@ -116,8 +130,8 @@ class Bench:
             yield _record(OURS, Scenario.TORCH, bake.run("--tag", "uplift-bench:torch", recipe=str(other)))
         if self.verify:
             yield {"way": OURS, "scenario": "verify", **bake.verify(BAKED)}
-        if Scenario.FRESH in self.wanted:
-            yield self._fresh(bake, folder)
+        if self.wanted & FRESH.keys():
+            yield from self._fresh(bake, folder)
 
     def _source_changed(self, bake: ByBake, folder: Path, cold: Record) -> Record:
         place = folder / "source"
@@ -132,27 +146,33 @@ class Bench:
         }
         return _record(OURS, Scenario.SOURCE, {**run, **figures})
 
-    def _fresh(self, bake: ByBake, folder: Path) -> Record:
-        """Fill the registry from the warm engine, then bake and push on an empty one that may compile nothing."""
+    def _fresh(self, bake: ByBake, folder: Path) -> Iterator[Record]:
+        """Fill the registry from the warm engine; then bake on empty ones, with less and less in the registry."""
         self._push_base(folder)
-        options = ("--push", "--registry", REPOSITORY, "--cache", f"{REPOSITORY}/uplift-cache")
+        options = ("--push", "--registry", REPOSITORY, "--cache", f"{REGISTRY}/{STEPS}")
         filling = bake.run(*options)
-        self.place.empty()
-        shutil.rmtree(bake.folder / "build")
-        mark = self.place.mark()
-        run = bake.run(*options, "--require-warm")
-        pulled = self.place.traffic(mark).pulled_bytes
-        self.place.empty()
-        mark = self.place.mark()
+        mark = self._emptied()
         with self.place.meter.measured() as pulling:
             self.place.call(["docker", "pull", "--quiet", f"{REPOSITORY}/{BAKED}"], cwd=folder)
-        figures = {
+        image = {
             "filling_seconds": filling["seconds"],
-            "pulled_bytes": pulled,
             "pull_seconds": round(pulling.seconds, 2),
             "image_bytes": self.place.traffic(mark).pulled_bytes,
         }
-        return _record(OURS, Scenario.FRESH, {**run, **figures})
+        for scenario, (missing, told) in FRESH.items():
+            if scenario not in self.wanted:
+                continue
+            for repository in missing:
+                self.place.forget(repository)
+            mark = self._emptied()
+            shutil.rmtree(bake.folder / "build")
+            run = bake.run(*options, *told)
+            yield _record(OURS, scenario, {**run, **image, "pulled_bytes": self.place.traffic(mark).pulled_bytes})
+
+    def _emptied(self) -> int:
+        """Make the engine a fresh one; gives a mark of what the registry had answered until then."""
+        self.place.empty()
+        return self.place.mark()
 
     def _push_by_hand(self, image: str, folder: Path) -> Record:
         self._push_base(folder)

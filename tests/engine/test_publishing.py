@@ -200,18 +200,23 @@ def test_what_passes_is_tried_again_and_what_arrived_is_not_sent_again(place: Pl
     assert errors[-1] == ""
 
 
-def test_the_base_is_mounted_from_its_repository(place: Place, base: str) -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_the_base_is_mounted_from_its_repository(place: Place, base: str, host: str) -> None:
     there = f"{place.gate.address}/{place.team}/base:1"
-    docker("tag", base, there)
-    keyring = Keyring({place.gate.address: Login(username=USER, secret=PASSWORD, given=True)})
+    # The engine remembers by host where a layer is from: of one that came by another name BuildKit knows no origin.
+    brought = there.replace("127.0.0.1", host)
+    for name in (there, brought):
+        docker("tag", base, name)
+    login = Login(username=USER, secret=PASSWORD, given=True)
+    keyring = Keyring({place.gate.address: login, brought.partition("/")[0]: login})
     with lent(keyring) as environment:
-        subprocess.run(["docker", "push", "--quiet", there], check=True, env={**os.environ, **environment})
+        subprocess.run(["docker", "push", "--quiet", brought], check=True, env={**os.environ, **environment})
     registry = Registry(place.gate.address, keyring=keyring)
     layers = layers_of(registry, there)
     sent = len(place.gate.seen)
     place.recipe = place.recipe.replace(base, there)
     done = place.push()
-    docker("image", "rm", there)
+    docker("image", "rm", *{there, brought})
     assert done.returncode == 0, done.stderr
 
     seen = place.gate.seen[sent:]

@@ -209,6 +209,32 @@ def test_a_started_upload_is_cancelled():
         assert server.paths("DELETE") == ["/v2/lab/x/blobs/uploads/7?state=a"]
 
 
+def mounting(status):
+    def answer(server, method, path, headers, body):
+        if method == "HEAD" and path.endswith("/blobs/sha256:b"):
+            return 404, {}, b""
+        if method == "POST":
+            return status, {"Location": "/v2/lab/x/blobs/uploads/7?state=a"}, b""
+        return plain(server, method, path, headers, body)
+
+    return answer
+
+
+@pytest.mark.parametrize(("status", "cancelled"), [(201, []), (202, ["/v2/lab/x/blobs/uploads/7?state=a"]), (403, [])])
+def test_a_blob_is_mounted_or_nothing_of_it_is_left(status, cancelled):
+    with serving(mounting(status)) as server:
+        registry = Registry(server.host, keyring=keyring(server))
+        assert registry.mount("lab/x", "sha256:b", "hub/base") is (status == 201)
+        assert server.paths("POST") == ["/v2/lab/x/blobs/uploads/?mount=sha256%3Ab&from=hub%2Fbase"]
+        assert server.paths("DELETE") == cancelled
+
+
+def test_a_blob_that_is_there_is_not_mounted():
+    with serving(with_password) as server:
+        assert Registry(server.host, keyring=keyring(server)).mount("lab/x", "sha256:a", "hub/base")
+        assert server.paths("POST") == []
+
+
 def test_a_tag_is_the_same_manifest_byte_by_byte():
     with serving(plain) as server:
         registry = Registry(server.host)
