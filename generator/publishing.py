@@ -129,8 +129,9 @@ def _mount_base(job: Job, registry: Registry, target: Reference) -> None:
     """Let the repository have the base's layers where its registry has the base in another one.
 
     BuildKit does so for layers that its store remembers to be from there. It does not know where an image comes from
-    that was loaded from a file, nor one on the classic store; and containerd keeps 4 KB of origins for a layer, by host
-    without port (core/remotes/docker/handler.go). What can't be mounted BuildKit sends.
+    that was loaded from a file, nor one on the classic store; and containerd keeps no more than 4 KB of origins for a
+    layer, by host without port (core/remotes/docker/handler.go): a layer that many images share has no room for one
+    more. What can't be mounted BuildKit sends.
     """
     from concurrent.futures import ThreadPoolExecutor
 

@@ -94,7 +94,7 @@ class Registry:
         """
         if self.holds(repository, digest):
             return True
-        query = urlencode({"mount": digest, "from": source})
+        query = urlencode({"mount": digest, "from": source}, safe=":/")
         purpose = f"POST {repository} from {source}"  # the token is one for both
         answer = self._ask("POST", f"/v2/{repository}/blobs/uploads/?{query}", purpose=purpose, body=b"")
         if answer.status == HTTPStatus.CREATED:

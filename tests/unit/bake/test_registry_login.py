@@ -225,7 +225,7 @@ def test_a_blob_is_mounted_or_nothing_of_it_is_left(status, cancelled):
     with serving(mounting(status)) as server:
         registry = Registry(server.host, keyring=keyring(server))
         assert registry.mount("lab/x", "sha256:b", "hub/base") is (status == 201)
-        assert server.paths("POST") == ["/v2/lab/x/blobs/uploads/?mount=sha256%3Ab&from=hub%2Fbase"]
+        assert server.paths("POST") == ["/v2/lab/x/blobs/uploads/?mount=sha256:b&from=hub/base"]
         assert server.paths("DELETE") == cancelled
 
 
