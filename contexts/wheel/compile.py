@@ -2,13 +2,13 @@
 
 Runs inside a compile target: the new environment is mounted read-only over the old one, the toolkit stands at
 ``CUDA_HOME``, build requirements beside both. Standard library only, apart from torch and setuptools. Beside it stand
-``budget.py`` (how many compilers at once), ``slot.py`` (holds them to it) and ``precompiled.py`` (headers).
+``source_tree.py`` (what is compiled), ``budget.py`` (how many compilers at once), ``slot.py`` (holds them to it) and
+``precompiled.py`` (headers).
 """
 
 from __future__ import annotations
 
 import argparse
-import configparser
 import contextlib
 import importlib
 import json
@@ -19,7 +19,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import traceback
 import zipfile
 from pathlib import Path
@@ -30,6 +29,7 @@ sys.path.insert(0, str(HERE))
 
 import budget  # noqa: E402  beside this file
 import precompiled  # noqa: E402
+import source_tree  # noqa: E402
 
 CUDA_HOME = Path("/usr/local/cuda")
 BUILD_REQUIRES = Path("/opt/build-requires")
@@ -60,50 +60,14 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True)
 
-    source = unpack(options.source, commit=options.commit)
+    source = source_tree.unpack(options.source, WORK, commit=options.commit)
     if options.local:
-        mark_local(source, options.local)
+        source_tree.mark_local(source, options.local)
     unpack_wheels(options.needs)
     prepare_environment(options.package, awaited=options.awaited)
     build_wheel(source, options.out.resolve())
     report_cache()
     report_calls(source)
-
-
-def unpack(folder: Path, *, commit: str | None = None) -> Path:
-    """Unpack the one archive of a folder to a fixed place, so that the compiler cache sees the same paths.
-
-    A tree is copied there. An archive made by git names its commit in its header; ``commit`` is held against it.
-    """
-    archives = sorted(folder.iterdir())
-    if len(archives) != 1:
-        sys.exit(f"compile.py: expected one source archive, found {[path.name for path in archives]}")
-    if archives[0].is_dir():
-        return Path(shutil.copytree(archives[0], WORK / archives[0].name, symlinks=True))
-    WORK.mkdir()
-    with tarfile.open(archives[0]) as archive:
-        said = archive.pax_headers.get("comment") if archive.getmembers() else None
-        if commit and said != commit:
-            sys.exit(f"compile.py: {archives[0].name} is of commit {said}, and the recipe asks for {commit}")
-        if hasattr(tarfile, "data_filter"):
-            archive.extractall(WORK, filter="data")
-        else:
-            archive.extractall(WORK)
-    (top,) = WORK.iterdir()
-    return top
-
-
-def mark_local(source: Path, local: str) -> None:
-    """Have setuptools add a local part to the version: the build is bound to a stack, and says so."""
-    file = source / "setup.cfg"
-    settings = configparser.ConfigParser(interpolation=None)
-    settings.read(file, encoding="utf-8")
-    if not settings.has_section("egg_info"):
-        settings.add_section("egg_info")
-    settings.set("egg_info", "tag_build", f"+{local}")
-    settings.set("egg_info", "tag_date", "0")
-    with file.open("w", encoding="utf-8") as opened:
-        settings.write(opened)
 
 
 def unpack_wheels(folder: Path) -> None:

@@ -127,7 +127,7 @@ def _is_needed(recipe: Recipe, name: str) -> bool:
 
 def _files(extension: Extension) -> tuple[ContextFile, ...]:
     found = ("prebuilt.py",) if extension.source == "wheel" else ()
-    compiled = ("compile.py", "budget.py", "slot.py", "precompiled.py") if extension.compiles else ()
+    compiled = ("compile.py", "source_tree.py", "budget.py", "slot.py", "precompiled.py") if extension.compiles else ()
     return tuple(ContextFile(path=name, package="contexts", resource=f"wheel/{name}") for name in (*found, *compiled))
 
 

@@ -4,28 +4,39 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pip._internal.models.index import PyPI
 
 from tests.engine.archive import Entry, Saved, saved
 from tests.engine.small import RECIPE, Generator, docker
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 
+
+def package_index() -> str:
+    """Give the address of the package index that pip uses here."""
+    asked = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
+    said = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+    return (os.environ.get("PIP_INDEX_URL") or said or PyPI.simple_url).rstrip("/")
+
+
 ENV = "opt/env"
 SITE = f"{ENV}/lib/python3.11/site-packages"
 # networkx stays as the base has it; numpy changes; h5py and numpy.testing import tests; joblib is a wheel of its own.
 OLD = 'install = ["networkx==3.2.1", "numpy==1.26.4"]'
 NEW = 'install = ["numpy==2.2.6", "h5py==3.12.1"]'
-EXTENSION = """
+EXTENSION = f"""
 [extensions.joblib]
 source = "wheel"
 version = "1.4.2"
-page = "https://pypi.org/simple/joblib/"
+page = "{package_index()}/joblib/"
 device-code = false
 """
 SLIM = 'slim = ["static-libraries", "headers", "tests"]'
