@@ -144,6 +144,9 @@ def run_bake(request: BakeRequest, listener: Callable[[Event], None]) -> BakeOut
                         client.stop()
                     refused.append(event.step)
             listener(Tick(at=time.time()))
+    if client.exit_status == 0 and not signals and not refused:
+        for event in progress.settle(time.time()):
+            listener(event)
     outcome = dataclasses.replace(_outcome(request, client, progress, started, signals, refused), notes=tuple(notes))
     listener(BakeEnded(at=outcome.completed, state=outcome.state, seconds=outcome.seconds, failed=progress.failed()))
     return outcome

@@ -109,6 +109,19 @@ class Progress:
         ]
         return events
 
+    def settle(self, now: float) -> list[Event]:
+        """Take the end of a build that went well: every result is there, so nothing that is needed was cancelled.
+
+        BuildKit cancels a step for a target that turns out to need no more of it (a merged layer that only another
+        target unpacks), and does it for that other one.
+        """
+        events: list[Event] = []
+        for key, step in self._steps.items():
+            if step.state is State.CANCELLED:
+                self._steps[key] = replace(step, state=State.DONE, error="")
+                events.append(StepAnnounced(at=now, step=self._steps[key]))
+        return events
+
     @property
     def steps(self) -> tuple[Step, ...]:
         """All steps, in the order in which they were announced."""

@@ -76,6 +76,23 @@ def test_a_failed_build_is_an_outcome_with_its_reason(docker, bake_file):
         outcome.raise_for_failure()
 
 
+@pytest.mark.parametrize(("status", "state"), [(0, State.DONE), (1, State.CANCELLED)])
+def test_what_was_cancelled_in_a_build_that_ended_well_had_become_needless(docker, bake_file, status, state):
+    begun, ended = "2026-11-24T06:33:38.4Z", "2026-11-24T06:33:38.8Z"
+    merge = {"digest": "sha256:1", "name": "[a 3/4] LINK COPY /models/ /", "started": begun}
+    lines = [{"vertexes": [merge]}, {"vertexes": [{**merge, "completed": ended, "error": "context canceled"}]}]
+    stream = "\n".join(json.dumps(line) for line in lines)
+    docker(f"cat >&2 <<'END'\n{stream}\nEND\nexit {status}\n")
+    shown: dict[str, State] = {}
+
+    def listener(event):
+        if hasattr(event, "step"):
+            shown[event.step.name] = event.step.state
+
+    (step,) = run_bake(BakeRequest(file=bake_file), listener).steps
+    assert (step.state, shown) == (state, {merge["name"]: state})
+
+
 def test_what_buildx_gets(docker, bake_file, tmp_path, monkeypatch):
     docker(f'printf "%s\\n" "$@" >{tmp_path}/arguments\nenv >{tmp_path}/environment\npwd >{tmp_path}/directory\n'
            f'echo >{tmp_path}/metadata.json \'{{"c": {{"containerimage.digest": "sha256:1"}}}}\'\ncat\n')  # fmt: skip
