@@ -19,13 +19,17 @@ class Chain:
 
 
 def own_seconds(results: Results, target: str) -> float:
-    """Seconds in which a target's own instructions or exports ran; what ran side by side counts once."""
-    exports = sum(step.seconds for step in results.steps_of(target) if step.kind == "export" and not step.cached)
-    return sum(end - start for start, end in results.busy(target)) + exports
+    """Seconds in which a target's own instructions ran; what ran side by side counts once."""
+    return sum(end - start for start, end in results.busy(target))
+
+
+def export_seconds(results: Results, target: str) -> float:
+    """Seconds of a target's exports. No other target waits for them."""
+    return sum(step.seconds for step in results.steps_of(target) if step.kind == "export" and not step.cached)
 
 
 def critical_path(results: Results, waits_for: Mapping[str, Sequence[str]]) -> Chain:
-    """The longest chain, by the seconds that the targets took in this bake.
+    """The longest chain, by the seconds that the targets took in this bake, with the exports of its last target.
 
     Args:
         results: the record of a bake. waits_for: targets by the target that needs them.
@@ -45,8 +49,12 @@ def critical_path(results: Results, waits_for: Mapping[str, Sequence[str]]) -> C
             known[target] = Chain(targets=(*chain, target), seconds=seconds)
         return known[target]
 
+    def whole(target: str) -> Chain:
+        chain = longest(target)
+        return Chain(targets=chain.targets, seconds=chain.seconds + export_seconds(results, target))
+
     return max(
-        (longest(name) for name in results.targets), key=lambda path: path.seconds, default=Chain(targets=(), seconds=0)
+        (whole(name) for name in results.targets), key=lambda path: path.seconds, default=Chain(targets=(), seconds=0)
     )
 
 

@@ -40,6 +40,12 @@ def test_the_critical_path_is_the_longest_chain_and_not_the_sum() -> None:
     assert path.seconds == 48
 
 
+def test_nobody_waits_for_the_export_of_a_target_on_the_way() -> None:
+    results = record(torch=[step(0, 10), step(10, 40, kind="export")], wheel=[step(10, 60)])
+    path = bounds.critical_path(results, {"wheel": ["torch"]})
+    assert (path.targets, path.seconds) == (("torch", "wheel"), 60)
+
+
 def test_stages_side_by_side_count_once_and_what_another_target_ran_not_at_all() -> None:
     results = record(both=[step(0, 10), step(5, 15), step(0, 60, shared="base")], base=[step(0, 1)])
     assert bounds.own_seconds(results, "both") == 15
