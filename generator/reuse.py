@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from bake.driver import BakeOutcome
     from bake.events import Step
+    from bake.registry import Answer
     from generator.baking import Job
     from generator.plan.keys import Key
 
@@ -73,14 +74,12 @@ def prepare(job: Job) -> Job:
 
 def load_compiler_caches(job: Job, wanted: tuple[Wheel, ...]) -> None:
     """Fill this builder's compiler cache with what was saved for the wheels that no store has."""
-    from bake.reference import parse_reference
     from generator.baking import run
 
     repository = job.facts.caches.compiler_cache
     for wheel in wanted if repository else ():
-        try:
-            answer = registry_of(repository, job.facts).manifest(parse_reference(f"{repository}:{wheel.extension}"))
-        except UpliftError:
+        answer = _saved(job, wheel)
+        if answer is None:
             return
         digest = answer.headers.get("docker-content-digest") if answer.status else None
         if not digest:
@@ -99,6 +98,17 @@ def load_compiler_caches(job: Job, wanted: tuple[Wheel, ...]) -> None:
         if outcome.failure is not None:
             _pass_on_interrupt(outcome)
             job.reporter.warning(f"the compiler cache {saved} could not be loaded: {_first_line(outcome)}")
+
+
+def _saved(job: Job, wheel: Wheel) -> Answer | None:
+    """Ask for the compiler cache that was saved for a wheel; None where nobody can be asked."""
+    from bake.reference import parse_reference
+
+    repository = job.facts.caches.compiler_cache
+    try:
+        return registry_of(repository, job.facts).manifest(parse_reference(f"{repository}:{wheel.extension}"))
+    except UpliftError:
+        return None
 
 
 def without_broken(job: Job, outcome: BakeOutcome) -> Job | None:
@@ -131,6 +141,8 @@ def _path(reference: str) -> str:
 def keep(job: Job, outcome: BakeOutcome, *, required: bool = False) -> tuple[str, ...]:
     """Push the wheels that the stores lacked, and save the compiler caches of those that were compiled.
 
+    A wheel that an earlier bake compiled, before a store was named, brings its compiler cache along if there is none.
+
     Args:
         outcome: of the bake that made them; it may have failed. required: a wheel that can't be pushed is a failure.
 
@@ -143,8 +155,16 @@ def keep(job: Job, outcome: BakeOutcome, *, required: bool = False) -> tuple[str
     repository = job.facts.caches.wheels
     done = made(outcome, job.reuse.shelf.missing)
     pushed = _push(job, done, repository, required=required) if repository and done else ()
-    _save_compiler_caches(job, [wheel for wheel in done if wheel.target in compiled(outcome)])
+    fresh, kept = compiled(outcome), job.facts.caches.compiler_cache
+    new = [w for w in done if w.target in fresh or (kept and w.target in pushed and _is_absent(_saved(job, w)))]
+    _save_compiler_caches(job, new)
     return pushed
+
+
+def _is_absent(answer: Answer | None) -> bool:
+    from bake.registry import Outcome
+
+    return answer is not None and answer.outcome is Outcome.ABSENT
 
 
 def _push(job: Job, done: tuple[Wheel, ...], repository: str, *, required: bool) -> tuple[str, ...]:

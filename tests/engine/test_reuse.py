@@ -133,6 +133,20 @@ def test_warm_compiles_only_what_changed_and_exports_no_image(project: Project, 
     project.write()
 
 
+def test_what_was_compiled_before_a_store_was_named_is_kept_with_its_compiler_cache(
+    project: Project, stored: str
+) -> None:
+    project.write(one="int one() { return 70; }\n")
+    assert run(project, "bake", TARGET).returncode == 0
+    done = run(project, "bake", TARGET, "--registry", stored, "--compiler-cache", f"{stored}/late")
+    assert done.returncode == 0, done.stderr[-4000:]
+    wheel = record(project)["wheels"][TARGET]
+    assert wheel["origin"] == "cached"
+    assert f"hello-{wheel['key'][:32]}" in tags(stored, "uplift-wheels")
+    assert tags(stored, "late") == ["hello"]
+    project.write()
+
+
 def test_who_sets_max_jobs_gets_no_more_compilers(project: Project) -> None:
     project.write(one="int one() { return 50; }\n", two="int two() { return 51; }\n", module=MODULE + "\nint three;\n")
     done = run(project, "bake", TARGET, "--wheels", "none", MAX_JOBS="1")
