@@ -133,10 +133,12 @@ class Place:
         """Run the command line of a tree of this repository against this engine, without the user's settings."""
         site = self.work / "site.toml"
         site.write_text("disk-gib = 0\n")  # the bench looked at the disk itself, once
-        unset = [f"--unset={name}" for name in os.environ if name.startswith("GENERATOR_")]
+        ours = (name for name in os.environ if name.startswith("GENERATOR_"))
+        unset = [f"--unset={name}" for name in (*ours, "PYTHONDONTWRITEBYTECODE")]
         settings = [f"GENERATOR_SITE={site}", *(f"{name}={value}" for name, value in (variables or {}).items())]
         command = ("env", *unset, *settings, sys.executable, "-m", "generator", "-r", recipe, *arguments)
-        environment = {"PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"}
+        # Nothing is written into the tree; compiled all the same, as whoever ran it before has it.
+        environment = {"PYTHONPATH": str(code), "PYTHONPYCACHEPREFIX": str(self.work / "pycache")}
         return self.call(command, cwd=cwd, environment=environment, allowed=allowed)
 
     def stored_bytes(self) -> int:
