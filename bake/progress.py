@@ -81,6 +81,7 @@ class Progress:
         self._sole = next(iter(requested), "default")
         self._prefixed: bool | None = None  # unknown until the first name tells
         self._steps: dict[tuple[str, str], Step] = {}
+        self._loads_cancelled: set[tuple[str, str]] = set()
         self._by_digest: dict[str, list[tuple[str, str]]] = {}
         self._bytes: dict[str, dict[str, tuple[int, int]]] = {}
         self._logs: dict[str, deque[str]] = {}
@@ -113,12 +114,13 @@ class Progress:
         """Take the end of a build that went well: every result is there, so nothing that is needed was cancelled.
 
         BuildKit cancels a step for a target that turns out to need no more of it (a merged layer that only another
-        target unpacks), and does it for that other one.
+        target unpacks), and does it for that other one. Likewise it gives up fetching what a cache had.
         """
         events: list[Event] = []
         for key, step in self._steps.items():
             if step.state is State.CANCELLED:
-                self._steps[key] = replace(step, state=State.DONE, error="")
+                state = State.CACHED if key in self._loads_cancelled else State.DONE
+                self._steps[key] = replace(step, state=state, error="")
                 events.append(StepAnnounced(at=now, step=self._steps[key]))
         return events
 
@@ -172,7 +174,10 @@ class Progress:
         self._steps[key] = step
         if step.state is old.state:
             return events
-        if step.state is State.RUNNING or (step.state.ended and old.state is State.WAITING and not step.cached):
+        self._loads_cancelled.discard(key)
+        if step.state is State.CANCELLED and vertex.cached:
+            self._loads_cancelled.add(key)
+        if step.state is State.RUNNING or (step.state.ended and old.state is State.WAITING and not vertex.cached):
             events.append(StepStarted(at=now, step=step))
         if step.state.ended:
             events += [*self._rest_of_log(step, now), StepEnded(at=now, step=step)]
@@ -294,8 +299,10 @@ def is_cancellation(error: str) -> bool:
 
 
 def _state(vertex: rawjson.Vertex, old: Step) -> State:
+    if vertex.error and is_cancellation(vertex.error):
+        return State.CACHED if old.state is State.CACHED else State.CANCELLED
     if vertex.error:
-        return State.CANCELLED if is_cancellation(vertex.error) else State.FAILED
+        return State.FAILED
     if vertex.cached and vertex.completed is not None:
         return State.CACHED
     if old.state is State.CACHED:  # what comes from a remote cache is reported again while it is fetched

@@ -76,10 +76,13 @@ def test_a_failed_build_is_an_outcome_with_its_reason(docker, bake_file):
         outcome.raise_for_failure()
 
 
-@pytest.mark.parametrize(("status", "state"), [(0, State.DONE), (1, State.CANCELLED)])
-def test_what_was_cancelled_in_a_build_that_ended_well_had_become_needless(docker, bake_file, status, state):
+@pytest.mark.parametrize(
+    ("cached", "status", "state"),
+    [(False, 0, State.DONE), (False, 1, State.CANCELLED), (True, 0, State.CACHED), (True, 1, State.CANCELLED)],
+)
+def test_what_was_cancelled_in_a_build_that_ended_well_had_become_needless(docker, bake_file, cached, status, state):
     begun, ended = "2026-11-24T06:33:38.4Z", "2026-11-24T06:33:38.8Z"
-    merge = {"digest": "sha256:1", "name": "[a 3/4] LINK COPY /models/ /", "started": begun}
+    merge = {"digest": "sha256:1", "name": "[a 3/4] LINK COPY /models/ /", "started": begun, "cached": cached}
     lines = [{"vertexes": [merge]}, {"vertexes": [{**merge, "completed": ended, "error": "context canceled"}]}]
     stream = "\n".join(json.dumps(line) for line in lines)
     docker(f"cat >&2 <<'END'\n{stream}\nEND\nexit {status}\n")

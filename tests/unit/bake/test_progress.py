@@ -63,6 +63,34 @@ def test_owner_moves_when_a_dependent_is_announced_first():
     assert announced == ["[c 1/2] RUN x", "[a 1/2] RUN x"]
 
 
+def test_a_cancelled_fetch_from_the_cache_is_no_run():
+    step = {"digest": "sha256:1", "name": "[a 1/2] RUN x", "started": "2026-01-01T00:00:00Z", "cached": True}
+    ended = {**step, "completed": "2026-01-01T00:00:01Z"}
+    cancelled = {**ended, "error": "failed to get record x by blobchainid: context canceled"}
+
+    def told(*reports):
+        progress = Progress(names=BakeFile(variables=(), targets=("a", "c"), groups=(), links={}))
+        events = [event for report in reports for event in progress.feed(json.dumps({"vertexes": [report]}), now=0)]
+        assert not [event for event in events if isinstance(event, StepStarted)]
+        before = progress.steps[0].state
+        progress.settle(1)
+        return before, progress.steps[0].state
+
+    assert told(step, cancelled) == (State.CANCELLED, State.CACHED)
+    assert told(step, cancelled, ended) == (State.CACHED, State.CACHED)
+    assert told(step, ended, cancelled) == (State.CACHED, State.CACHED)
+
+
+def test_a_step_that_runs_after_its_fetch_was_cancelled_has_run():
+    step = {"digest": "sha256:1", "name": "[a 1/2] RUN x", "started": "2026-01-01T00:00:00Z"}
+    ended = {**step, "completed": "2026-01-01T00:00:01Z"}
+    progress = Progress(names=BakeFile(variables=(), targets=("a", "c"), groups=(), links={}))
+    for report in ({**ended, "cached": True, "error": "context canceled"}, step, {**ended, "error": "context canceled"}):
+        progress.feed(json.dumps({"vertexes": [report]}), now=0)
+    progress.settle(1)
+    assert progress.steps[0].state is State.DONE
+
+
 def test_failure_and_cancelled_siblings(replay):
     progress, _ = replay("failure", ("image",))
     assert [(step.target, step.position) for step in progress.failed()] == [("bad", (2, 3))]
