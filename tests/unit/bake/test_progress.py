@@ -85,7 +85,8 @@ def test_a_step_that_runs_after_its_fetch_was_cancelled_has_run():
     step = {"digest": "sha256:1", "name": "[a 1/2] RUN x", "started": "2026-01-01T00:00:00Z"}
     ended = {**step, "completed": "2026-01-01T00:00:01Z"}
     progress = Progress(names=BakeFile(variables=(), targets=("a", "c"), groups=(), links={}))
-    for report in ({**ended, "cached": True, "error": "context canceled"}, step, {**ended, "error": "context canceled"}):
+    error = "context canceled"
+    for report in ({**ended, "cached": True, "error": error}, step, {**ended, "error": error}):
         progress.feed(json.dumps({"vertexes": [report]}), now=0)
     progress.settle(1)
     assert progress.steps[0].state is State.DONE
