@@ -303,9 +303,8 @@ def _state(vertex: rawjson.Vertex, old: Step) -> State:
         return State.CACHED if old.state is State.CACHED else State.CANCELLED
     if vertex.error:
         return State.FAILED
-    if vertex.cached and vertex.completed is not None:
-        return State.CACHED
-    if old.state is State.CACHED:  # what comes from a remote cache is reported again while it is fetched
+    # What comes from a remote cache is reported again while it is fetched.
+    if old.state is State.CACHED or (vertex.cached and vertex.completed is not None):
         return State.CACHED
     if vertex.completed is not None:
         return State.DONE
