@@ -48,8 +48,8 @@ class StandIn:
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         pass
 
-    def __setstate__(self, _state: Any) -> None:
-        pass
+    def __setstate__(self, state: Any) -> None:
+        self.state = state  # what it holds must not go unnoticed
 
     def __setitem__(self, _key: Any, _value: Any) -> None:
         pass
@@ -252,23 +252,24 @@ class _Work:
         _modes(module, before, held, made)
 
     def _submodule(self, module: Any, name: str, old: Any, new: Any, made: Made) -> None:
-        if isinstance(old, Shell):
-            inner = self._made.get(id(old))
-            if new is not None and isinstance(new.value, torch.nn.Module) and name not in made.own and inner is not None:
-                if inner.arguments is None:
-                    self._adopt(old, new.value, inner)
-            elif new is None and name not in made.own:
-                if tensors(old):
-                    raise ConversionError(f"its submodule {name} holds weights, and has no place in the new class")
-                return
-            self._make(old)
-        elif old is None and new is None:
-            return
-        _place(module, "module", name, old)
+        """Put an old submodule in its place; ``new`` is what the new constructor holds there."""
+        fresh_one = new.value if new is not None and isinstance(new.value, torch.nn.Module) else None
+        inner = self._made.get(id(old))
+        if name not in made.own:
+            if fresh_one is None or isinstance(old, StandIn):
+                return _drop(old, name)
+            if old is None:  # what is new has no weights, or it is refused
+                return None
+            if inner is not None and inner.arguments is None and fresh_one is not old:
+                self._adopt(old, fresh_one, inner)
+        self._make(old)
+        return _place(module, "module", name, old)
 
     def _adopt(self, old: Any, new: Any, made: Made) -> None:
         """Let an old submodule become the one that its holder's constructor made; it stays the same object."""
         before, held = dict(old.__dict__), namespace(old)
+        if not isinstance(old, (Shell, *fresh.CONTAINERS)):  # it has been made before
+            return
         _become(old, type(new))
         old.__dict__.update(new.__dict__)
         for registry, hooks in old.__dict__.items():
@@ -276,7 +277,8 @@ class _Work:
                 for key, hook in hooks.items():
                     hooks[key] = _bound_to(hook, new, old)
         self._lay_over(old, before, held, made)
-        self._count(type(new))
+        if type(new) not in fresh.CONTAINERS:
+            self._count(type(new))
 
     def fill(self) -> None:
         """Give torch's own modules what this version's constructor makes and they lack."""
@@ -308,6 +310,12 @@ class _Work:
             key = f"{type_name(type(module))}.{name}"
             self.carried.filled[key] = self.carried.filled.get(key, 0) + 1
         return bool(lacking)
+
+
+def _drop(old: Any, name: str) -> None:
+    """Leave a submodule out that the new class does not have."""
+    if tensors(old):
+        raise ConversionError(f"its submodule {name} holds weights, and has no place in the new class")
 
 
 def _become(module: Any, cls: type) -> None:

@@ -22,7 +22,7 @@ import torch
 
 from conversion import failures
 from conversion.failures import ConversionError
-from conversion.models import distributions, fresh, isolate, loading, parity, probe, records, spec
+from conversion.models import distributions, fresh, isolate, loading, probe, records, spec
 from conversion.models.graph import Graph, record, type_name
 
 Owners = Mapping[str, Tuple[str, str]]
@@ -59,7 +59,9 @@ def extract_file(model_set: spec.ModelSet, known: Set[str], out: str, file: str)
         loaded = loading.open_file(content)
         graph = record(loaded)
         made, unmade = _makings(graph, known, model_set)
-        outputs = None if model_set.probe is None else _outputs(model_set, content, file)
+        outputs = None
+        if model_set.probe is not None:
+            outputs = probe.record(model_set.probe, lambda: loading.open_file(content), file)
         records.write(records.Record(file, graph, made, unmade, outputs), Path(out))
     return {
         "nodes": graph.count(),
@@ -93,22 +95,6 @@ def _makings(
     return made, unmade
 
 
-def _outputs(model_set: spec.ModelSet, content: loading.File, file: str) -> parity.Recorded:
-    assert model_set.probe is not None  # noqa: S101 - narrows the type
-    runs = {
-        precision: probe.outputs(model_set.probe, loading.open_file(content), file, precision)
-        for precision in ("float32", "float64")
-    }
-    again = probe.outputs(model_set.probe, loading.open_file(content), file, "float64")
-    verdict = parity.compare(parity.Recorded(again, again), parity.Recorded(again, runs["float64"]), model_set.tolerance)
-    if not verdict.agrees:
-        raise ConversionError(
-            "the probe's outputs differ between two runs in the old environment, so nothing can be proven by them: "
-            "give another probe, a tolerance with its reason, or none and say why"
-        )
-    return parity.Recorded(**runs)
-
-
 def _modules_named(graph: Graph) -> Set[str]:
     """The top-level modules of all classes and functions that a graph names."""
     names = {node.type.partition(".")[0] for node in graph.nodes}
@@ -124,7 +110,8 @@ def extract(specification: spec.Specification, out: Path, limit: float) -> int:
     out.mkdir(parents=True, exist_ok=True)
     owners = distributions.owners()
     known = libraries(owners, specification.released)
-    absent = list(distributions.named(owners, specification.absent))
+    guessed = {name.replace("-", "_") for name in specification.absent}  # of what is not installed here either
+    absent = sorted(guessed | set(distributions.named(owners, specification.absent)))
     done: Dict[str, Tuple[str, str]] = {}
     failed: List[Tuple[str, str]] = []
     named: Set[str] = set(known)

@@ -38,6 +38,7 @@ INTERNAL = frozenset(vars(torch.nn.Module())) | frozenset(
         "_compiled_call_impl",
     )
 )
+CONTAINERS = (torch.nn.ModuleList, torch.nn.ModuleDict, torch.nn.Sequential)
 _HANDLE = "torch.utils.hooks.RemovableHandle"
 Source = List[Any]  # ["attribute" | "flag" | "number" | "path", name] or ["value", value]
 
@@ -47,13 +48,15 @@ class Made:
     """How a library's module is made, and what was done to it afterwards.
 
     Attributes:
-        base: the library's class whose constructor makes it.
+        base: the class whose constructor makes it.
+        library: the top-level module of the library whose constructor made it, itself or as a part.
         arguments: the constructor's arguments, each with its source; None where another module's constructor makes it.
         own: names of attributes, parameters and submodules that the constructor does not make, or makes otherwise.
         hooks: torch's registry of hooks → labels of the entries that are the user's.
     """
 
     base: str
+    library: str
     arguments: Optional[Dict[str, Source]]
     own: List[str] = field(default_factory=list)
     hooks: Dict[str, List[str]] = field(default_factory=dict)
@@ -264,7 +267,7 @@ def compare_with(
     """What a module has that a fresh one has not, and so on for the library's submodules in both."""
     comparison = Comparison(record(module), record(other))
     found: Dict[int, Made] = {}
-    waiting: List[Tuple[int, int, Made]] = [(0, 0, Made(type_name(base), sources))]
+    waiting: List[Tuple[int, int, Made]] = [(0, 0, Made(type_name(base), top(base), sources))]
     comparison.assume(0, 0)
     while waiting:
         number, fresh_number, made = waiting.pop()
@@ -278,10 +281,11 @@ def compare_with(
             if name not in here or here[name].kind != held.kind or not _alike(comparison, held.kind, pair):
                 made.own.append(name)
             elif held.kind == "module" and isinstance(pair.old, int) and isinstance(pair.new, int):
-                inner = library_base(type(comparison.old.objects[pair.old]), libraries)
+                cls = type(comparison.old.objects[pair.old])
+                inner = cls if cls in CONTAINERS else library_base(cls, libraries)
                 if inner is not None:
                     comparison.assume(pair.old, pair.new)
-                    waiting.append((pair.old, pair.new, Made(type_name(inner), None)))
+                    waiting.append((pair.old, pair.new, Made(type_name(inner), made.library, None)))
         made.hooks = _own_hooks(old, libraries)
     return found
 

@@ -164,6 +164,7 @@ class _Recorder:
 
 _UNTYPED: Any = getattr(torch, "UntypedStorage", None) or getattr(torch, "_UntypedStorage", None) or ()
 _TYPED: Any = getattr(torch, "TypedStorage", None) or getattr(torch.storage, "_TypedStorage", None) or ()
+_ALIASES = tuple(getattr(types, name) for name in ("GenericAlias", "UnionType") if hasattr(types, name))
 _TORCH_NAMED = (torch.dtype, torch.layout, torch.memory_format, torch.qscheme)
 
 
@@ -188,6 +189,8 @@ def as_atom(item: Any) -> Optional[List[Any]]:  # noqa: PLR0911 - one return per
         return ["torch", str(item)]
     if isinstance(item, torch.device):
         return ["device", str(item)]
+    if kind.__module__ == "typing" or kind in _ALIASES:  # Python keeps these in caches of its own
+        return ["annotation", repr(item)]
     if item is Ellipsis or item is NotImplemented:
         return ["constant", repr(item)]
     return None
@@ -268,7 +271,8 @@ def _attributes(item: Any) -> Iterator[Tuple[str, Any]]:
     except AttributeError:
         own = {}
     for name, value in own.items():
-        yield f".{name}", value
+        if name != "__orig_class__":  # an annotation, by typing
+            yield f".{name}", value
     for cls in type(item).__mro__:
         slots = cls.__dict__.get("__slots__", ())
         for slot in (slots,) if isinstance(slots, str) else slots:

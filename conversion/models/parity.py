@@ -17,6 +17,7 @@ from conversion.models.spec import Tolerance
 
 FLOAT64 = 1e-12  # of an output's largest value
 FLOAT32 = 2.0  # times the old environment's distance from float64
+STEPS = 4  # of rounding, of an output's largest value: below that it is chance which environment is nearer
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def _one(place: str, outputs: Tuple[Any, ...], allowed64: float, allowed32: floa
         return _Output(f"{here}: differs in float32 ({_count(old32, new32)})", double.float64)
     largest = _largest(old64)
     old_error, new_error = _gap(old32, old64), _gap(new32, new64 if allowed64 > FLOAT64 else old64)
-    step = torch.finfo(_real(new32).dtype).eps * largest
+    step = STEPS * torch.finfo(_real(new32).dtype).eps * largest
     bound = max(FLOAT32 * old_error, step, allowed32 * largest)
     scale = largest or 1.0
     problem = ""
