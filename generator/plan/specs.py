@@ -19,23 +19,10 @@ CONSTRAINTS_MODULES = (*INVENTORY_MODULES, "constraints")
 LAYERS_MODULES = ("__init__", "failures", "parts", "place", "share", "trees")
 SLIM_MODULES = ("__init__", "failures", "imported", "inventory", "kinds", "records", "selection", "slim")
 PATCH_MODULES = ("__init__", "failures", "patch", "placing", "scopes", "source_text", "torch_load_codemod")
-EXTRACT_MODULES = (
-    "__init__",
-    "attributes",
-    "cpu_defaults",
-    "differences",
-    "extract",
-    "failures",
-    "loading",
-    "models",
-    "parity",
-    "probe",
-    "record",
-    "stubs",
-)
-REBUILD_MODULES = (*EXTRACT_MODULES, "agreement", "placing", "rebuild")
+# What the folder `conversion/models`, which is mounted as a whole, needs beside itself.
+MODELS_MODULES = ("__init__", "failures", "placing", "rows")
 VERIFY_MODULES = (
-    *REBUILD_MODULES,
+    *MODELS_MODULES,
     "checkpoints",
     "constraints",
     "contents",
@@ -43,12 +30,10 @@ VERIFY_MODULES = (
     "imported",
     "inventory",
     "kinds",
-    "model_rows",
     "packages",
     "patch",
     "patch_rows",
     "records",
-    "rows",
     "sass",
     "scopes",
     "selection",
