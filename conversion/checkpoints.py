@@ -3,8 +3,8 @@
     python -m conversion.checkpoints --path DIR … -- FILE …
 
 Each file is loaded by ``torch.load(map_location="cpu", weights_only=False)``, plain pickles by pickle, in a child
-process; one that crashes its process does not keep the others from being tried. A file that is no checkpoint of torch is
-told and let pass.
+process; one that crashes its process does not keep the others from being tried. A file that is no checkpoint of torch
+is told and let pass.
 """
 
 from __future__ import annotations
