@@ -2,20 +2,23 @@
 
     python -m conversion.checkpoints --path DIR … -- FILE …
 
-Each file is loaded by ``torch.load(map_location="cpu", weights_only=False)`` in a child process; one that crashes its
-process does not keep the others from being tried. A file that is no checkpoint of torch is told and let pass.
+Each file is loaded by ``torch.load(map_location="cpu", weights_only=False)``, plain pickles by pickle, in a child
+process; one that crashes its process does not keep the others from being tried. A file that is no checkpoint of torch
+is told and let pass.
 """
 
 from __future__ import annotations
 
 import argparse
 import glob
+import gzip
 import json
 import os
 import signal
 import subprocess
 import sys
 import zipfile
+import zlib
 from dataclasses import asdict
 from typing import Dict, Iterator, List, Sequence, Set
 
@@ -25,6 +28,7 @@ from conversion.rows import INFO, Row, judged
 
 EXPECTED = "loads on the CPU"
 TIMEOUT = 1800.0  # seconds for all files of one child
+_GZIP = b"\x1f\x8b"
 _PICKLE = b"\x80"  # how torch's older format starts
 
 
@@ -55,14 +59,18 @@ def _files(patterns: Sequence[str]) -> Set[str]:
 
 
 def _is_checkpoint(file: str) -> bool:
-    """Whether the file is an archive with a pickle in it, as torch writes them, or one bare pickle."""
+    """Whether the file is an archive with a pickle in it, as torch writes them, or one bare pickle, gzipped or not."""
     try:
         if zipfile.is_zipfile(file):
             with zipfile.ZipFile(file) as archive:
                 return any(name.endswith("data.pkl") for name in archive.namelist())
         with open(file, "rb") as opened:
-            return opened.read(1) == _PICKLE
-    except (OSError, zipfile.BadZipFile):
+            start = opened.read(2)
+        if start == _GZIP:
+            with gzip.open(file) as unpacked:
+                start = unpacked.read(2)
+        return start[:1] == _PICKLE
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile):
         return True  # torch says what is wrong with it
 
 
@@ -95,10 +103,10 @@ def _ending(done: "subprocess.CompletedProcess[str]") -> str:
 
 def load_row(file: str) -> Row:
     """Load one file."""
-    from conversion.loading import load_checkpoint
+    from conversion.models.loading import load
 
     try:
-        value = load_checkpoint(file)
+        value = load(file)
     except Exception as error:  # noqa: BLE001 - code of a checkpoint may raise anything
         return judged("checkpoint", file, EXPECTED, "does not load", False, describe(error))
     return judged("checkpoint", file, EXPECTED, "loads", True, _summary(value))
