@@ -105,8 +105,9 @@ def _outputs(model_set: spec.ModelSet, content: loading.File, file: str) -> pari
     )
     if not same and model_set.tolerance is None:
         raise ConversionError(
-            "the probe's outputs differ between two runs in the old environment, so they prove nothing: the model draws "
-            "random numbers that no seed fixes; give another probe, a tolerance with its reason, or none and say why"
+            "the probe's outputs differ between two runs in the old environment, so they prove nothing: the model "
+            "draws random numbers that no seed fixes; give another probe, a tolerance with its reason, or none and "
+            "say why"
         )
     return parity.Recorded(float32=first, float64=double)
 
