@@ -15,7 +15,19 @@ INVENTORY_MODULES = ("__init__", "failures", "inventory")
 CONSTRAINTS_MODULES = (*INVENTORY_MODULES, "constraints")
 LAYERS_MODULES = ("__init__", "failures", "parts", "place", "share", "trees")
 SLIM_MODULES = ("__init__", "failures", "imported", "inventory", "kinds", "records", "selection", "slim")
-PATCH_MODULES = ("__init__", "failures", "patch", "placing", "scopes", "source_text", "torch_load_codemod")
+PATCH_MODULES = (
+    "__init__",
+    "bindings",
+    "failures",
+    "mentions",
+    "patch",
+    "placing",
+    "scopes",
+    "source_files",
+    "source_text",
+    "text_mentions",
+    "torch_load_codemod",
+)
 EXTRACT_MODULES = (
     "__init__",
     "attributes",
@@ -33,6 +45,7 @@ EXTRACT_MODULES = (
 REBUILD_MODULES = (*EXTRACT_MODULES, "agreement", "placing", "rebuild")
 VERIFY_MODULES = (
     *REBUILD_MODULES,
+    "bindings",
     "checkpoints",
     "constraints",
     "contents",
@@ -40,6 +53,7 @@ VERIFY_MODULES = (
     "imported",
     "inventory",
     "kinds",
+    "mentions",
     "model_rows",
     "packages",
     "patch",
@@ -51,7 +65,9 @@ VERIFY_MODULES = (
     "selection",
     "slim",
     "slim_rows",
+    "source_files",
     "source_text",
+    "text_mentions",
     "torch_load_codemod",
     "verify",
     "versions",
