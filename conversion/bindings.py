@@ -1,4 +1,4 @@
-"""Finds what every name of a module's source is bound to, scope by scope: imports, assignments, parameters, patterns."""
+"""Finds what each name of a module's source is bound to, scope by scope: imports, assignments, parameters, patterns."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from typing import Dict, Iterator, List, Mapping, Optional, Set, Tuple
 from conversion import text_mentions
 from conversion.bindings import ScopeBuilder
 from conversion.scopes import (
+    GUESS,
     HERE,
     LOADS,
     MODULES,
@@ -123,7 +124,10 @@ class Mentions:
             self._site(node, meanings)
         elif is_getattr(node) and text_of(node.args[1]) is None:
             if any(may_be_torch(name) for name in self._meanings(node.args[0])):
-                self._leave(node, "an attribute of torch is fetched under a name that isn't known here")
+                self._leave(
+                    node,
+                    "an attribute of what may be torch is fetched under a name that isn't known here",
+                )
         elif isinstance(function, ast.Name) and function.id in RUNNERS and self._meanings(function) <= {OTHER}:
             self._run_text(node)
 
@@ -133,7 +137,8 @@ class Mentions:
         if decided is True:
             return
         if unclear:
-            others = " or ".join(dict.fromkeys("something else" if n in {OTHER, HERE} else n for n in unclear))
+            unnamed = (OTHER, HERE, f"{GUESS}.load")
+            others = " or ".join(dict.fromkeys("something else" if name in unnamed else name for name in unclear))
             self._leave(node, f"the name may be torch.load or {others}")
         elif isinstance(decided, str):
             self._leave(node, decided)
@@ -232,7 +237,8 @@ class Mentions:
             if receiver is None or (isinstance(receiver, ast.Name) and receiver.id in OWN):
                 continue
             meanings = self._meanings(node)
-            if OTHER in meanings and not any(may_be_load(name) for name in meanings):
+            known = any(may_be_load(name) for name in meanings) or f"{HERE}.load" in meanings
+            if not known and any(name == OTHER or name.startswith(HERE) for name in meanings):
                 self._leave(node, f"torch is passed on in line {line}, and may be what this is a load of")
 
     def _leave_if_replaced(self) -> None:

@@ -13,7 +13,7 @@ import zipfile
 from dataclasses import dataclass
 from typing import Iterator, List, Optional, Sequence, Tuple
 
-LARGEST = 5_000_000  # bytes of one file
+LARGEST = 2_000_000  # bytes of one file: a larger one is data, or was generated
 PROSE = (".md", ".rst", ".txt", ".html", ".htm", ".css", ".svg")
 ARCHIVES = (".egg", ".whl", ".zip", ".pyz", ".pex")
 BINARY = 8_000  # bytes at the start of a file: a NUL among them says that it is no text
@@ -54,7 +54,7 @@ def below(roots: Sequence[str]) -> Iterator[SourceFile]:
                 yield SourceFile(path, reason=reason)
             elif real not in seen:
                 outside = os.path.islink(path) and not is_below(real, roots)
-                if not outside and os.path.islink(path):
+                if os.path.islink(path) and not outside and os.path.exists(real):
                     continue  # it comes under its own name
                 if not outside:
                     seen.add(real)

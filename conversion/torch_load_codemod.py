@@ -95,7 +95,7 @@ def _transform(source: bytes, known: Optional[Mapping[str, str]]) -> Result:
                 insertions.extend(_insertions(site, text, tokens, starts))
         changed = text.with_insertions(insertions)
         if insertions:
-            _assert_only_added(source, changed)
+            _assert_only_added(source, changed, sum(site.none is not None for site in mentions.sites))
     except (Unreadable, SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return Result(source, error=f"can't be read as Python {_version()}: {_reason(error)}")
     after = SourceText(changed) if insertions else text
@@ -193,8 +193,8 @@ def _is_bare_generator(call: ast.Call, argument: ast.AST) -> bool:
     )
 
 
-def _assert_only_added(before: bytes, after: bytes) -> None:
-    """The new tree, without the added keywords, must be the old one.
+def _assert_only_added(before: bytes, after: bytes, nones: int) -> None:
+    """The new tree, without the added keywords and but for so many None that became False, must be the old one.
 
     Raises:
         Unreadable: it is not.
@@ -208,10 +208,10 @@ def _assert_only_added(before: bytes, after: bytes) -> None:
     for was, now in zip(search_old, search_new):
         if len(now.keywords) == len(was.keywords) + 1 and now.keywords[-1].arg == "weights_only":
             now.keywords.pop()
-        for old_keyword, new_keyword in zip(was.keywords, now.keywords):
-            values = (old_keyword.value, new_keyword.value)
-            if old_keyword.arg == "weights_only" and [getattr(item, "value", 0) for item in values] == [None, False]:
-                new_keyword.value = old_keyword.value
+    for was_none, is_false in zip(ast.walk(old), ast.walk(tree)):
+        if nones and [getattr(item, "value", 0) for item in (was_none, is_false)] == [None, False]:
+            was_none.value = False  # type: ignore[attr-defined]
+            nones -= 1
     if ast.dump(old) != ast.dump(tree):
         raise Unreadable("the changed source has another syntax tree")
 
