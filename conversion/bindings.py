@@ -47,7 +47,8 @@ class ScopeBuilder(ast.NodeVisitor):
         pair = (ast.Tuple, ast.List)
         if isinstance(target, ast.Name):
             self.scope_of[target] = self.scope
-            self._given.append((scope.bound(target.id), self.scope, value))
+            itself = scope.kind == "class" and isinstance(value, ast.Name) and value.id == target.id
+            self._given.append((scope.bound(target.id), scope.above if itself and scope.above else self.scope, value))
         elif isinstance(target, pair) and isinstance(value, pair) and len(target.elts) == len(value.elts):
             self.scope_of[target] = self.scope
             for each, its in zip(target.elts, value.elts):

@@ -78,8 +78,12 @@ class Mentions:
         self._unchangeable = unchangeable
         builder = ScopeBuilder(tree, known)
         self._scopes: Dict[ast.AST, Scope] = builder.scope_of
-        self._nodes = list(ast.walk(tree))
-        self._parents = {child: node for node in self._nodes for child in ast.iter_child_nodes(node)}
+        self._nodes: List[ast.AST] = [tree]
+        self._parents: Dict[ast.AST, ast.AST] = {}
+        for node in self._nodes:  # parents before children
+            children = list(ast.iter_child_nodes(node))
+            self._parents.update((child, node) for child in children)
+            self._nodes.extend(children)
         self._meant: Dict[ast.AST, Set[str]] = {}
         self._partials: Set[ast.AST] = set()  # what functools.partial is given
         self._texts = text_mentions.texts(self._nodes)

@@ -118,6 +118,8 @@ class Scope:
             return {OTHER} if name is None else self._attribute(self.dotted(node.args[0]), name)
         function = self.dotted(node.func)
         if function & IMPORTERS or (isinstance(node.func, ast.Name) and node.func.id == "__import__"):
+            above = text_of(node.args[1]) if len(node.args) > 1 and given and given.startswith(".") else None
+            given = f"{above}{given}" if above else given
             return {GUESS} if given is None else {given, given.partition(".")[0]}
         if isinstance(node.func, ast.Attribute) and node.func.attr in {"get", "pop", "__getitem__"} and given:
             return self._item(node.func.value, given)
@@ -137,7 +139,7 @@ class Scope:
         found = set()
         for star in self.stars:
             if star in MODULES:
-                found.update({"torch.load"} if name == "load" else set())
+                found.update({f"{star}.{name}"} & (MODULES | LOADS))
             elif name == "load":
                 found.add(f"{GUESS}.load")
             else:

@@ -2,7 +2,7 @@
 
 Nothing below a root is passed over in silence: a link that leads out of the roots, a FIFO, socket or device, a folder
 or file that can't be read and one that is too large are each named. Only what is no source goes without a word:
-binary data, and prose (`PROSE`).
+binary data, prose (`PROSE`), and large files of other kinds without torch's name.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Iterator, List, Optional, Sequence, Tuple
 LARGEST = 2_000_000  # bytes of one file: a larger one is data, or was generated
 PROSE = (".md", ".rst", ".txt", ".html", ".htm", ".css", ".svg")
 ARCHIVES = (".egg", ".whl", ".zip", ".pyz", ".pex")
+PIECES = 1_000  # MiB of a file of another kind that are searched for torch's name
 BINARY = 8_000  # bytes at the start of a file: a NUL among them says that it is no text
 _KINDS = (
     (stat.S_ISFIFO, "a FIFO"),
@@ -105,10 +106,27 @@ def look_at(path: str, link: Optional[str] = None) -> Iterator[SourceFile]:
         yield SourceFile(path, reason=sealed, link=link)
     elif not python and (path.lower().endswith(PROSE) or b"\0" in source[:BINARY]):
         return
-    elif len(source) > LARGEST:
+    elif len(source) > LARGEST and (python or _mentions_torch(path)):
         yield SourceFile(path, python, reason=f"larger than {LARGEST:,} bytes", link=link)
-    else:
+    elif len(source) <= LARGEST:
         yield SourceFile(path, python, source, link=link)
+
+
+def _mentions_torch(path: str) -> bool:
+    """Whether a large file of another kind has torch's name in it, or is too large to tell."""
+    before = b""
+    try:
+        with open(path, "rb") as opened:
+            for _ in range(PIECES):
+                piece = opened.read(1 << 20)
+                if b"torch" in before[-10:] + piece:
+                    return True
+                if not piece:
+                    return False
+                before = piece
+    except OSError:
+        pass
+    return True
 
 
 def _is_script(source: bytes) -> bool:

@@ -10,7 +10,7 @@ from typing import Iterator, List, Optional, Sequence, Set, Tuple
 from conversion.source_text import parse
 
 _LOAD = r"(?:serialization\s*\.\s*)?load\b"
-_CALL = re.compile(rf"\btorch\s*\.\s*{_LOAD}\W*\(")
+_CALL = re.compile(r"\s*\(")
 _ALIAS = re.compile(r"\bimport\s+(?:[\w.]+\s*,\s*)*torch(?:\.serialization)?\s+as\s+(\w+)")
 _IMPORT = r"\bfrom\s+torch(?:\.serialization)?\s+import\s[^\n]*\bload\b"
 HOLE = "_"  # stands for what isn't known of a text
@@ -53,18 +53,23 @@ def parsed(source: str) -> Optional[ast.Module]:
 
 
 def has_call(source: str) -> bool:
-    """Whether a text looks as if it called torch.load."""
-    return bool(_CALL.search(source))
+    """Whether a text that isn't Python as a whole looks as if it called torch's load, or imported it."""
+    return any(code.startswith("from") or _CALL.match(source, end) for _, end, code in _mentions(source))
+
+
+def _mentions(source: str) -> Iterator[Tuple[int, int, str]]:
+    """Start, end and text of each mention of torch's load, by its look."""
+    names = {"torch", *_ALIAS.findall(source)}
+    mention = re.compile(rf"\b(?:{'|'.join(sorted(map(re.escape, names)))})\s*\.\s*{_LOAD}|{_IMPORT}")
+    yield from ((match.start(), match.end(), match.group()) for match in mention.finditer(source))
 
 
 def lines(source: str) -> Iterator[Tuple[int, int, str]]:
     """Line, column (from 1) and text of each mention in a file that isn't read as Python."""
-    names = {"torch", *_ALIAS.findall(source)}
-    mention = re.compile(rf"\b(?:{'|'.join(sorted(map(re.escape, names)))})\s*\.\s*{_LOAD}|{_IMPORT}")
     starts: List[int] = [0, *(match.end() for match in re.finditer(r"\n", source))]
     number = 0
-    for match in mention.finditer(source):
-        while number + 1 < len(starts) and starts[number + 1] <= match.start():
+    for start, _, _ in _mentions(source):
+        while number + 1 < len(starts) and starts[number + 1] <= start:
             number += 1
         end = starts[number + 1] if number + 1 < len(starts) else len(source)
-        yield number + 1, match.start() - starts[number] + 1, source[starts[number] : end].strip()
+        yield number + 1, start - starts[number] + 1, source[starts[number] : end].strip()

@@ -148,7 +148,8 @@ def test_archives_and_compiled_files_are_named(root: Path) -> None:
 def test_what_is_too_large_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source_files, "LARGEST", 100)
     (root / "b.py").write_bytes(BARE * 50)
-    (root / "c.sh").write_bytes(b"#" * 101)
+    (root / "c.sh").write_bytes(b"#" * 101 + b"torch")
+    (root / "data.xml").write_bytes(b"#" * 101)
     (root / "d.bin").write_bytes(b"\0" * 101)
     assert skipped(root) == {"b.py": "larger than 100 bytes", "c.sh": "larger than 100 bytes"}
 
