@@ -14,6 +14,7 @@ from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 from conversion.inventory import normalise
 from conversion.rows import INFO, Row
 from conversion.source_files import look_at
+from conversion.text_mentions import lines
 from conversion.torch_load_codemod import transform
 
 FILES = 150_000  # Python files at most below one folder
@@ -67,7 +68,12 @@ def _below(root: str, covered: Tuple[str, ...], fresh: "set[str]") -> Iterator[R
         yield Row("torch-load", root, "", f"{len(left)} files can't be looked at", INFO, "; ".join(more))
     unlisted = f", {found - SITES} of them not listed" if found > SITES else ""
     yield Row(
-        "torch-load", root, "", f"{found} calls without weights_only{unlisted}", INFO, f"{looked} files looked at"
+        "torch-load",
+        root,
+        "",
+        f"{found} calls without weights_only, or undecided{unlisted}",
+        INFO,
+        f"{looked} files looked at",
     )
 
 
@@ -92,8 +98,11 @@ def _sites(path: str) -> Tuple[List[Tuple[int, str, str]], Optional[str]]:
         if b"torch" not in source or b"load" not in source:
             return [], None
         result = transform(source)
-        changed = [(edit.line, edit.before, "") for edit in result.edits]
-        return [*changed, *((place.line, place.code, place.reason) for place in result.undecided)], result.error
+        sites = [(edit.line, edit.before, "") for edit in result.edits]
+        sites += [(place.line, place.code, place.reason) for place in result.undecided]
+        if result.error:
+            sites = [(line, code, result.error) for line, _, code in lines(source.decode("utf-8", "replace"))]
+        return sites, result.error
     return [], None
 
 

@@ -33,6 +33,8 @@ TESTERS = frozenset({"hasattr", "isinstance", "callable", "id", "type", "repr", 
 SETTERS = frozenset({"setattr", "delattr", "object", "patch"})  # setattr, monkeypatch.setattr, mock.patch.object
 RUNNERS = frozenset({"eval", "exec", "compile"})
 OWN = frozenset({"self", "cls"})  # their load is the class's own
+PASSED_ON = "torch is passed on as a whole, its load with it"
+REPLACED = "torch.load is replaced here, for other files too: what takes its place must take weights_only"
 WHOLE = frozenset({"__dict__", "__getattribute__", "__getattr__"})  # lead to load past its name
 
 
@@ -214,7 +216,7 @@ class Mentions:
     def _load(self, node: ast.AST) -> None:
         use = self._use(node)
         if use == "set":
-            self._leave(node, "torch.load is replaced here")
+            self._leave(node, REPLACED)
         elif use in {"passed", "attribute"}:
             self._leave(node, "torch.load is passed on, not called here")
         elif use == "named" and self._scopes[node].kind == "module":
@@ -223,17 +225,18 @@ class Mentions:
     def _module(self, node: ast.AST) -> None:
         use = self._use(node)
         if use == "set" and isinstance(self._parents.get(node), ast.Call):
-            self._leave(node, "torch.load is replaced here")
+            self._leave(node, REPLACED)
         elif use in {"passed", "called"}:
-            self._leave(node, "torch is passed on as a whole, its load with it")
+            self._leave(node, PASSED_ON)
 
     # --- what follows for the whole file ----------------------------------------------------------------------------
 
     def _line(self, reason: str) -> Optional[int]:
-        return min((item.node.lineno for item in self.left if item.reason.startswith(reason)), default=None)  # type: ignore[attr-defined]
+        lines = [item.node.lineno for item in self.left if item.reason == reason]  # type: ignore[attr-defined]
+        return min(lines, default=None)
 
     def _unknown_receivers(self) -> None:
-        line = self._line("torch is passed on")
+        line = self._line(PASSED_ON)
         if line is None:
             return
         for node in self._nodes:
@@ -246,7 +249,7 @@ class Mentions:
                 self._leave(node, f"torch is passed on in line {line}, and may be what this is a load of")
 
     def _leave_if_replaced(self) -> None:
-        line = self._line("torch.load is replaced")
+        line = self._line(REPLACED)
         if line is not None:
             reason = f"this file replaces torch.load (line {line}), so its calls are left as they are"
             self.left.extend(Left(site.call, reason) for site in self.sites)
@@ -263,7 +266,7 @@ class Mentions:
             return
         if text.strip() in LOADS:
             setting = isinstance(parent, ast.Call) and _last_name(parent.func) in SETTERS and node in parent.args[:1]
-            self._leave(node, "torch.load is replaced here" if setting else "torch.load is named in a text")
+            self._leave(node, REPLACED if setting else "torch.load is named in a text")
         elif _has_code(text) and not self._shows_its_source(node):
             self._leave(node, "a text holds torch.load, which may be run as code")
 

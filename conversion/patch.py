@@ -103,19 +103,23 @@ def _look(item: SourceFile, known: Mapping[str, str]) -> Looked:
     if item.source is None:
         return Looked(item.path, item.python, skipped=item.reason)
     if not item.python:
-        return Looked(item.path, python=False, undecided=tuple(_in_text(item.source)))
+        return Looked(item.path, python=False, undecided=_in_text(item.source, "isn't Python source, which is left"))
     result = transform(item.source, known)
     if item.link is None:
-        return Looked(item.path, True, result, result.undecided, result.error)
+        undecided = _in_text(item.source, result.error) if result.error else result.undecided
+        return Looked(item.path, True, result, undecided, result.error)
     if not (result.edits or result.undecided or result.error):
         return Looked(item.path, True)
     why = result.error or f"has {len(result.edits)} calls to change and {len(result.undecided)} undecided places"
     return Looked(item.path, True, skipped=f"a link to {item.link}, which is below no root and {why}")
 
 
-def _in_text(source: bytes) -> Iterator[Undecided]:
-    for line, column, code in text_mentions.lines(source.decode("utf-8", "replace")):
-        yield Undecided(line, column, shown(code), "torch.load in a file that isn't Python source, which is left")
+def _in_text(source: bytes, why: str) -> Tuple[Undecided, ...]:
+    """The mentions in a file that isn't read as Python, found by their look."""
+    found = text_mentions.lines(source.decode("utf-8", "replace"))
+    return tuple(
+        Undecided(line, column, shown(code), f"torch.load in a file that {why}") for line, column, code in found
+    )
 
 
 def patch(roots: Sequence[str], out: Path) -> Dict[str, Any]:
