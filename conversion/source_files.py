@@ -17,7 +17,7 @@ LARGEST = 2_000_000  # bytes of one file: a larger one is data, or was generated
 PROSE = (".md", ".rst", ".txt", ".html", ".htm", ".css", ".svg")
 ARCHIVES = (".egg", ".whl", ".zip", ".pyz", ".pex")
 PIECES = 1_000  # MiB of a file of another kind that are searched for torch's name
-BINARY = 8_000  # bytes at the start of a file: a NUL among them says that it is no text
+BINARY = 8_000  # bytes at the start of a file: a NUL among them says that it is no text, and no source
 _KINDS = (
     (stat.S_ISFIFO, "a FIFO"),
     (stat.S_ISSOCK, "a socket"),
@@ -95,21 +95,23 @@ def look_at(path: str, link: Optional[str] = None) -> Iterator[SourceFile]:
                 yield SourceFile(path, reason=kind, link=link)
                 return
         with open(path, "rb") as opened:
-            source = opened.read(LARGEST + 1)
+            source = opened.read(BINARY)
+            python = path.endswith((".py", ".pyw")) or _is_script(source)
+            no_source = not python and (path.lower().endswith(PROSE) or b"\0" in source)
+            source += b"" if no_source else opened.read(max(0, LARGEST + 1 - len(source)))
     except OSError as error:
         to = f"a link to {os.readlink(path)} that " if os.path.islink(path) else ""
         yield SourceFile(path, reason=f"{to}can't be read: {error.strerror or error}", link=link)
         return
-    python = path.endswith((".py", ".pyw")) or _is_script(source)
     sealed = _sealed(path)
     if sealed is not None:
         yield SourceFile(path, reason=sealed, link=link)
-    elif not python and (path.lower().endswith(PROSE) or b"\0" in source[:BINARY]):
+    elif no_source:
         return
-    elif len(source) > LARGEST and (python or _mentions_torch(path)):
-        yield SourceFile(path, python, reason=f"larger than {LARGEST:,} bytes", link=link)
     elif len(source) <= LARGEST:
         yield SourceFile(path, python, source, link=link)
+    elif python or _mentions_torch(path):
+        yield SourceFile(path, python, reason=f"larger than {LARGEST:,} bytes", link=link)
 
 
 def _mentions_torch(path: str) -> bool:
