@@ -1,4 +1,4 @@
-"""How a base image is made on this machine: from `contexts/demo-base/`, and from folders in place of its lists and sources.
+"""How a base image is made on this machine: from `contexts/demo-base/`, and folders in place of its lists and sources.
 
 The root filesystem comes from a registry where images can be pulled, and from the distribution's packages elsewhere.
 The image carries a hash of all that it is made from in a label, so that a second run is done at once.

@@ -1,4 +1,7 @@
-"""The demo's base image is what the uplift needs it to be: it works, it has its traps, and nothing else is in it."""
+"""The demo's base image is what the uplift needs it to be: it works, it has its traps, and nothing else is in it.
+
+Proves that the stand-in is what it is said to be; nothing of DeepPrep.
+"""
 
 from __future__ import annotations
 
