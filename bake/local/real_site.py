@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 ASSET = "pytorch3d"
 COMPILED = ("pytorch3d/", "setup.py", "pyproject.toml", "setup.cfg")
 PATHS = ("ca-bundle", "netrc", "assets")
+DISK_GIB = 25  # for one arch, where the recipe's own estimate is for all
 
 
 def git(checkout: Path, *command: str, text: str = "") -> bytes:
@@ -89,10 +90,11 @@ def archive(checkout: Path, *, commit: str, prefix: str, out: Path) -> list[str]
 
 
 def site_text(own: SiteFile, *, assets: Path, checksums: Mapping[str, str]) -> str:
-    """The user's site file as TOML, with other assets and more checksums."""
+    """The user's site file as TOML, with other assets, more checksums, and the room that the lab takes."""
     values: dict[str, Any] = own.site.model_dump(by_alias=True, exclude_none=True, exclude_defaults=True)
     values |= {key: str(own.path(values[key])) for key in PATHS if key in values}
     values["assets"] = str(assets)
+    values.setdefault("disk-gib", DISK_GIB)
     values["checksums"] = {**values.get("checksums", {}), **checksums}
     tables = {key: value for key, value in values.items() if isinstance(value, dict)}
     rows = [f"{key} = {json.dumps(value)}" for key, value in values.items() if key not in tables]

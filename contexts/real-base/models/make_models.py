@@ -37,7 +37,7 @@ def main(source, out):
         used(model, os.path.join(source, "utils", "auxi_data", f"{level}.sphere"))
         path = Path(out) / level / f"{hemisphere}_{'Rigid' if rigid else 'NoRigid'}_904_{level}.model"
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save({"model": model}, path)
+        save_as_from_a_gpu(model, path)
         print(f"{path}: {path.stat().st_size} bytes, {time.perf_counter() - began:.1f} s", flush=True)
 
 
@@ -58,6 +58,23 @@ def used(model, sphere):
     with torch.no_grad():
         model(torch.randn(len(xyz), 2), xyz)
     model.eval()
+
+
+def save_as_from_a_gpu(model, path):
+    """Saves {"model": model} as training on a GPU does: its tensors say cuda:0.
+
+    A torch.load then needs a GPU or a map_location. What the class keeps on the CPU by itself (indexes of pooling,
+    frequencies) says cpu.
+    """
+    names = ("pooling_index", "unpooling_index", "freq_bands")
+    own = [vars(module)[name] for module in model.modules() for name in names if name in vars(module)]
+    on_cpu = {tensor.untyped_storage().data_ptr() for tensor in own}
+    tag = torch.serialization.location_tag
+    torch.serialization.location_tag = lambda storage: "cpu" if storage.data_ptr() in on_cpu else "cuda:0"
+    try:
+        torch.save({"model": model}, path)
+    finally:
+        torch.serialization.location_tag = tag
 
 
 if __name__ == "__main__":

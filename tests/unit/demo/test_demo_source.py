@@ -165,3 +165,19 @@ def test_models_vary() -> None:
     assert len(kinds) * 2 >= 4
     for argument in ("rigid", "ico_level", "euler_scale", "num_heads", "use_position_decoding"):
         assert len({kind[argument] for kind in kinds.values()}) > 1, argument
+
+
+REAL = DEMO.with_name("real-base")
+
+
+def test_the_real_bases_lists_are_pinned_and_its_script_compiles() -> None:
+    for name in ("requirements.txt", "extensions.txt"):
+        lines = (REAL / "environment" / name).read_text().splitlines()
+        assert all("==" in line for line in lines if line and not line.startswith("#"))
+    script = REAL / "models" / "make_models.py"
+    compile(script.read_bytes(), str(script), "exec")
+
+
+def test_the_real_base_has_the_versions_of_deepprep() -> None:
+    lines = (REAL / "environment" / "requirements.txt").read_text().splitlines()
+    assert {"torch==2.0.1", "torch-geometric==2.2.0", "numpy==1.26.4", "nnunet==1.7.1"} <= set(lines)

@@ -121,7 +121,7 @@ def test_the_site_is_the_users_but_for_assets_and_checksum(tmp_path: Path) -> No
 
 def test_a_site_with_nothing_in_it(tmp_path: Path) -> None:
     read = tomli.loads(real_site.site_text(SiteFile(site=Site()), assets=tmp_path, checksums={}))
-    assert read == {"assets": str(tmp_path), "checksums": {}}
+    assert read == {"assets": str(tmp_path), "disk-gib": real_site.DISK_GIB, "checksums": {}}
 
 
 def test_another_hash_than_githubs_goes_into_the_site_file(
