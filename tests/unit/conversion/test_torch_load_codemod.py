@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import subprocess
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conversion import torch_load_codemod
 from conversion.torch_load_codemod import transform
 
 # Step 1.3 of the manual guide that this replaces
@@ -140,3 +142,22 @@ def test_any_bytes_give_a_result(source: bytes) -> None:
 def test_any_text_gives_a_result(text: str) -> None:
     result = transform(b"import torch\n" + text.encode())
     assert result.error is not None or transform(result.source).source == result.source
+
+
+WORDS = """
+torch load getattr vars th = ( ) ( ) . . , : [ ] { } * ** lambda import from as def class global if else f x 'load'
+'torch' '__dict__' __dict__ get setattr patch partial weights_only None True
+"""
+PIECES = st.sampled_from([*WORDS.split(), "\n", "\n", "\t"])
+
+
+@given(st.lists(PIECES, max_size=14))
+def test_any_words_of_the_language_give_a_result(words: list[str]) -> None:
+    result = transform(b"import torch\nfrom functools import partial\n" + " ".join(words).encode())
+    assert "can't be followed" not in str(result.error)
+    assert result.error is not None or transform(result.source).source == result.source
+
+
+def test_a_mistake_of_ours_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch_load_codemod, "Mentions", lambda *_: {}["x"])
+    assert transform(b"x = 1\n").error == "can't be followed by the codemod: KeyError: 'x'"
