@@ -1,9 +1,8 @@
-"""The codemod against a corpus of hard cases, against generated source, and beside the guide's sed."""
+"""What the codemod tells of a file, and the codemod against generated source."""
 
 from __future__ import annotations
 
 import ast
-import subprocess
 
 import pytest
 from hypothesis import given
@@ -11,30 +10,6 @@ from hypothesis import strategies as st
 
 from conversion import torch_load_codemod
 from conversion.torch_load_codemod import transform
-
-# Step 1.3 of the manual guide that this replaces
-GUIDE_SED = (
-    r"s/torch\.load(\([^,)]*\), map_location=\([^,)]*\))/torch.load(\1, map_location=\2, weights_only=False)/g",
-    r"s/torch\.load(\([^,)]*\))/torch.load(\1, weights_only=False)/g",
-)
-
-
-def sed(source: bytes) -> bytes:
-    for script in GUIDE_SED:
-        source = subprocess.run(["sed", script], input=source, capture_output=True, check=True).stdout
-    return source
-
-
-def test_sed_corrupts_a_nested_call() -> None:
-    before = b"x = torch.load(open(f))\n"
-    assert sed(before) == b"x = torch.load(open(f, weights_only=False))\n"
-    assert transform(b"import torch\n" + before).source.endswith(b"torch.load(open(f), weights_only=False)\n")
-
-
-def test_sed_changes_strings_and_passes_the_argument_to_others() -> None:
-    assert sed(b's = "torch.load(f)"\n') == b's = "torch.load(f, weights_only=False)"\n'
-    broken = sed(b"x = torch.load(str(f), map_location=a)\n")
-    assert broken == b"x = torch.load(str(f, weights_only=False), map_location=a)\n"
 
 
 def test_an_edit_tells_its_place_and_line() -> None:
@@ -159,5 +134,5 @@ def test_any_words_of_the_language_give_a_result(words: list[str]) -> None:
 
 
 def test_a_mistake_of_ours_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch_load_codemod, "Mentions", lambda *_: {}["x"])
+    monkeypatch.setattr(torch_load_codemod, "Mentions", lambda *_: vars()["x"])
     assert transform(b"x = 1\n").error == "can't be followed by the codemod: KeyError: 'x'"
