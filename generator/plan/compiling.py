@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # A compile can't do without these, whatever the recipe lists.
 COMPILERS = ("g++", "ccache")
 COMPILER_CACHE = "compiler-cache"
+_SCRIPTS = ("compile.py", "source_tree.py", "budget.py", "slot.py", "flags.py", "precompiled.py")
 _SOURCES = {
     "wheel": "prebuilt for the new stack",
     "sdist": "compiled for the new stack",
@@ -98,6 +99,7 @@ def wheel(recipe: Recipe, name: str) -> Target:
             "commit": extension.commit,
             "env": dict(sorted(extension.env.items())),
             "needs": tuple(needs),
+            "own_archs": extension.own_archs,
             "awaited": name in specs.needed_by_models(recipe) or _is_needed(recipe, name),
         },
         files=_files(extension),
@@ -127,7 +129,7 @@ def _is_needed(recipe: Recipe, name: str) -> bool:
 
 def _files(extension: Extension) -> tuple[ContextFile, ...]:
     found = ("prebuilt.py",) if extension.source == "wheel" else ()
-    compiled = ("compile.py", "source_tree.py", "budget.py", "slot.py", "precompiled.py") if extension.compiles else ()
+    compiled = _SCRIPTS if extension.compiles else ()
     return tuple(ContextFile(path=name, package="contexts", resource=f"wheel/{name}") for name in (*found, *compiled))
 
 

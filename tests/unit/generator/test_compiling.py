@@ -53,6 +53,16 @@ def test_the_toolchain_is_held_to_the_stacks_release(deepprep: Recipe) -> None:
     assert "grep -F 'release 12.8'" in dockerfile
 
 
+def test_the_archs_are_enforced_unless_an_extension_keeps_its_own(deepprep: Recipe) -> None:
+    extensions = dict(deepprep.extensions)
+    extensions["torch-sparse"] = extensions["torch-sparse"].model_copy(update={"own_archs": True})
+    files = render(build_graph(deepprep.model_copy(update={"extensions": extensions})))
+    for name, own in (("torch-sparse", True), ("pytorch3d", False)):
+        text = files[PurePosixPath(f"contexts/wheel-{name}/Dockerfile")].decode()
+        assert (" --own-archs --out /wheels" in text) is own
+        assert f"contexts/wheel-{name}/flags.py" in {str(path) for path in files}
+
+
 def test_host_assets_are_contexts_that_may_be_empty(deepprep: Recipe) -> None:
     bake_file = render(build_graph(deepprep))[PurePosixPath("docker-bake.hcl")].decode()
     own = '"${BUILD_DIR}/contexts/toolchain"'
@@ -74,6 +84,10 @@ def test_mirrors_change_nothing_that_is_rendered(minimal: str, write_recipe: Wri
         (
             '[extensions.x]\nsource = "wheel"\nversion = "1"\npage = "https://e.org/"\nfallback = "sdist"\n',
             "extensions.x.sha256: missing",
+        ),
+        (
+            '[extensions.x]\nsource = "wheel"\nversion = "1"\npage = "https://e.org/"\nown-archs = true\n',
+            "extensions.x.own-archs: nothing is compiled here",
         ),
         ('[extensions.x]\nsource = "git"\nversion = "1"\n', "extensions.x.url: missing"),
         (
