@@ -6,6 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from generator.plan.graph import ContextFile
+
 if TYPE_CHECKING:
     from generator.recipe.model import ModelSet, Recipe
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 # that use it. A test holds these against the imports.
 INVENTORY_MODULES = ("__init__", "failures", "inventory")
 CONSTRAINTS_MODULES = (*INVENTORY_MODULES, "constraints")
+REQUIREMENTS_MODULES = (*CONSTRAINTS_MODULES, "arrivals", "requirements")
 LAYERS_MODULES = ("__init__", "failures", "parts", "place", "share", "trees")
 SLIM_MODULES = ("__init__", "failures", "imported", "inventory", "kinds", "records", "selection", "slim")
 PATCH_MODULES = ("__init__", "failures", "patch", "placing", "scopes", "source_text", "torch_load_codemod")
@@ -56,6 +59,18 @@ VERIFY_MODULES = (
     "verify",
     "versions",
 )
+
+
+def environment(recipe: Recipe) -> dict[str, object]:
+    """Give the values of every template: where the environment is."""
+    return {"prefix": recipe.base.prefix, "python": f"{recipe.base.prefix}/bin/python"}
+
+
+def module_files(*names: str) -> tuple[ContextFile, ...]:
+    """Give modules of ``conversion`` as files of a context."""
+    return tuple(
+        ContextFile(path=f"conversion/{name}.py", package="conversion", resource=f"{name}.py") for name in names
+    )
 
 
 def normalised(name: str) -> str:

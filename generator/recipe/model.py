@@ -161,7 +161,8 @@ class Extension(Section):
     """A package with CUDA code for the new stack.
 
     ``wheel`` is prebuilt, from the stack's page of links; ``sdist``, ``archive`` (an asset) and ``git`` are compiled.
-    ``fallback`` compiles the sdist where the page has no wheel that fits.
+    ``fallback`` compiles the sdist where the page has no wheel that fits. What its metadata requires and the
+    environment lacks comes in by itself; ``requires`` pins that, and says it where nobody can read the metadata.
     """
 
     source: Literal["wheel", "sdist", "archive", "git"]
@@ -175,6 +176,7 @@ class Extension(Section):
     commit: Commit | None = None
     device_code: bool = True
     needs: Annotated[tuple[Name, ...], Field(strict=False)] = ()
+    requires: Annotated[tuple[Pinned, ...], Field(strict=False)] | None = None
     env: dict[str, str] = Field(default_factory=dict)
 
     @property

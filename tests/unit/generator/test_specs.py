@@ -71,6 +71,7 @@ def imports_of(module: str) -> set[str]:
         (["inventory", "constraints"], specs.CONSTRAINTS_MODULES),
         (["share", "place"], specs.LAYERS_MODULES),
         (["slim"], specs.SLIM_MODULES),
+        (["requirements", "arrivals"], specs.REQUIREMENTS_MODULES),
         (["patch"], specs.PATCH_MODULES),
         (["extract"], specs.EXTRACT_MODULES),
         (["rebuild"], specs.REBUILD_MODULES),
