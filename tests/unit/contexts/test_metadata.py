@@ -52,7 +52,7 @@ def pack(folder: Path, body: str = "") -> None:
 def read(place: Path, *more: str, **environment: str) -> dict[str, object]:
     command = [sys.executable, str(place / "uplift/metadata.py"), "--source", str(place / "source")]
     command += ["--out", str(place / "out/x.json"), *more]
-    variables = {**os.environ, "PYTHONPATH": str(place / "site"), **environment}
+    variables = {**os.environ, "PYTHONPATH": f"{place / 'site'}:{os.environ.get('PYTHONPATH', '')}", **environment}
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads((place / "out/x.json").read_text())
