@@ -72,6 +72,8 @@ def steps(folder: Path, target: str) -> list[Any]:
 def test_what_an_extension_requires_comes_in(bake: Any) -> None:
     done = bake('["iopath", "six>=1.10"]', keys='requires = ["iopath==0.1.8"]\n')
     assert done.returncode == 0, done.stderr[-4000:]
+    assert "requirements: comes in: iopath==0.1.8 (for hello), portalocker==" in done.stderr
+    assert 'take these versions: [extensions.hello] requires = ["iopath==0.1.8", "portalocker==' in done.stderr
     program = "import hello, iopath, importlib.metadata as m; print(hello.sum(), m.version('iopath'), m.version('six'))"
     assert docker("run", "--rm", "--entrypoint", "/opt/env/bin/python", TAG, "-c", program) == "3 0.1.8 1.17.0"
 

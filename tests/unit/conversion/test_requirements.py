@@ -45,7 +45,10 @@ def test_markers_are_of_this_python() -> None:
 
 def test_another_extension_counts_as_installed_with_its_local_version() -> None:
     extensions = [Extension("torch-scatter", "2.1.2+pt27cu128", None), Extension("ext", "1.0", None)]
-    read = {"torch-scatter": {"requires": []}, "ext": {"requires": ["torch_scatter>=2.1"]}}
+    read: dict[str, dict[str, object]] = {
+        "torch-scatter": {"requires": []},
+        "ext": {"requires": ["torch_scatter>=2.1"]},
+    }
     assert judge(extensions, read, BASE) == Verdict([], [], [])
 
 
@@ -76,7 +79,7 @@ def test_nonsense_is_told() -> None:
 
 
 def test_metadata_that_can_not_be_read_needs_the_recipes_word() -> None:
-    read = {"ext": {"error": "its setup.py ended with status 1\nno nvcc"}}
+    read: dict[str, dict[str, object]] = {"ext": {"error": "its setup.py ended with status 1\nno nvcc"}}
     ((_, reason),) = judge([Extension("ext", "1.0", None)], read, BASE).failed
     assert "no nvcc" in reason
     assert "or [] if it requires nothing" in reason
