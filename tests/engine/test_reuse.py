@@ -108,7 +108,7 @@ def test_a_changed_source_is_not_warm_and_why_is_told(project: Project, stored: 
     project.write(one="int one() { return 40; }\n")
     told = run(project, "plan", "--why", TARGET)
     assert told.returncode == 0
-    assert told.stdout.startswith("file Dockerfile: ")
+    assert told.stdout.startswith("source file Dockerfile: ")
     assert "toolchain" not in told.stdout
     done = run(project, "bake", "--registry", stored, "--require-warm")
     assert done.returncode == 1
