@@ -17,7 +17,7 @@ from generator.errors import EnvironmentUnfit
 TOP = Path(__file__).parents[3]
 ORIGINAL = "https://downloads.invalid/"
 RECIPE = """\
-schema = 1
+schema = 2
 name = "small"
 summary = "A small recipe"
 
