@@ -112,7 +112,7 @@ def test_a_changed_source_is_not_warm_and_why_is_told(project: Project, stored: 
     project.write(one="int one() { return 40; }\n")
     told = run(project, "plan", "--why", TARGET)
     assert told.returncode == 0
-    assert told.stdout.startswith("file Dockerfile: ")
+    assert told.stdout.startswith("source file Dockerfile: ")
     assert "toolchain" not in told.stdout
     done = run(project, "bake", "--registry", stored, "--require-warm")
     assert done.returncode == 1
@@ -222,3 +222,17 @@ def test_a_registry_cache_that_can_not_be_reached_is_one_warning(project: Projec
     assert done.returncode == 0, done.stderr[-4000:]
     assert done.stderr.count("warning: ") == 1
     assert "the registry cache 127.0.0.1:1/steps can't be reached" in done.stderr
+
+
+def test_an_archive_that_lies_under_its_own_name_is_used_and_checked(project: Project) -> None:
+    (fetched,) = project.assets.glob("hello-*/hello-1.0.tar.gz")
+    lying = project.assets / "by-hand" / fetched.name
+    lying.parent.mkdir()
+    lying.write_bytes(fetched.read_bytes())
+    asset = {"GENERATOR_ASSETS_DIR": str(lying.parent)}  # its address exists nowhere
+    done = run(project, "bake", "source-hello", **asset)
+    assert done.returncode == 0, done.stderr[-4000:]
+    lying.write_bytes(b"another")
+    wrong = run(project, "bake", "source-hello", **asset)
+    assert wrong.returncode == 3
+    assert f"{lying}: its SHA-256 is" in wrong.stderr

@@ -16,10 +16,11 @@ def is_ninja_available():
 
 class BuildExtension(build_ext):
     def __init__(self, *args, **kwargs):
-        assert kwargs.pop("use_ninja", False), "compile.py turns ninja on"
+        self.with_ninja = kwargs.pop("use_ninja", False)
         super().__init__(*args, **kwargs)
 
     def build_extension(self, extension):
+        assert self.with_ninja, "compile.py turns ninja on"
         objects = []
         for source in extension.sources:
             out = f"{self.build_temp}/{Path(source).name}.o"
