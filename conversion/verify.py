@@ -1,7 +1,7 @@
 """Proves an image: everything that the recipe promises, one row per fact.
 
     python -m conversion.verify --spec verify.json --base-inventory inventory.json --extracted DIR
-        --patch-report FILE --archs "9.0;12.0" --uv /tools/uv --cuobjdump /tools/cuobjdump --out report.json
+        --patch-report FILE --archs "9.0;12.0" --uv /tools/uv --out report.json
 
 Runs inside the image, without network or GPU. The exit status is 0 once the report is written, whatever the
 rows say: who reads the report decides. A check that fails by itself is a failing row.
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Tuple
 
 from conversion import checkpoints, elsewhere, failures, inventory, models, packages, patch_rows, versions
+from conversion.device_rows import device_rows
 from conversion.model_rows import model_rows
 from conversion.rows import FAIL, Row, guarded, report
 from conversion.sass import extension_row
@@ -50,7 +51,9 @@ def checks(spec: Dict[str, Any], options: argparse.Namespace) -> List[Check]:
         work.append(("cuda", "torch", lambda: versions.cuda_rows(spec["cuda"])))
     if archs:
         work.append(("arch", "torch", lambda: versions.arch_rows(archs)))
-    work.extend(("sass", name, _sass(name, archs, options.cuobjdump)) for name in spec.get("extensions", []))
+    work.extend(("sass", name, _sass(name, archs)) for name in spec.get("extensions", []))
+    if archs:
+        work.append(("device", "image", lambda: device_rows(spec, archs, base())))
     if spec.get("models", {}).get("sets"):
         work.append(("model", "models", lambda: model_rows(spec["models"], str(options.extracted))))
     load: Dict[str, List[str]] = spec.get("load", {})
@@ -81,8 +84,8 @@ def arch_list(text: str) -> List[str]:
     return [arch.partition("+")[0] for arch in re.split(r"[;,\s]+", text) if arch]
 
 
-def _sass(name: str, archs: List[str], cuobjdump: str) -> Callable[[], Iterable[Row]]:
-    return lambda: [extension_row(name, archs, cuobjdump)]
+def _sass(name: str, archs: List[str]) -> Callable[[], Iterable[Row]]:
+    return lambda: [extension_row(name, archs)]
 
 
 def _base(options: argparse.Namespace) -> str:
@@ -121,7 +124,6 @@ def main() -> int:
     parser.add_argument("--extracted", type=Path)
     parser.add_argument("--patch-report", type=Path)
     parser.add_argument("--uv", required=True)
-    parser.add_argument("--cuobjdump", required=True)
     parser.add_argument("--out", required=True, type=Path)
     options = parser.parse_args()
     spec = models.read_json(options.spec)

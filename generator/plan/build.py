@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from generator.plan import specs
@@ -10,10 +11,11 @@ from generator.plan.graph import ContextFile, Graph, Kind, Output, Target, Varia
 from generator.plan.layers import layers, part_count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from generator.recipe.model import Recipe
 
+HOOK = "image_uplift_device"
 CA_BUNDLE_SECRET = "ca-bundle"  # noqa: S105  the name of a secret, not a secret
 
 
@@ -107,7 +109,7 @@ def _tools(recipe: Recipe) -> Target:
     return Target(
         name="tools",
         kind=Kind.TOOLS,
-        description="uv, cuobjdump and the CA wrapper; mounted by other targets, never copied",
+        description="uv and the CA wrapper; mounted by other targets, never copied",
         from_base=True,
         values=environment(recipe),
         files=(
@@ -199,6 +201,7 @@ def _image(recipe: Recipe, *, stack: str) -> Target:
         inputs["patch"] = "patch"
     if recipe.models:
         inputs["rebuild"] = "rebuild"
+    held_back = specs.held_back(recipe)
     return Target(
         name="image",
         kind=Kind.IMAGE,
@@ -213,9 +216,22 @@ def _image(recipe: Recipe, *, stack: str) -> Target:
             "models": bool(recipe.models),
             "slim": recipe.image.left_out,
             "extensions": tuple(recipe.extensions),
+            "held_back": held_back,
         },
-        files=_modules(*specs.SLIM_MODULES) if recipe.image.slim and recipe.extensions else (),
+        files=(
+            *(_modules(*specs.SLIM_MODULES) if recipe.image.slim and recipe.extensions else ()),
+            *(_hook(held_back) if held_back else ()),
+        ),
         output=Output.IMAGE,
+    )
+
+
+def _hook(held_back: Mapping[str, object]) -> tuple[ContextFile, ...]:
+    """Give the module that keeps packages off cards, and the line that starts it with every interpreter."""
+    call = f"import {HOOK}; {HOOK}.install({json.dumps(held_back)})\n"
+    return (
+        ContextFile(path=f"device/{HOOK}.py", package="contexts", resource=f"image/{HOOK}.py"),
+        ContextFile(path=f"device/{HOOK}.pth", text=call),
     )
 
 

@@ -36,7 +36,10 @@ VERIFY_MODULES = (
     "checkpoints",
     "constraints",
     "contents",
+    "device_files",
+    "device_rows",
     "elsewhere",
+    "fatbin",
     "imported",
     "inventory",
     "kinds",
@@ -148,6 +151,7 @@ def verify_json(recipe: Recipe) -> str:
             "absent": [name for name in removed(recipe) if name not in versions],
             **cuda,
             "extensions": [name for name, extension in recipe.extensions.items() if extension.device_code],
+            "device": {name: device.model_dump(exclude_none=True) for name, device in recipe.device.items()},
             "release": list(released(recipe)),
             "patch_roots": list(recipe.patch.roots) if recipe.patch else [],
             "look_roots": list(recipe.patch.look) if recipe.patch else [],
@@ -156,6 +160,15 @@ def verify_json(recipe: Recipe) -> str:
             **({"slim": list(recipe.image.left_out)} if recipe.image.slim else {}),
         }
     )
+
+
+def held_back(recipe: Recipe) -> dict[str, dict[str, str]]:
+    """Give the modules that must stay off cards later than those they serve: name → {"up_to": "9.0"}."""
+    return {
+        name: {"up_to": device.up_to}
+        for name, device in recipe.device.items()
+        if device.action == "cpu" and device.up_to is not None
+    }
 
 
 def _model_set(name: str, models: ModelSet) -> dict[str, object]:

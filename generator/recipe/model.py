@@ -275,6 +275,18 @@ class Verify(Section):
     path: Annotated[tuple[AbsolutePath, ...], Field(strict=False)] = ()
 
 
+class Device(Section):
+    """What happens to a package, or to what lies below a folder, that has no code for the asked cards.
+
+    ``cpu``: it stays off cards later than ``up-to``, the latest that it runs on; ``replaced``: the recipe replaces it,
+    and it must serve them; ``inform``: the report says it; ``fail``: verification fails.
+    """
+
+    action: Literal["cpu", "replaced", "inform", "fail"]
+    up_to: Arch | None = None
+    reason: NonEmpty
+
+
 class Recipe(Section):
     """One recipe, as parsed; see ``generator/recipes`` for those that ship."""
 
@@ -287,6 +299,7 @@ class Recipe(Section):
     toolkit: Toolkit | None = None
     extensions: dict[Name, Extension] = Field(default_factory=dict)
     patch: Patch | None = None
+    device: dict[NonEmpty, Device] = Field(default_factory=dict)
     models: dict[Name, ModelSet] = Field(default_factory=dict)
     assets: dict[Name, Asset] = Field(default_factory=dict)
     verify: Verify = Field(default_factory=Verify)
