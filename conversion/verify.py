@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Tuple
@@ -21,6 +22,7 @@ from conversion.model_rows import model_rows
 from conversion.rows import FAIL, Row, guarded, report
 from conversion.sass import extension_row
 from conversion.slim_rows import slim_rows
+from conversion.torch_libraries import driver_rows, library_rows
 
 Check = Tuple[str, str, Callable[[], Iterable[Row]]]
 
@@ -49,6 +51,10 @@ def checks(spec: Dict[str, Any], options: argparse.Namespace) -> List[Check]:
     ]
     if "cuda" in spec:
         work.append(("cuda", "torch", lambda: versions.cuda_rows(spec["cuda"])))
+        work.append(("library", "torch", library_rows))
+        asked = spec.get("driver", {})
+        if asked:
+            work.append(("driver", "image", lambda: driver_rows(asked["require"], asked["oldest"], os.environ)))
     if archs:
         work.append(("arch", "torch", lambda: versions.arch_rows(archs)))
     work.extend(("sass", name, _sass(name, archs)) for name in spec.get("extensions", []))

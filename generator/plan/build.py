@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from generator.driver import oldest_driver, requirement
 from generator.plan import specs
 from generator.plan.compiling import compiler_cache, environment, toolchain, wheel, wheel_target
 from generator.plan.graph import ContextFile, Graph, Kind, Output, Target, Variable
@@ -63,6 +64,8 @@ def _variables(recipe: Recipe, build_dir: str) -> Iterator[Variable]:
         ("IMAGE_REVISION", "", "Label: revision in that repository"),
         ("IMAGE_VERSION", "", "Label: version of the image"),
         ("BASE_IMAGE", recipe.base.image, "The frozen image"),
+        ("BASE_USER", "", "User that the frozen image ends as, and so the new one; empty: root"),
+        ("NVIDIA_REQUIRE", "kept", "new: the frozen image sets NVIDIA_REQUIRE_CUDA, and it is rewritten; or kept"),
         ("TORCH_CUDA_ARCH_LIST", archs, "Compute capabilities that extensions are compiled for"),
         ("MAX_JOBS", "", "Compile jobs of one target; empty: from cores and memory"),
         ("NVCC_THREADS", "", "Archs that one nvcc compiles at a time; empty: from cores and jobs"),
@@ -128,7 +131,7 @@ def _inventory(recipe: Recipe) -> Target:
         description="packages and conflicts of the frozen environment",
         inputs={"tools": "tools"},
         from_base=True,
-        values=environment(recipe),
+        values={**environment(recipe), "pythons": recipe.stack.python},
         files=_modules(*specs.INVENTORY_MODULES),
     )
 
@@ -145,6 +148,7 @@ def _torch(recipe: Recipe) -> Target:
             "install": recipe.stack.packages,
             "modules": specs.modules(recipe),
             "index": recipe.stack.index,
+            "pythons": recipe.stack.python,
             "remove": specs.removed(recipe),
             "release": specs.released(recipe),
         },
@@ -217,11 +221,14 @@ def _image(recipe: Recipe, *, stack: str) -> Target:
             "slim": recipe.image.left_out,
             "extensions": tuple(recipe.extensions),
             "held_back": held_back,
+            "require": requirement(recipe.stack.cuda),
+            "driver": oldest_driver(recipe.stack.cuda),
         },
         files=(
             *(_modules(*specs.SLIM_MODULES) if recipe.image.slim and recipe.extensions else ()),
             *(_hook(held_back) if held_back else ()),
         ),
+        args={"BASE_USER": "BASE_USER", "NVIDIA_REQUIRE": "NVIDIA_REQUIRE"},
         output=Output.IMAGE,
     )
 

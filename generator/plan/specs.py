@@ -6,6 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from generator.driver import oldest_driver, requirement
+
 if TYPE_CHECKING:
     from generator.recipe.model import ModelSet, Recipe
 
@@ -55,6 +57,7 @@ VERIFY_MODULES = (
     "slim",
     "slim_rows",
     "source_text",
+    "torch_libraries",
     "torch_load_codemod",
     "verify",
     "versions",
@@ -151,6 +154,7 @@ def verify_json(recipe: Recipe) -> str:
             "absent": [name for name in removed(recipe) if name not in versions],
             **cuda,
             "extensions": [name for name, extension in recipe.extensions.items() if extension.device_code],
+            "driver": {"require": requirement(stack.cuda), "oldest": oldest_driver(stack.cuda)},
             "device": {name: device.model_dump(exclude_none=True) for name, device in recipe.device.items()},
             "release": list(released(recipe)),
             "patch_roots": list(recipe.patch.roots) if recipe.patch else [],

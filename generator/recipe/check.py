@@ -109,7 +109,7 @@ def _device(recipe: Recipe) -> Iterator[Mistake]:
         if device.action == "cpu" and name not in HELD_BACK:
             yield (
                 ("device", name, "action"),
-                f"{where}.action: only {', '.join(HELD_BACK)} can be kept on the CPU from outside; for others say inform",
+                f"{where}.action: only {', '.join(HELD_BACK)} can be kept on the CPU from outside; write inform",
             )
         if device.action == "cpu" and device.up_to is None:
             yield ("device", name), f'{where}.up-to: missing; it is the latest card that {name} runs on, such as "9.0"'

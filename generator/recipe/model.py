@@ -21,6 +21,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._,\s-]+\])?\s*==\s*[A-Za-z0-9.!+*_-]+")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_PYTHONS = re.compile(r">=3\.(\d{1,2}),<3\.(\d{1,2})")
 _CUDA = re.compile(r"\d{1,2}\.\d{1,2}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _URL = re.compile(r"https?://[^\s\"'$`\\]+")
@@ -61,6 +62,7 @@ Pinned = Annotated[str, AfterValidator(_pinned)]
 Dotted = Annotated[str, matches(_DOTTED, "a dotted Python name")]
 Sha256 = Annotated[str, matches(_SHA256, "a SHA-256 digest: 64 lower-case hexadecimal digits")]
 Digest = Annotated[str, matches(_DIGEST, "a digest: sha256: and 64 hexadecimal digits")]
+Pythons = Annotated[str, matches(_PYTHONS, 'a range of Python releases such as ">=3.10,<3.15"')]
 CudaRelease = Annotated[str, matches(_CUDA, 'a CUDA release such as "13.0"')]
 Commit = Annotated[str, matches(_COMMIT, "a commit: 40 lower-case hexadecimal digits")]
 Url = Annotated[str, matches(_URL, "an http or https address")]
@@ -97,12 +99,13 @@ class Stack(Section):
     """The new packages of the environment.
 
     ``from`` names a file of ``stacks`` whose keys these are laid over; it is resolved before this class is made.
-    ``installed_mib`` is what all of it takes in an image, in MiB: from it follows how many layers it needs where a
-    registry limits their size.
+    ``python`` is the range of Pythons that it has wheels for. ``installed_mib`` is what all of it takes in an image, in
+    MiB: from it follows how many layers it needs where a registry limits their size.
     """
 
     from_: str | None = Field(default=None, alias="from")
     cuda: CudaRelease
+    python: Pythons | None = None
     archs: Annotated[tuple[Arch, ...], Field(min_length=1, strict=False)]
     install: Annotated[tuple[Pinned, ...], Field(min_length=1, strict=False)]
     also: Annotated[tuple[Pinned, ...], Field(strict=False)] = ()

@@ -154,6 +154,7 @@ def test_verify_writes_a_report_even_if_every_check_crashes(tmp_path: Path) -> N
         "version",
         "absent",
         "cuda",
+        "library",
         "arch",
         "sass",
         "device",
