@@ -52,14 +52,15 @@ def checks(spec: Dict[str, Any], options: argparse.Namespace) -> List[Check]:
     if "cuda" in spec:
         work.append(("cuda", "torch", lambda: versions.cuda_rows(spec["cuda"])))
         work.append(("library", "torch", library_rows))
-        asked = spec.get("driver", {})
-        if asked:
-            work.append(("driver", "image", lambda: driver_rows(asked["require"], asked["oldest"], os.environ)))
     if archs:
         work.append(("arch", "torch", lambda: versions.arch_rows(archs)))
     work.extend(("sass", name, _sass(name, archs)) for name in spec.get("extensions", []))
-    if archs:
-        work.append(("device", "image", lambda: device_rows(spec, archs, base())))
+    asked = spec.get("driver")
+    if asked:
+        work.append(("driver", "image", lambda: driver_rows(asked["require"], asked["oldest"], os.environ)))
+    cards = arch_list(options.archs) or spec.get("cards", [])
+    if cards:
+        work.append(("device", "image", lambda: device_rows(spec, cards, base())))
     if spec.get("models", {}).get("sets"):
         work.append(("model", "models", lambda: model_rows(spec["models"], str(options.extracted))))
     load: Dict[str, List[str]] = spec.get("load", {})

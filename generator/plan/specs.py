@@ -154,6 +154,7 @@ def verify_json(recipe: Recipe) -> str:
             "absent": [name for name in removed(recipe) if name not in versions],
             **cuda,
             "extensions": [name for name, extension in recipe.extensions.items() if extension.device_code],
+            "cards": list(stack.archs),
             "driver": {"require": requirement(stack.cuda), "oldest": oldest_driver(stack.cuda)},
             "device": {name: device.model_dump(exclude_none=True) for name, device in recipe.device.items()},
             "release": list(released(recipe)),

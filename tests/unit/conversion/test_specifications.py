@@ -141,6 +141,7 @@ def test_verify_writes_a_report_even_if_every_check_crashes(tmp_path: Path) -> N
         "absent": ["pytorch3d"],
         "cuda": "13.0",
         "archs": ["9.0"],
+        "cards": ["9.0"],
         "extensions": ["torch-scatter"],
         "patch_roots": ["/nowhere"],
         "models": {"sets": [SET]},
