@@ -1,4 +1,4 @@
-"""What a base brings along, on answers of a stand-in engine and registry; tests/engine/test_inherited.py has real ones."""
+"""What a base brings along, on answers of a stand-in; tests/engine/test_inherited.py has a real engine."""
 
 from __future__ import annotations
 
