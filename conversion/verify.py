@@ -16,9 +16,9 @@ import re
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Tuple
 
-from conversion import checkpoints, elsewhere, failures, inventory, models, packages, patch_rows, versions
+from conversion import checkpoints, elsewhere, failures, inventory, packages, patch_rows, versions
 from conversion.device_rows import device_rows
-from conversion.model_rows import model_rows
+from conversion.models.check import model_rows
 from conversion.rows import FAIL, Row, guarded, report
 from conversion.sass import extension_row
 from conversion.slim_rows import slim_rows
@@ -62,7 +62,7 @@ def checks(spec: Dict[str, Any], options: argparse.Namespace) -> List[Check]:
     if cards:
         work.append(("device", "image", lambda: device_rows(spec, cards, base())))
     if spec.get("models", {}).get("sets"):
-        work.append(("model", "models", lambda: model_rows(spec["models"], str(options.extracted))))
+        work.append(("model", "models", lambda: model_rows(spec["models"], str(options.extracted), _base(options))))
     load: Dict[str, List[str]] = spec.get("load", {})
     if load.get("files"):
         sets = spec.get("models", {}).get("sets", [])
@@ -104,7 +104,7 @@ def _base(options: argparse.Namespace) -> str:
 def _patch_report(options: argparse.Namespace) -> Dict[str, Any]:
     if options.patch_report is None:
         raise failures.SpecError("no --patch-report was given")
-    document: Dict[str, Any] = models.read_json(options.patch_report)
+    document: Dict[str, Any] = failures.read_json(options.patch_report)
     return document
 
 
@@ -127,13 +127,13 @@ def main() -> int:
     parser.add_argument("--spec", required=True, type=Path)
     parser.add_argument("--archs", default="", help="in place of the specification's, as in TORCH_CUDA_ARCH_LIST")
     parser.add_argument("--base-inventory", required=True, type=Path)
-    parser.add_argument("--base", type=Path, help="the base's root; only where something is left out of the image")
+    parser.add_argument("--base", type=Path, help="the base's root")
     parser.add_argument("--extracted", type=Path)
     parser.add_argument("--patch-report", type=Path)
     parser.add_argument("--uv", required=True)
     parser.add_argument("--out", required=True, type=Path)
     options = parser.parse_args()
-    spec = models.read_json(options.spec)
+    spec = failures.read_json(options.spec)
     if not isinstance(spec, dict) or "prefix" not in spec:
         raise failures.SpecError(f"{options.spec} is no specification of a verification: it has no prefix")
     document = verify(spec, options)

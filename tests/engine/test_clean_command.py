@@ -1,4 +1,7 @@
-"""``clean`` on a real engine, with images and cache that the tests make; nothing else may be touched."""
+"""``clean`` on a real engine, with images and cache that the tests make; nothing else may be touched.
+
+Proves the thing: what is removed is removed from a real engine.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ TOP = Path(__file__).parents[2]
 NAME = f"clean-test-{os.getpid()}"
 STEP = f"{NAME}:rtx5090-step1"
 RECIPE = f"""\
-schema = 1
+schema = 2
 name = "{NAME}"
 summary = "A recipe whose leftovers are removed"
 

@@ -1,4 +1,7 @@
-"""``lock`` and ``doctor --fix`` with a real registry on loopback and the real engine."""
+"""``lock`` and ``doctor --fix`` with a real registry on loopback and the real engine.
+
+Proves the thing, on a base of one file.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ TOP = Path(__file__).parents[2]
 REGISTRY = f"127.0.0.1:{os.environ.get('REGISTRY_PORT', '5000')}"
 BASE = f"{REGISTRY}/uplift-test/lock-base-{os.getpid()}:1"
 RECIPE = f"""\
-schema = 1
+schema = 2
 name = "locked"
 summary = "A recipe whose base is in a registry"
 
 [image]
-tag = "locked:1"
+tag = "uplift-test-locked:1"
 
 [base]
 image = "{BASE}"

@@ -1,4 +1,7 @@
-"""``run`` with real containers: what goes in, what comes out, and what is left when it ends."""
+"""``run`` with real containers: what goes in, what comes out, and what is left when it ends.
+
+Proves the packaging: containers are real, the pipeline in them is a script.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ pytestmark = pytest.mark.engine
 TOP = Path(__file__).parents[2]
 NAME = f"run-test-{os.getpid()}"
 RECIPE = """\
-schema = 1
+schema = 2
 name = "{name}"
 summary = "A small image, run"
 

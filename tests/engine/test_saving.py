@@ -1,4 +1,7 @@
-"""The verified image as a file: loaded back, checked blob by blob, and made a SIF image by the real Apptainer."""
+"""The verified image as a file: loaded back, checked blob by blob, and made a SIF image by the real Apptainer.
+
+Proves the thing: the archive is read by the engine and by Apptainer.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ RUN python3 -m venv /opt/env && mkdir /opt/app
 RUN printf 'import torch\\nmodel = torch.load(open("x", "rb"))\\n' > /opt/app/load.py
 """
 RECIPE = f"""\
-schema = 1
+schema = 2
 name = "saved"
 summary = "A recipe without torch, for tests"
 
