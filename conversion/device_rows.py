@@ -46,8 +46,11 @@ def device_rows(spec: Mapping[str, Any], archs: Sequence[str], base: Inventory, 
             named = ours and holder.name in map(normalise, spec.get("versions", {}))
             yield _row(holder, archs, rule, named=named, before=base.packages.get(holder.name, "") if ours else "")
     for name, rule in unseen.items():
-        detail = "it isn't there, or was built without CUDA: take it out of the recipe, or correct its name"
-        yield Row(CHECK, name, f"[device.{name}] of the recipe: {rule['action']}", "no device code", FAIL, detail)
+        status = FAIL if rule["action"] == REPLACED else INFO
+        detail = (
+            f"it isn't in this image, or was built without CUDA: [device.{name}] of the recipe changes nothing here"
+        )
+        yield Row(CHECK, name, f"the recipe: {rule['action']}", "no device code", status, detail)
     taken = {name: rule for name, rule in rules.items() if rule["action"] == CPU}
     if taken:
         yield from hook_rows(os.path.join(spec["prefix"], "bin", "python"), taken)

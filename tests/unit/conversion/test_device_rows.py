@@ -124,12 +124,15 @@ def test_a_package_that_is_replaced_must_be_another_and_serve(rows: Any, image: 
 
 def test_a_folder_has_a_rule_too(rows: Any) -> None:
     assert rows(device={"/opt/fsl": {"action": "fail", "reason": "eddy is used"}})["/opt/fsl/bin"].status == "fail"
-    assert rows(device={"/opt/fs": {"action": "inform", "reason": "x"}})["/opt/fs"].status == "fail"
+    assert rows(device={"/opt/fs": {"action": "fail", "reason": "x"}})["/opt/fs"].found == "no device code"
 
 
-def test_a_rule_for_what_is_not_there_fails(rows: Any) -> None:
+def test_a_rule_for_what_is_not_there_is_told(rows: Any) -> None:
     row = rows(device={"tensorflw": CPU})["tensorflw"]
-    assert (row.status, row.found) == ("fail", "no device code")
+    assert (row.status, row.found) == ("info", "no device code")
+    assert "[device.tensorflw] of the recipe changes nothing here" in row.detail
+    replaced = rows(device={"jax": {"action": "replaced", "reason": "a newer build"}})["jax"]
+    assert (replaced.status, replaced.found) == ("fail", "no device code")
 
 
 def test_a_file_that_cannot_be_read_is_told(rows: Any, image: Path, library: Any) -> None:
