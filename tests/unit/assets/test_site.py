@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import tomli
@@ -126,8 +127,8 @@ def lying(tmp_path):
             (folder / "tool.run").write_bytes(content)
         recipe = load_recipe(str(tmp_path / "small.toml")).recipe
         facts = resolve(recipe, Choices(recipe=str(tmp_path / "small.toml"), assets_dir=folder))
-        said = []
-        reporter = SimpleNamespace(note=said.append, warning=lambda text: said.append(f"warning: {text}"))
+        said: list[str] = []
+        reporter: Any = SimpleNamespace(note=said.append, warning=lambda text: said.append(f"warning: {text}"))
         return fetching.use_lying(reporter, recipe, facts, names), said
 
     return use

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -93,5 +94,6 @@ def test_what_comes_in_is_told_with_the_line_that_pins_it():
     said: list[str] = []
     lines = ("arrivals.py: comes in: iopath==0.1.9 (for x)", "download.py: x.tar.gz from https://e.org/")
     one = dataclasses.replace(outcome([State.DONE]), notes=tuple(("requirements", line) for line in lines))
-    show_proof(SimpleNamespace(note=said.append), one, Shelf(), ())
+    reporter: Any = SimpleNamespace(note=said.append)
+    show_proof(reporter, one, Shelf(), ())
     assert said[1:] == ["  requirements: comes in: iopath==0.1.9 (for x)"]
