@@ -2,8 +2,8 @@
 
 Classes of changed libraries become inert shells while the file is unpickled, so that none of their code runs on a state
 of another version; names that are gone become stand-ins, which only a shell may hold. Then each outermost shell is made
-anew, in place: the same object becomes an instance of the real class, its constructor runs on it, and its weights, modes,
-hooks and what else is the user's are laid over. So whatever referred to it, or to a weight of it, still does.
+anew, in place: the same object becomes an instance of the real class, its constructor runs on it, and its weights,
+modes, hooks and what else is the user's are laid over. So whatever referred to it, or to a weight of it, still does.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class StandIn:
 
     gone = ""
 
-    def __new__(cls, *_args: Any, **_kwargs: Any) -> Any:
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Any:  # noqa: D102 - object's
         return object.__new__(cls)
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
@@ -127,7 +127,12 @@ def _getattr(item: Any, name: str, *default: Any) -> Any:
 
 
 def carry(
-    content: loading.File, taken: Record, changed: Mapping[str, str], constructed: Collection[str], *, torch_changed: bool
+    content: loading.File,
+    taken: Record,
+    changed: Mapping[str, str],
+    constructed: Collection[str],
+    *,
+    torch_changed: bool,
 ) -> Carried:
     """Carry a file over.
 
@@ -152,9 +157,7 @@ def carry(
 
 
 class _Work:
-    def __init__(
-        self, loaded: Any, taken: Record, changed: Mapping[str, str], constructed: Collection[str]
-    ) -> None:
+    def __init__(self, loaded: Any, taken: Record, changed: Mapping[str, str], constructed: Collection[str]) -> None:
         self.carried = Carried(loaded)
         self._changed, self._constructed = changed, constructed
         live = record(loaded, hashed=False)
@@ -200,7 +203,7 @@ class _Work:
 
     def _make_anew(self, shell: Any, made: Made) -> None:
         real = type(shell).real
-        base = fresh.library_base(real, self._changed) or real
+        base = real if type_name(real) in self._constructed else fresh.library_base(real, self._changed) or real
         before = dict(shell.__dict__)
         held = namespace(shell)
         sources = self._arguments(shell, base, made)
@@ -387,7 +390,9 @@ def _refuse_leftovers(checkpoint: Any) -> None:
     for number, item in enumerate(graph.objects):
         if isinstance(item, (Shell, StandIn)):
             name = type_name(item.real) if isinstance(item, Shell) else item.gone
-            raise ConversionError(f"{graph.path(number)} is a {name}, which is gone, and no module of its library holds it")
+            raise ConversionError(
+                f"{graph.path(number)} is a {name}, which is gone, and no module of its library holds it"
+            )
     for node in graph.nodes:
         for label, reference in zip(node.labels, node.references):
             if isinstance(reference, list) and reference[0] == "class" and ".Shell of " in str(reference[1]):
@@ -406,4 +411,3 @@ def called_modules(run: Callable[[], Any]) -> Tuple[Any, Set[int]]:
         return run(), seen
     finally:
         handle.remove()
-

@@ -2,9 +2,9 @@
 
     python -m conversion.models.check --spec models.json --set NAME --extracted DIR [--base DIR] [--limit SECONDS]
 
-Runs with the image's own code, each file in a process of its own. One JSON row per model goes to stdout as soon as it is
-known. ``--base`` is where the old file system is mounted: a file is carried over once more from there, and must be equal
-to the image's without any exception.
+Runs with the image's own code, each file in a process of its own. One JSON row per model goes to stdout as soon as it
+is known. ``--base`` is where the old file system is mounted: a file is carried over once more from there, and must be
+equal to the image's without any exception.
 """
 
 from __future__ import annotations
@@ -70,7 +70,11 @@ def prove_file(model_set: Any, manifest: Any, taken: Any, original: str, migrate
     place = proof.Place.beside(manifest)
     carried = proof.carried_over(model_set, loading.read(original), taken, place)
     if not probed:
-        model_set, taken, carried = replace(model_set, probe=None), replace(taken, probe=None), replace(carried, as_is={})
+        model_set, taken, carried = (
+            replace(model_set, probe=None),
+            replace(taken, probe=None),
+            replace(carried, as_is={}),
+        )
     return proof.prove(model_set, loading.read(migrated), taken, carried, place)
 
 
@@ -87,7 +91,9 @@ def check_set(model_set: Any, extracted: Path, base: Optional[Path], limit: floa
         if outcome.error is not None:
             yield judged("model", outcome.file, EXPECTED, "can't be checked", False, outcome.error)
         elif outcome.result["problems"]:
-            yield judged("model", outcome.file, EXPECTED, "differs", False, explain(outcome.result["problems"], manifest))
+            yield judged(
+                "model", outcome.file, EXPECTED, "differs", False, explain(outcome.result["problems"], manifest)
+            )
         else:
             yield from _good(outcome.file, outcome.result, model_set.unprobed)
     for file, name in sorted(manifest.sets.items()):

@@ -22,8 +22,9 @@ import torch
 
 from conversion import failures
 from conversion.failures import ConversionError
-from conversion.models import distributions, fresh, isolate, loading, probe, records, spec
+from conversion.models import distributions, fresh, isolate, loading, parity, probe, records, spec
 from conversion.models.graph import Graph, record, type_name
+from conversion.models.outputs import Outputs
 
 Owners = Mapping[str, Tuple[str, str]]
 
@@ -59,9 +60,7 @@ def extract_file(model_set: spec.ModelSet, known: Set[str], out: str, file: str)
         loaded = loading.open_file(content)
         graph = record(loaded)
         made, unmade = _makings(graph, known, model_set)
-        outputs = None
-        if model_set.probe is not None:
-            outputs = probe.record(model_set.probe, lambda: loading.open_file(content), file)
+        outputs = None if model_set.probe is None else _outputs(model_set, content, file)
         records.write(records.Record(file, graph, made, unmade, outputs), Path(out))
     return {
         "nodes": graph.count(),
@@ -72,9 +71,7 @@ def extract_file(model_set: spec.ModelSet, known: Set[str], out: str, file: str)
     }
 
 
-def _makings(
-    graph: Graph, known: Set[str], model_set: spec.ModelSet
-) -> Tuple[Dict[int, fresh.Made], Dict[int, str]]:
+def _makings(graph: Graph, known: Set[str], model_set: spec.ModelSet) -> Tuple[Dict[int, fresh.Made], Dict[int, str]]:
     """By node how the libraries' modules, and those that the recipe constructs, are made; and why some can't be."""
     made: Dict[int, fresh.Made] = {}
     unmade: Dict[int, str] = {}
@@ -93,6 +90,26 @@ def _makings(
                 raise ConversionError(f"{graph.path(number)}, a {type_name(type(item))}: {error}") from error
             unmade[number] = str(error)
     return made, unmade
+
+
+def _outputs(model_set: spec.ModelSet, content: loading.File, file: str) -> parity.Recorded:
+    """The probe's outputs in both precisions, each run on a checkpoint of its own; single precision runs twice."""
+
+    def run(precision: str) -> Outputs:
+        assert model_set.probe is not None  # noqa: S101 - narrows the type
+        return probe.outputs(model_set.probe, loading.open_file(content), file, precision)
+
+    first, again, double = run("float32"), run("float32"), run("float64")
+    same = len(first) == len(again) and all(
+        one[0] == other[0] and parity.same_bits(one[1], other[1]) for one, other in zip(first, again)
+    )
+    if not same and model_set.tolerance is None:
+        raise ConversionError(
+            "the probe's outputs differ between two runs in the old environment, so they prove nothing: the model "
+            "draws random numbers that no seed fixes; give another probe, a tolerance with its reason, or none and "
+            "say why"
+        )
+    return parity.Recorded(float32=first, float64=double)
 
 
 def _modules_named(graph: Graph) -> Set[str]:
@@ -121,7 +138,9 @@ def extract(specification: spec.Specification, out: Path, limit: float) -> int:
         except ConversionError as error:
             failed.append((f"model set {model_set.name}", str(error)))
             continue
-        failed += [(file, f"belongs to two model sets, {model_set.name} is the second") for file in files if file in done]
+        failed += [
+            (file, f"belongs to two model sets, {model_set.name} is the second") for file in files if file in done
+        ]
         entries = {
             file: f"{len(done) + place:04d}-{re.sub(r'[^A-Za-z0-9._-]', '_', os.path.basename(file))}.json"
             for place, file in enumerate(file for file in files if file not in done)

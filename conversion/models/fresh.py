@@ -1,4 +1,4 @@
-"""Makes a library's module once more from its own attributes, and tells what of the old one its constructor does not make.
+"""Makes a library's module once more from its own attributes, and tells what of the old one is not its constructor's.
 
 What an attribute means as an argument is inferred from the constructor's signature: the attribute of the same name;
 the presence of a parameter or submodule for a flag such as ``bias``; the default for an argument that is kept nowhere.
@@ -234,7 +234,8 @@ def construct(module: Any, base: type, arguments: Mapping[str, Any]) -> None:
 
 def fresh(module: Any, base: type, sources: Mapping[str, Source]) -> Any:
     """A module of the same class, as the base's constructor makes it."""
-    made = type(module).__new__(type(module))
+    cls: Any = type(module)
+    made = cls.__new__(cls)
     construct(made, base, values(sources, module))
     return made
 
@@ -247,11 +248,7 @@ def take(module: Any, base: type, libraries: Collection[str], given: Mapping[str
     """
     sources = infer(module, base, given)
     found = compare_with(module, fresh(module, base, sources), base, sources, libraries)
-    more = {
-        name: source
-        for name, source in handed_on(module, base, sources).items()
-        if name in found[id(module)].own
-    }
+    more = {name: source for name, source in handed_on(module, base, sources).items() if name in found[id(module)].own}
     if more:
         with contextlib.suppress(ConversionError):
             sources = {**sources, **more}
@@ -277,7 +274,7 @@ def compare_with(
         found[id(old)] = made
         there, here = references(comparison.old, number), references(comparison.new, fresh_number)
         for name, held in there.items():
-            pair = Pair(held.value, here[name].value if name in here else None, "")
+            pair = Pair(held.value, here[name].value if name in here else ["absent", ""], "")
             if name not in here or here[name].kind != held.kind or not _alike(comparison, held.kind, pair):
                 made.own.append(name)
             elif held.kind == "module" and isinstance(pair.old, int) and isinstance(pair.new, int):

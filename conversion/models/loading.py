@@ -17,7 +17,7 @@ import types
 import zipfile
 import zlib
 from dataclasses import dataclass
-from typing import Any, Iterator, Optional, Sequence, Tuple, Type
+from typing import Any, Iterator, List, Optional, Sequence, Tuple, Type
 
 import torch
 
@@ -86,7 +86,8 @@ def of_bytes(content: bytes) -> File:
 
 def _decompressed(content: bytes) -> bytes:
     room = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    parts, size = [], 0
+    parts: List[bytes] = []
+    size = 0
     with gzip.open(io.BytesIO(content)) as stream:
         while True:
             part = stream.read(_BLOCK)

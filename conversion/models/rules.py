@@ -31,10 +31,10 @@ class LibraryRules:
 
     def __init__(self, made: Mapping[int, Made], changed: Mapping[str, str], constructed: Collection[str] = ()) -> None:
         self._made = made
-        self._changed = changed
-        self._constructed = frozenset(constructed)
+        own = {name.partition(".")[0]: "the recipe constructs it" for name in constructed}
+        self._changed = {**changed, **own}
 
-    def same_type(self, old: Node, new: Node, number: int) -> bool:
+    def same_type(self, old: Node, new: Node) -> bool:
         """A class that its library moved, and that is found at its old place too, is the same."""
         module, _, name = old.type.rpartition(".")
         if module.partition(".")[0] not in {*self._changed, "torch"}:
@@ -49,8 +49,8 @@ class LibraryRules:
         live = comparison.new.objects[new]
         if isinstance(live, torch.nn.Module):
             made = self._made.get(old)
-            if made is not None and (made.library in self._changed or made.base in self._constructed):
-                versions = self._changed.get(made.library, "its code changed")
+            if made is not None and made.library in self._changed:
+                versions = self._changed[made.library]
                 return _made_anew(comparison, old, new, path, made, versions)
             return _carried(comparison, old, new, _has_torch_class(type(live)))
         if type(live).__module__.startswith("torch."):
@@ -168,9 +168,7 @@ def _holds_weights(comparison: Comparison, reference: Reference, *, new: bool) -
     return any(graph.nodes[number].type.endswith(".Parameter") for number in reached)
 
 
-def _gone(
-    ruling: Ruling, comparison: Comparison, name: str, held: Held, now: Optional[Held], versions: str
-) -> None:
+def _gone(ruling: Ruling, comparison: Comparison, name: str, held: Held, now: Optional[Held], versions: str) -> None:
     if held.kind == "buffer" or _holds_weights(comparison, held.value, new=False):
         ruling.problems.append(f"its {held.kind} {name} is {_became(now)}")
     else:
@@ -189,7 +187,10 @@ def _modes(ruling: Ruling, comparison: Comparison, old: int, new: int, path: str
     there, here = _labels(comparison, old, new)
     ruling.pairs.append(Pair(there[".training"], here[".training"], f"{path}.training"))
     for registry, labels in made.hooks.items():
-        before, now = (_registry(comparison, all_.get(f".{registry}"), new=is_new) for all_, is_new in ((there, False), (here, True)))
+        before, now = (
+            _registry(comparison, all_.get(f".{registry}"), new=is_new)
+            for all_, is_new in ((there, False), (here, True))
+        )
         for label in labels:
             if label in now:
                 ruling.pairs.append(Pair(before[label], now[label], f"{path}.{registry}{label}"))
@@ -210,5 +211,3 @@ def _registry(comparison: Comparison, reference: Optional[Reference], *, new: bo
         return {}
     node = (comparison.new if new else comparison.old).nodes[reference]
     return dict(zip(node.labels, node.references))
-
-
