@@ -178,6 +178,7 @@ class GraphCase(Case, abstract=True):
 def importing(folder: Path) -> Iterator[Any]:
     """The user's module ``net`` of a folder; forgotten afterwards, since each case has one of that name."""
     before = set(sys.modules)
+    sys.corpus = True  # type: ignore[attr-defined] # the case whose code reads sys.argv does so elsewhere
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     try:

@@ -359,7 +359,7 @@ class ReadsArguments(CodeCase):
     """Code that parses sys.argv when it is imported."""
 
     code = (
-        "import argparse, sys\nif 'tests' not in sys.argv[0] and 'pytest' not in sys.argv[0] and not getattr(sys, 'corpus', 0):\n"
+        "import argparse, sys\nif not getattr(sys, 'corpus', False):\n"
         "    parser = argparse.ArgumentParser()\n    parser.add_argument('--data', required=True)\n"
         "    parser.parse_args()\n" + NET
     )

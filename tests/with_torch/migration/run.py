@@ -197,7 +197,6 @@ def main() -> int:
     arguments = parser.parse_args()
     sys.dont_write_bytecode = True
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-    sys.corpus = True  # type: ignore[attr-defined] # the case that reads sys.argv does so elsewhere
     arguments.out.mkdir(parents=True, exist_ok=True)
     only = [name for name in arguments.only.split(",") if name]
     return COMMANDS[arguments.command](Run(arguments.out.resolve(), only))
