@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
-from typing import Callable, Sequence, Tuple
+from pathlib import Path
+from typing import Any, Callable, Sequence, Tuple
 
 
 class ConversionError(Exception):
@@ -41,6 +43,14 @@ def describe(error: BaseException) -> str:
     if isinstance(error, ConversionError):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def read_json(path: Path) -> Any:
+    """A JSON document; a `SpecError` names the file where it can't be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SpecError(f"can't read {path}: {error}") from error
 
 
 def run(main: Callable[[], int]) -> None:

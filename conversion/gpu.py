@@ -21,7 +21,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
-from conversion import failures, models
+from conversion import failures
 from conversion.rows import FAIL, INFO, Row, guarded, report
 
 CHECK = "gpu"
@@ -97,9 +97,10 @@ def guarded_each(part: str, spec: Dict[str, Any]) -> Iterator[Row]:
     """The rows of one part; torch, and what needs it, is imported only here."""
     if part.startswith("models:"):
         from conversion.gpu_models import model_rows
+        from conversion.models.spec import parse
 
         wanted = part.partition(":")[2]
-        for entry in models.parse(spec["models"]):
+        for entry in parse(spec["models"]).sets:
             if entry.name == wanted:
                 yield from model_rows(entry)
         return
@@ -118,7 +119,7 @@ def read_spec(path: Path, archs: str) -> Dict[str, Any]:
     Raises:
         SpecError: it can't be read or is no specification.
     """
-    spec = models.read_json(path)
+    spec = failures.read_json(path)
     if not isinstance(spec, dict) or "prefix" not in spec:
         raise failures.SpecError(f"{path} is no specification of a verification: it has no prefix")
     listed = [arch.partition("+")[0] for arch in re.split(r"[;,\s]+", archs) if arch]

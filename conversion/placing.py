@@ -25,7 +25,7 @@ def place(out: Path, path: str, content: bytes) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     for folder in folders:
         if not below(out, folder).exists():
-            below(out, folder).mkdir()
+            below(out, folder).mkdir(exist_ok=True)  # others may be placing beside it
             _copy_owner_and_mode(folder, below(out, folder))
     target.write_bytes(content)
     _copy_owner_and_mode(path, target)

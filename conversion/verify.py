@@ -15,7 +15,7 @@ import re
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Tuple
 
-from conversion import checkpoints, elsewhere, failures, inventory, models, packages, patch_rows, versions
+from conversion import checkpoints, elsewhere, failures, inventory, packages, patch_rows, versions
 from conversion.model_rows import model_rows
 from conversion.rows import FAIL, Row, guarded, report
 from conversion.sass import extension_row
@@ -94,7 +94,7 @@ def _base(options: argparse.Namespace) -> str:
 def _patch_report(options: argparse.Namespace) -> Dict[str, Any]:
     if options.patch_report is None:
         raise failures.SpecError("no --patch-report was given")
-    document: Dict[str, Any] = models.read_json(options.patch_report)
+    document: Dict[str, Any] = failures.read_json(options.patch_report)
     return document
 
 
@@ -124,7 +124,7 @@ def main() -> int:
     parser.add_argument("--cuobjdump", required=True)
     parser.add_argument("--out", required=True, type=Path)
     options = parser.parse_args()
-    spec = models.read_json(options.spec)
+    spec = failures.read_json(options.spec)
     if not isinstance(spec, dict) or "prefix" not in spec:
         raise failures.SpecError(f"{options.spec} is no specification of a verification: it has no prefix")
     document = verify(spec, options)

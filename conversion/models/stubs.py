@@ -1,17 +1,18 @@
-"""Stand-ins for modules that model code imports and does not use.
+"""Stand-ins for packages that the model's code imports, and that are not built yet while models are rebuilt.
 
-A stubbed module can be imported, with any submodule and any attribute. Calling an attribute fails with its
-name, and so does pickling it, so a stand-in can neither do work nor end up in a model file.
+A stubbed module can be imported by the model's own code, with any submodule and any attribute; for libraries it is not
+there, since they often do without. Calling an attribute fails with its name, and so does pickling it, so a stand-in can
+neither do work nor end up in a model file.
 """
 
 from __future__ import annotations
 
 import importlib.abc
 import importlib.machinery
-import importlib.util
+import os
 import sys
 from types import ModuleType
-from typing import Any, Iterable, List, NoReturn, Optional, Sequence, Tuple
+from typing import Any, Iterable, NoReturn, Optional, Sequence, Tuple
 
 from conversion.failures import ConversionError
 
@@ -33,8 +34,8 @@ class StubAttribute:
 
     def _refuse(self, how: str) -> NoReturn:
         raise StubUsed(
-            f"{self._stub_name} was {how}, but its package is stubbed here: "
-            "the model does use it, so take it off the recipe's stubs and add it to needs"
+            f"{self._stub_name} was {how}, but its package is a stand-in here: "
+            "the models do use it, so add it to the recipe's needs"
         )
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
@@ -81,21 +82,19 @@ class StubModule(ModuleType):
 
 
 class StubFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds the named modules, and all below them, before anything else does."""
+    """Finds the named modules, and all below them, for code in the folders, where nothing else finds them."""
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str], folders: Iterable[str]) -> None:
         self.names = tuple(names)
-
-    def covers(self, fullname: str) -> bool:
-        """Whether the module is one of the stubbed ones or below one."""
-        return is_below(fullname, self.names)
+        self.folders = tuple(os.path.realpath(folder) + os.sep for folder in folders)
 
     def find_spec(
         self, fullname: str, path: Optional[Sequence[str]], target: Optional[ModuleType] = None
     ) -> Optional[importlib.machinery.ModuleSpec]:
         """A spec for a stubbed module, None for any other."""
         del path, target
-        if not self.covers(fullname):
+        covered = any(fullname == name or fullname.startswith(name + ".") for name in self.names)
+        if not covered or not os.path.realpath(_importer()).startswith(self.folders):
             return None
         return importlib.machinery.ModuleSpec(fullname, self, is_package=True, origin="stand-in")
 
@@ -107,37 +106,17 @@ class StubFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         """Nothing to run."""
 
 
-def is_below(fullname: str, names: Iterable[str]) -> bool:
-    """Whether a dotted module name is one of `names` or below one of them."""
-    return any(fullname == name or fullname.startswith(name + ".") for name in names)
+def _importer() -> str:
+    """The file of the code that is importing."""
+    frame: Any = sys._getframe(1)  # noqa: SLF001 - there is no other way to ask
+    while frame is not None:
+        file = str(frame.f_code.co_filename)
+        if file != __file__ and "importlib" not in file:
+            return file
+        frame = frame.f_back
+    return ""
 
 
-def install(names: Iterable[str]) -> StubFinder:
-    """Stub the named modules, also where they are installed; returns what `remove` takes."""
-    finder = StubFinder(names)
-    for loaded in [name for name in sys.modules if finder.covers(name)]:
-        del sys.modules[loaded]
-    sys.meta_path.insert(0, finder)
-    return finder
-
-
-def remove(finder: StubFinder) -> None:
-    """Undo `install`: the finder and the stand-ins that were imported go."""
-    if finder in sys.meta_path:
-        sys.meta_path.remove(finder)
-    for name in [name for name, module in sys.modules.items() if isinstance(module, StubModule)]:
-        if finder.covers(name):
-            del sys.modules[name]
-
-
-def lacking(names: Iterable[str]) -> List[str]:
-    """Those of the named modules that can't be found on this interpreter's path (nothing is imported)."""
-    missing = []
-    for name in names:
-        try:
-            found = importlib.util.find_spec(name) is not None
-        except (ImportError, ValueError):  # the parent is absent, or a half-made module
-            found = False
-        if not found:
-            missing.append(name)
-    return missing
+def install(names: Iterable[str], folders: Iterable[str]) -> None:
+    """Let code in the folders import the named modules although they are not installed."""
+    sys.meta_path.append(StubFinder(names, folders))

@@ -1,0 +1,401 @@
+"""Carries a checkpoint into this environment: as pickle brings it, but for the modules of libraries that changed.
+
+Classes of changed libraries become inert shells while the file is unpickled, so that none of their code runs on a state
+of another version; names that are gone become stand-ins, which only a shell may hold. Then each outermost shell is made
+anew, in place: the same object becomes an instance of the real class, its constructor runs on it, and its weights, modes,
+hooks and what else is the user's are laid over. So whatever referred to it, or to a weight of it, still does.
+"""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+import types
+import weakref
+from dataclasses import dataclass, field
+from typing import Any, Callable, Collection, Dict, Mapping, Set, Tuple, Type
+
+import torch
+
+from conversion.failures import ConversionError, describe
+from conversion.models import fresh, loading
+from conversion.models.fresh import Held, Made, namespace
+from conversion.models.graph import Graph, record, tensors, type_name
+from conversion.models.records import Record
+
+
+class Shell(torch.nn.Module):  # type: ignore[misc]  # torch is not installed where this is checked
+    """Holds a module's state until it is made anew; ``real`` is the class that it will have."""
+
+    real: type
+
+    def __setstate__(self, state: Any) -> None:
+        for part in state if isinstance(state, tuple) else (state,):
+            self.__dict__.update(part or {})
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise ConversionError(f"a {type_name(self.real)} was not made anew")
+
+
+class StandIn:
+    """Something of a changed library that is gone; ``gone`` is its name. Takes any state and does nothing."""
+
+    gone = ""
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Any:
+        return object.__new__(cls)
+
+    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
+        pass
+
+    def __setstate__(self, _state: Any) -> None:
+        pass
+
+    def __setitem__(self, _key: Any, _value: Any) -> None:
+        pass
+
+    def append(self, _value: Any) -> None:
+        """Take an item."""
+
+    def extend(self, _values: Any) -> None:
+        """Take items."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise ConversionError(f"{self.gone} is gone, and something refers to it that is not its library's")
+
+
+@dataclass
+class Carried:
+    """A checkpoint in this environment.
+
+    Attributes:
+        checkpoint: what the file holds.
+        anew: class → how many of its instances were made anew.
+        as_is: modules of changed libraries as pickle brings them, and why they were not made anew.
+        filled: "class.attribute" of torch's that was lacking and came from a fresh instance.
+        constructed: classes of the recipe's `construct` among those that were made anew.
+    """
+
+    checkpoint: Any
+    anew: Dict[str, int] = field(default_factory=dict)
+    as_is: Dict[str, str] = field(default_factory=dict)
+    filled: Dict[str, int] = field(default_factory=dict)
+    constructed: Set[str] = field(default_factory=set)
+
+    @property
+    def changed(self) -> bool:
+        """Whether the file has to be written anew."""
+        return bool(self.anew or self.filled)
+
+
+def unpickler(changed: Collection[str], constructed: Collection[str]) -> Type[pickle.Unpickler]:
+    """An unpickler that makes shells of modules of changed libraries, and of classes that a recipe constructs."""
+    shells: Dict[type, type] = {}
+
+    class Carrier(pickle.Unpickler):
+        def find_class(self, module: str, name: str) -> Any:
+            if name == "getattr" and module in ("builtins", "__builtin__"):
+                return _getattr
+            try:
+                found = super().find_class(module, name)
+            except (ImportError, AttributeError) as error:
+                if module.partition(".")[0] in changed:
+                    return type(name, (StandIn,), {"gone": f"{module}.{name}"})
+                raise ConversionError(f"names what is not here: {module}.{name} ({error})") from error
+            if not isinstance(found, type) or not issubclass(found, torch.nn.Module):
+                return found
+            if fresh.library_base(found, changed) is None and type_name(found) not in constructed:
+                return found
+            if found not in shells:
+                shells[found] = type(f"Shell of {found.__name__}", (Shell,), {"real": found})
+            return shells[found]
+
+    return Carrier
+
+
+def _getattr(item: Any, name: str, *default: Any) -> Any:
+    """Stands for the built-in while a file is unpickled, which is how bound methods come: also of what is gone."""
+    cls = item if isinstance(item, type) else type(item)
+    if issubclass(cls, StandIn):
+        return type(name, (StandIn,), {"gone": f"{cls.gone}.{name}"})
+    if issubclass(cls, Shell) and item is not cls:
+        method = getattr(cls.real, name, None)
+        if isinstance(method, types.FunctionType):
+            return types.MethodType(method, item)
+        return type(name, (StandIn,), {"gone": f"{type_name(cls.real)}.{name}"})
+    return getattr(item, name, *default)
+
+
+def carry(
+    content: loading.File, taken: Record, changed: Mapping[str, str], constructed: Collection[str], *, torch_changed: bool
+) -> Carried:
+    """Carry a file over.
+
+    Args:
+        content: the old file. taken: its record.
+        changed: top-level modules of libraries that changed.
+        constructed: dotted names of own classes that the recipe constructs.
+        torch_changed: whether torch's own objects may lack attributes.
+
+    Raises:
+        ConversionError: it can't be loaded, or something in it can't be carried; the text says what.
+    """
+    if content.form.kind == "script":
+        return Carried(loading.open_file(content))
+    loaded = loading.open_file(content, unpickler(changed, constructed))
+    work = _Work(loaded, taken, changed, constructed)
+    work.make_all()
+    if torch_changed:
+        work.fill()
+    _refuse_leftovers(loaded)
+    return work.carried
+
+
+class _Work:
+    def __init__(
+        self, loaded: Any, taken: Record, changed: Mapping[str, str], constructed: Collection[str]
+    ) -> None:
+        self.carried = Carried(loaded)
+        self._changed, self._constructed = changed, constructed
+        live = record(loaded, hashed=False)
+        self._shells = [item for item in live.objects if isinstance(item, Shell)]
+        self._paths = {id(item): live.path(live.numbers[id(item)]) for item in self._shells}
+        numbers = _pairs(taken.graph, live) if self._shells else {}
+        self._made = {key: taken.made[number] for key, number in numbers.items() if number in taken.made}
+        self._unmade = {key: taken.unmade[number] for key, number in numbers.items() if number in taken.unmade}
+
+    def make_all(self) -> None:
+        """Turn every shell into what it was, the outermost first."""
+        for shell in self._shells:
+            self._make(shell)
+
+    def _make(self, shell: Any) -> None:
+        if not isinstance(shell, Shell):  # it has been made, as part of another
+            return
+        made = self._made.get(id(shell))
+        path, real = self._paths[id(shell)], type(shell).real
+        if made is None:
+            self._leave(shell, self._unmade.get(id(shell), "the old environment has no record of it"))
+            return
+        try:
+            if made.arguments is None:
+                raise ConversionError("it was part of another module, which does not make it any more")
+            self._make_anew(shell, made)
+        except ConversionError as error:
+            raise ConversionError(f"{path}, a {type_name(real)}, can't be made anew: {error}") from error
+
+    def _leave(self, shell: Any, reason: str) -> None:
+        """Let a module come as pickle brings it."""
+        real = type(shell).real
+        state = dict(shell.__dict__)
+        _become(shell, real)
+        try:
+            shell.__setstate__(state)
+        except Exception as error:  # a library's code may raise anything
+            raise ConversionError(
+                f"{self._paths[id(shell)]}, a {type_name(real)}, can't be made anew ({reason}), and its library does "
+                f"not take its old state: {describe(error)}"
+            ) from error
+        self.carried.as_is[type_name(real)] = reason
+
+    def _make_anew(self, shell: Any, made: Made) -> None:
+        real = type(shell).real
+        base = fresh.library_base(real, self._changed) or real
+        before = dict(shell.__dict__)
+        held = namespace(shell)
+        sources = self._arguments(shell, base, made)
+        arguments = fresh.values(sources, shell)
+        for inner in record(list(arguments.values()), hashed=False).objects:
+            if isinstance(inner, Shell) and inner is not shell:
+                self._make(inner)
+        _become(shell, real)
+        fresh.construct(shell, base, arguments)
+        self._lay_over(shell, before, held, made)
+        self._count(real)
+
+    def _arguments(self, shell: Any, base: type, made: Made) -> Dict[str, fresh.Source]:
+        """The arguments that the old constructor was found to take, as far as this one takes them, and its new ones."""
+        signature = list(inspect.signature(base.__init__).parameters.values())[1:]  # type: ignore[misc]
+        takes_any = any(item.kind is item.VAR_KEYWORD for item in signature)
+        known = {item.name for item in signature}
+        old = {name: source for name, source in (made.arguments or {}).items() if takes_any or name in known}
+        wanted = [item for item in fresh.parameters(base) if item.default is item.empty and item.name not in old]
+        if not wanted:
+            return old
+        inferred = fresh.infer(shell, base, {})
+        return {**old, **{item.name: inferred[item.name] for item in wanted}}
+
+    def _count(self, real: type) -> None:
+        name = type_name(real)
+        self.carried.anew[name] = self.carried.anew.get(name, 0) + 1
+        if name in self._constructed:
+            self.carried.constructed.add(name)
+
+    def _lay_over(self, module: Any, before: Dict[str, Any], held: Dict[str, Held], made: Made) -> None:
+        """Give a module that was made anew what the old one held and its constructor does not make."""
+        here = namespace(module)
+        for name, (kind, value) in held.items():
+            if kind == "module":
+                self._submodule(module, name, value, here.get(name), made)
+            elif kind == "attribute":
+                if name in made.own:
+                    _place(module, kind, name, value)
+            elif value is None and name not in here:
+                continue
+            elif name in here or name in made.own:
+                _place(module, kind, name, value)
+            else:
+                raise ConversionError(f"its {kind} {name} has no place in the new class")
+        for name, (kind, value) in namespace(module).items():
+            if name not in held and kind != "attribute" and any(_is_weight(item) for item in tensors(value)):
+                raise ConversionError(f"the new class has weights that the old one lacks: {name}")
+        _modes(module, before, held, made)
+
+    def _submodule(self, module: Any, name: str, old: Any, new: Any, made: Made) -> None:
+        if isinstance(old, Shell):
+            inner = self._made.get(id(old))
+            if new is not None and isinstance(new.value, torch.nn.Module) and name not in made.own and inner is not None:
+                if inner.arguments is None:
+                    self._adopt(old, new.value, inner)
+            elif new is None and name not in made.own:
+                if tensors(old):
+                    raise ConversionError(f"its submodule {name} holds weights, and has no place in the new class")
+                return
+            self._make(old)
+        elif old is None and new is None:
+            return
+        _place(module, "module", name, old)
+
+    def _adopt(self, old: Any, new: Any, made: Made) -> None:
+        """Let an old submodule become the one that its holder's constructor made; it stays the same object."""
+        before, held = dict(old.__dict__), namespace(old)
+        _become(old, type(new))
+        old.__dict__.update(new.__dict__)
+        for registry, hooks in old.__dict__.items():
+            if "hooks" in registry and isinstance(hooks, dict):
+                for key, hook in hooks.items():
+                    hooks[key] = _bound_to(hook, new, old)
+        self._lay_over(old, before, held, made)
+        self._count(type(new))
+
+    def fill(self) -> None:
+        """Give torch's own modules what this version's constructor makes and they lack."""
+        complete: Set[Tuple[type, frozenset[str]]] = set()
+        for item in record(self.carried.checkpoint, hashed=False).objects:
+            if isinstance(item, torch.nn.Module) and not isinstance(item, torch.jit.ScriptModule):
+                key = (type(item), frozenset(namespace(item)))
+                if key not in complete and not self._filled(item):
+                    complete.add(key)
+
+    def _filled(self, module: Any) -> bool:
+        bases = (base for base in type(module).__mro__ if base.__module__.startswith("torch."))
+        base = next(bases, torch.nn.Module)
+        if base is torch.nn.Module:
+            return False
+        try:
+            with torch.device("meta"):
+                made = fresh.fresh(module, base, fresh.infer(module, base, {}))
+        except Exception:  # noqa: BLE001 - it can't be told what is lacking; the probe shows whether it matters
+            return False
+        held = namespace(module)
+        lacking = {
+            name: value
+            for name, (kind, value) in namespace(made).items()
+            if name not in held and kind == "attribute" and not tensors(value)
+        }
+        for name, value in lacking.items():
+            module.__dict__[name] = value
+            key = f"{type_name(type(module))}.{name}"
+            self.carried.filled[key] = self.carried.filled.get(key, 0) + 1
+        return bool(lacking)
+
+
+def _become(module: Any, cls: type) -> None:
+    """Make an object an instance of another class, without attributes."""
+    try:
+        module.__class__ = cls
+    except TypeError as error:
+        raise ConversionError(f"a {type_name(cls)} can't take the place of its shell: {error}") from error
+    module.__dict__.clear()
+
+
+def _is_weight(tensor: Any) -> bool:
+    return isinstance(tensor, torch.nn.Parameter)
+
+
+def _place(module: Any, kind: str, name: str, value: Any) -> None:
+    own = module.__dict__
+    own.pop(name, None)
+    for registry, registered in fresh.REGISTRIES.items():
+        if registered == kind:
+            own[registry][name] = value
+        else:
+            own[registry].pop(name, None)
+    if kind == "attribute":
+        own[name] = value
+
+
+def _modes(module: Any, before: Dict[str, Any], held: Mapping[str, Held], made: Made) -> None:
+    own = module.__dict__
+    own["training"] = before["training"]
+    unsaved = before.get("_non_persistent_buffers_set", set())
+    kept = {name for name, item in held.items() if item.kind == "buffer"}
+    own["_non_persistent_buffers_set"] = (own["_non_persistent_buffers_set"] - kept) | (unsaved & kept)
+    for registry, labels in made.hooks.items():
+        for key, hook in before.get(registry, {}).items():
+            if f"[{key!r}]" in labels:
+                own[registry][key] = hook
+
+
+def _bound_to(hook: Any, old: Any, new: Any) -> Any:
+    """A hook that was bound to one module, bound to another."""
+    if isinstance(hook, types.MethodType) and hook.__self__ is old:
+        return types.MethodType(hook.__func__, new)
+    inner = getattr(hook, "hook", None)  # torch's wrapper
+    if isinstance(inner, types.MethodType) and inner.__self__ is old:
+        hook.hook = types.MethodType(inner.__func__, new)
+        if getattr(hook, "module", None) is not None:
+            hook.module = weakref.ref(new)
+    return hook
+
+
+def _pairs(old: Graph, live: Graph) -> Dict[int, int]:
+    """Live object's ``id`` → its node in the old graph, found by going the same ways in both."""
+    found: Dict[int, int] = {}
+    waiting = [(old.root, live.root)]
+    while waiting:
+        there, here = waiting.pop()
+        if not isinstance(there, int) or not isinstance(here, int) or id(live.objects[here]) in found:
+            continue
+        found[id(live.objects[here])] = there
+        before, now = old.nodes[there], live.nodes[here]
+        places: Dict[str, Any] = dict(zip(before.labels, before.references))
+        waiting += [(places[label], ref) for label, ref in zip(now.labels, now.references) if label in places]
+    return found
+
+
+def _refuse_leftovers(checkpoint: Any) -> None:
+    graph = record(checkpoint, hashed=False)
+    for number, item in enumerate(graph.objects):
+        if isinstance(item, (Shell, StandIn)):
+            name = type_name(item.real) if isinstance(item, Shell) else item.gone
+            raise ConversionError(f"{graph.path(number)} is a {name}, which is gone, and no module of its library holds it")
+    for node in graph.nodes:
+        for label, reference in zip(node.labels, node.references):
+            if isinstance(reference, list) and reference[0] == "class" and ".Shell of " in str(reference[1]):
+                raise ConversionError(f"{node.type}{label} refers to a class that is a shell here")
+
+
+def called_modules(run: Callable[[], Any]) -> Tuple[Any, Set[int]]:
+    """What a call gives, and the ``id`` of every module whose forward ran in it."""
+    seen: Set[int] = set()
+
+    def note(module: Any, _inputs: Any, _output: Any) -> None:
+        seen.add(id(module))
+
+    handle = torch.nn.modules.module.register_module_forward_hook(note)
+    try:
+        return run(), seen
+    finally:
+        handle.remove()
+

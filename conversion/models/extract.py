@@ -1,0 +1,187 @@
+"""Records pickled models in the environment that made them.
+
+    python -m conversion.models.extract --spec models.json --out DIR [--limit SECONDS]
+
+Runs in the old environment, without network and GPU. Writes DIR/manifest.json and a record for each model file: its
+object graph, how the modules of libraries that may change are made, and the probe's outputs in float32 and float64.
+Every file is tried, each in a process of its own; those that fail are named together at the end, with exit status 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import os
+import re
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import Any, Dict, Iterable, List, Mapping, Sequence, Set, Tuple
+
+import torch
+
+from conversion import failures
+from conversion.failures import ConversionError
+from conversion.models import distributions, fresh, isolate, loading, parity, probe, records, spec
+from conversion.models.graph import Graph, record, type_name
+
+Owners = Mapping[str, Tuple[str, str]]
+
+
+def files_of(model_set: spec.ModelSet) -> List[str]:
+    """The set's model files as absolute real paths, sorted; a link and its target count once.
+
+    Raises:
+        ConversionError: a glob matches nothing.
+    """
+    found: Set[str] = set()
+    for pattern in model_set.files:
+        matches = [path for path in glob.glob(pattern, recursive=True) if path == pattern or not os.path.isdir(path)]
+        if not matches:
+            raise ConversionError(f"no file matches {pattern}")
+        found.update(os.path.realpath(path) for path in matches)
+    return sorted(found)
+
+
+def libraries(owners: Owners, released: Sequence[str]) -> Set[str]:
+    """The top-level modules of the distributions that the uplift may change; torch's are not among them."""
+    return {module for module, owner in distributions.named(owners, released).items() if owner[0] != "torch"}
+
+
+def extract_file(model_set: spec.ModelSet, known: Set[str], out: str, file: str) -> Dict[str, Any]:
+    """Record one file to ``out``; returns what is told of it.
+
+    Raises:
+        ConversionError: it can't be loaded, or not be proven; the text says why.
+    """
+    with loading.import_path(model_set.path):
+        content = loading.read(file)
+        loaded = loading.open_file(content)
+        graph = record(loaded)
+        made, unmade = _makings(graph, known, model_set)
+        outputs = None if model_set.probe is None else _outputs(model_set, content, file)
+        records.write(records.Record(file, graph, made, unmade, outputs), Path(out))
+    return {
+        "nodes": graph.count(),
+        "tensors": graph.count("tensor"),
+        "bytes": sum(node.value[0] for node in graph.nodes if node.kind == "storage"),
+        "outputs": 0 if outputs is None else len(outputs.float64),
+        "modules": sorted(_modules_named(graph)),
+    }
+
+
+def _makings(
+    graph: Graph, known: Set[str], model_set: spec.ModelSet
+) -> Tuple[Dict[int, fresh.Made], Dict[int, str]]:
+    """By node how the libraries' modules, and those that the recipe constructs, are made; and why some can't be."""
+    made: Dict[int, fresh.Made] = {}
+    unmade: Dict[int, str] = {}
+    for number, item in enumerate(graph.objects):
+        if number in made or not isinstance(item, torch.nn.Module):
+            continue
+        given = model_set.construct.get(type_name(type(item)))
+        base = type(item) if given is not None else fresh.library_base(type(item), known)
+        if base is None:
+            continue
+        try:
+            for key, making in fresh.take(item, base, known, given or {}).items():
+                made.setdefault(graph.numbers[key], making)
+        except ConversionError as error:
+            if given is not None:
+                raise ConversionError(f"{graph.path(number)}, a {type_name(type(item))}: {error}") from error
+            unmade[number] = str(error)
+    return made, unmade
+
+
+def _outputs(model_set: spec.ModelSet, content: loading.File, file: str) -> parity.Recorded:
+    assert model_set.probe is not None  # noqa: S101 - narrows the type
+    runs = {
+        precision: probe.outputs(model_set.probe, loading.open_file(content), file, precision)
+        for precision in ("float32", "float64")
+    }
+    again = probe.outputs(model_set.probe, loading.open_file(content), file, "float64")
+    verdict = parity.compare(parity.Recorded(again, again), parity.Recorded(again, runs["float64"]), model_set.tolerance)
+    if not verdict.agrees:
+        raise ConversionError(
+            "the probe's outputs differ between two runs in the old environment, so nothing can be proven by them: "
+            "give another probe, a tolerance with its reason, or none and say why"
+        )
+    return parity.Recorded(**runs)
+
+
+def _modules_named(graph: Graph) -> Set[str]:
+    """The top-level modules of all classes and functions that a graph names."""
+    names = {node.type.partition(".")[0] for node in graph.nodes}
+    for node in graph.nodes:
+        for reference in node.references:
+            if isinstance(reference, list) and reference[0] in ("class", "function", "module"):
+                names.add(str(reference[1]).partition(".")[0])
+    return names
+
+
+def extract(specification: spec.Specification, out: Path, limit: float) -> int:
+    """Extract all sets into `out`; returns the exit status."""
+    out.mkdir(parents=True, exist_ok=True)
+    owners = distributions.owners()
+    known = libraries(owners, specification.released)
+    absent = list(distributions.named(owners, specification.absent))
+    done: Dict[str, Tuple[str, str]] = {}
+    failed: List[Tuple[str, str]] = []
+    named: Set[str] = set(known)
+    for model_set in specification.sets:
+        try:
+            files = files_of(model_set)
+        except ConversionError as error:
+            failed.append((f"model set {model_set.name}", str(error)))
+            continue
+        failed += [(file, f"belongs to two model sets, {model_set.name} is the second") for file in files if file in done]
+        entries = {
+            file: f"{len(done) + place:04d}-{re.sub(r'[^A-Za-z0-9._-]', '_', os.path.basename(file))}.json"
+            for place, file in enumerate(file for file in files if file not in done)
+        }
+        work = partial(_work, model_set, known, out, entries)
+        for outcome in isolate.each(work, list(entries), limit):
+            if outcome.error is not None:
+                failed.append((outcome.file, outcome.error))
+                continue
+            told = outcome.result
+            named.update(told["modules"])
+            done[outcome.file] = (model_set.name, entries[outcome.file])
+            print(
+                f"{model_set.name}: {outcome.file}: {told['nodes']} objects, {told['tensors']} tensors, "
+                f"{told['bytes']} bytes; {_probe_words(model_set, told['outputs'])}",
+                flush=True,
+            )
+    records.write_manifest(out, _of(owners, named), absent, done)
+    if failed:
+        failures.show_failures("models", failed, len(done) + len(failed))
+        return 1
+    print(f"{len(done)} models extracted with torch {torch.__version__} on {records.cpu_name()}")
+    return 0
+
+
+def _work(model_set: spec.ModelSet, known: Set[str], out: Path, entries: Mapping[str, str], file: str) -> Any:
+    return extract_file(model_set, known, str(out / entries[file]), file)
+
+
+def _of(owners: Owners, modules: Iterable[str]) -> Dict[str, Tuple[str, str]]:
+    return {module: owners[module] for module in modules if module in owners}
+
+
+def _probe_words(model_set: spec.ModelSet, outputs: int) -> str:
+    return f"{outputs} outputs" if model_set.probe is not None else f"no probe: {model_set.unprobed}"
+
+
+def main() -> int:
+    """Extract the models of ``--spec`` into ``--out``."""
+    parser = argparse.ArgumentParser(prog="python -m conversion.models.extract", description=__doc__)
+    parser.add_argument("--spec", required=True, type=Path)
+    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--limit", type=float, default=isolate.LIMIT, help="seconds for one file")
+    options = parser.parse_args()
+    warnings.filterwarnings("ignore")  # of the model's code and of torch, which the build's log is no place for
+    return extract(spec.load(options.spec), options.out, options.limit)
+
+
+if __name__ == "__main__":
+    failures.run(main)

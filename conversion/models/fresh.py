@@ -1,0 +1,320 @@
+"""Makes a library's module once more from its own attributes, and tells what of the old one its constructor does not make.
+
+What an attribute means as an argument is inferred from the constructor's signature: the attribute of the same name;
+the presence of a parameter or submodule for a flag such as ``bias``; the default for an argument that is kept nowhere.
+In the old environment a module is compared with one made so: what differs was done to it afterwards (an attribute set,
+a layer swapped, a hook), and is laid over the new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import warnings
+from dataclasses import asdict, dataclass, field
+from typing import Any, Collection, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+
+import torch
+
+from conversion.failures import ConversionError, describe
+from conversion.models.compare import Comparison, Pair
+from conversion.models.graph import Graph, record, tensors, type_name, untyped
+from conversion.models.on_cpu import on_cpu
+from conversion.models.spec import Argument
+from conversion.models.unusual import ELSEWHERE
+
+REGISTRIES = {"_parameters": "parameter", "_buffers": "buffer", "_modules": "module"}
+# torch's own attributes of every module: those of this version, and those that others have.
+INTERNAL = frozenset(vars(torch.nn.Module())) | frozenset(
+    (
+        "_backward_pre_hooks",
+        "_forward_hooks_with_kwargs",
+        "_forward_hooks_always_called",
+        "_forward_pre_hooks_with_kwargs",
+        "_is_full_backward_hook",
+        "_load_state_dict_post_hooks",
+        "_non_persistent_buffers_set",
+        "_state_dict_pre_hooks",
+        "_compiled_call_impl",
+    )
+)
+_HANDLE = "torch.utils.hooks.RemovableHandle"
+Source = List[Any]  # ["attribute" | "flag" | "number" | "path", name] or ["value", value]
+
+
+@dataclass
+class Made:
+    """How a library's module is made, and what was done to it afterwards.
+
+    Attributes:
+        base: the library's class whose constructor makes it.
+        arguments: the constructor's arguments, each with its source; None where another module's constructor makes it.
+        own: names of attributes, parameters and submodules that the constructor does not make, or makes otherwise.
+        hooks: torch's registry of hooks → labels of the entries that are the user's.
+    """
+
+    base: str
+    arguments: Optional[Dict[str, Source]]
+    own: List[str] = field(default_factory=list)
+    hooks: Dict[str, List[str]] = field(default_factory=dict)
+
+    def to_json(self) -> Dict[str, Any]:
+        """As it stands in a record."""
+        return asdict(self)
+
+
+class Held(NamedTuple):
+    """What a module holds under a name: its kind (attribute, parameter, buffer, module) and the value."""
+
+    kind: str
+    value: Any
+
+
+def top(cls: type) -> str:
+    """The top-level module of a class."""
+    return str(cls.__module__).partition(".")[0]
+
+
+def library_base(cls: type, modules: Collection[str]) -> Optional[type]:
+    """The class itself, or the first that it derives from, which a library of these top-level modules brings."""
+    bases = (base for base in cls.__mro__ if issubclass(base, torch.nn.Module))
+    return next((base for base in bases if top(base) in modules), None)
+
+
+def namespace(module: Any) -> Dict[str, Held]:
+    """What a module holds, by name; torch's own attributes are left out."""
+    held = {name: Held("attribute", value) for name, value in vars(module).items() if name not in INTERNAL}
+    for registry, kind in REGISTRIES.items():
+        held.update({name: Held(kind, value) for name, value in vars(module).get(registry, {}).items()})
+    return held
+
+
+def references(graph: Graph, number: int) -> Dict[str, Held]:
+    """The same of a node: by name the kind and the reference."""
+    node = graph.nodes[number]
+    found: Dict[str, Held] = {}
+    for label, reference in zip(node.labels, node.references):
+        name = label[1:]
+        if name in REGISTRIES and isinstance(reference, int):
+            registry = graph.nodes[reference]
+            for key, value in zip(registry.labels, registry.references):
+                found[key[2:-2]] = Held(REGISTRIES[name], value)
+        elif label.startswith(".") and name not in INTERNAL:
+            found[name] = Held("attribute", reference)
+    return found
+
+
+def infer(module: Any, base: type, given: Mapping[str, Argument]) -> Dict[str, Source]:
+    """The arguments of a class's constructor that make such a module.
+
+    Raises:
+        ConversionError: arguments that no attribute, value or default gives, all of them named.
+    """
+    held, elsewhere = namespace(module), ELSEWHERE.get(type_name(base), {})
+    found: Dict[str, Source] = {}
+    missing: List[str] = []
+    for parameter in parameters(base):
+        name = parameter.name
+        if name in given:
+            argument = given[name]
+            found[name] = ["path", argument.attribute] if argument.attribute else ["value", argument.value]
+        elif name in elsewhere:
+            found[name] = ["path", elsewhere[name]]
+        elif name in held:
+            found[name] = [_meaning(held[name], parameter), name]
+        elif parameter.default is parameter.empty:
+            missing.append(name)
+    if missing:
+        raise ConversionError(f"nothing says what {', '.join(missing)} of its constructor were")
+    return found
+
+
+def parameters(base: type) -> Iterator[inspect.Parameter]:
+    """The named parameters of a class's constructor."""
+    for parameter in list(inspect.signature(base.__init__).parameters.values())[1:]:  # type: ignore[misc]
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            yield parameter
+
+
+def _meaning(held: Held, parameter: inspect.Parameter) -> str:
+    if isinstance(parameter.default, bool) and (held.kind != "attribute" or isinstance(held.value, torch.Tensor)):
+        return "flag"
+    if isinstance(parameter.default, (int, float)) and isinstance(held.value, torch.Tensor) and held.value.numel() == 1:
+        return "number"
+    return "attribute"
+
+
+def handed_on(module: Any, base: type, named: Collection[str]) -> Dict[str, Source]:
+    """Arguments that a constructor hands on to those of its bases by ``**``, as far as attributes tell them."""
+    signature = inspect.signature(base.__init__).parameters.values()  # type: ignore[misc]
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature):
+        return {}
+    held = namespace(module)
+    found: Dict[str, Source] = {}
+    for above in base.__mro__[1:]:
+        if above is torch.nn.Module:
+            break
+        if "__init__" in vars(above):
+            for parameter in parameters(above):
+                if parameter.name in held and parameter.name not in named:
+                    found.setdefault(parameter.name, [_meaning(held[parameter.name], parameter), parameter.name])
+    return found
+
+
+def values(sources: Mapping[str, Source], module: Any) -> Dict[str, Any]:
+    """The arguments themselves, from a module that holds them.
+
+    Raises:
+        ConversionError: an attribute is not there.
+    """
+    held = namespace(module)
+    found: Dict[str, Any] = {}
+    for argument, (kind, source) in sources.items():
+        if kind == "value":
+            found[argument] = source
+        elif kind == "path":
+            found[argument] = at(module, source)
+        elif source not in held:
+            raise ConversionError(f"has no {source}, which its constructor's {argument} was read from")
+        elif kind == "flag":
+            value = held[source].value
+            found[argument] = bool(value) if isinstance(value, bool) else value is not None
+        else:
+            found[argument] = held[source].value.item() if kind == "number" else held[source].value
+    return found
+
+
+def at(module: Any, path: str) -> Any:
+    """The value at a dotted path below a module: attributes, and items of sequences and dicts.
+
+    Raises:
+        ConversionError: a part of the path isn't there.
+    """
+    value = module
+    for part in path.split("."):
+        held = namespace(value) if isinstance(value, torch.nn.Module) else {}
+        try:
+            if part in held:
+                value = held[part].value
+            elif hasattr(value, part):
+                value = getattr(value, part)
+            else:
+                value = value[int(part)] if part.lstrip("-").isdigit() else value[part]
+        except (TypeError, KeyError, IndexError, ValueError):
+            raise ConversionError(f"has no {path} (nothing at {part!r})") from None
+    return value
+
+
+def construct(module: Any, base: type, arguments: Mapping[str, Any]) -> None:
+    """Run a constructor on a module; what it does to the weights of its arguments is undone.
+
+    Raises:
+        ConversionError: it failed.
+    """
+    storages = {}
+    for tensor in tensors(list(arguments.values())):
+        if tensor.layout is torch.strided and tensor.device.type != "meta":
+            storage = untyped(tensor)
+            storages[storage.data_ptr()] = (storage, storage.clone())
+    state = torch.get_rng_state()
+    try:
+        with warnings.catch_warnings(), on_cpu():
+            warnings.simplefilter("ignore")
+            base.__init__(module, **arguments)  # type: ignore[misc]
+    except Exception as error:  # a library's constructor may raise anything
+        raise ConversionError(f"its constructor failed: {describe(error)}") from error
+    finally:
+        torch.set_rng_state(state)
+        for storage, before in storages.values():
+            storage.copy_(before)
+
+
+def fresh(module: Any, base: type, sources: Mapping[str, Source]) -> Any:
+    """A module of the same class, as the base's constructor makes it."""
+    made = type(module).__new__(type(module))
+    construct(made, base, values(sources, module))
+    return made
+
+
+def take(module: Any, base: type, libraries: Collection[str], given: Mapping[str, Argument]) -> Dict[int, Made]:
+    """How a module is made, and those of its submodules that its constructor makes: by ``id``.
+
+    Raises:
+        ConversionError: it can't be made from its attributes; the text says why.
+    """
+    sources = infer(module, base, given)
+    found = compare_with(module, fresh(module, base, sources), base, sources, libraries)
+    more = {
+        name: source
+        for name, source in handed_on(module, base, sources).items()
+        if name in found[id(module)].own
+    }
+    if more:
+        with contextlib.suppress(ConversionError):
+            sources = {**sources, **more}
+            again = compare_with(module, fresh(module, base, sources), base, sources, libraries)
+            if len(again[id(module)].own) < len(found[id(module)].own):
+                return again
+    return found
+
+
+def compare_with(
+    module: Any, other: Any, base: type, sources: Dict[str, Source], libraries: Collection[str]
+) -> Dict[int, Made]:
+    """What a module has that a fresh one has not, and so on for the library's submodules in both."""
+    comparison = Comparison(record(module), record(other))
+    found: Dict[int, Made] = {}
+    waiting: List[Tuple[int, int, Made]] = [(0, 0, Made(type_name(base), sources))]
+    comparison.assume(0, 0)
+    while waiting:
+        number, fresh_number, made = waiting.pop()
+        old = comparison.old.objects[number]
+        if id(old) in found:
+            continue
+        found[id(old)] = made
+        there, here = references(comparison.old, number), references(comparison.new, fresh_number)
+        for name, held in there.items():
+            pair = Pair(held.value, here[name].value if name in here else None, "")
+            if name not in here or here[name].kind != held.kind or not _alike(comparison, held.kind, pair):
+                made.own.append(name)
+            elif held.kind == "module" and isinstance(pair.old, int) and isinstance(pair.new, int):
+                inner = library_base(type(comparison.old.objects[pair.old]), libraries)
+                if inner is not None:
+                    comparison.assume(pair.old, pair.new)
+                    waiting.append((pair.old, pair.new, Made(type_name(inner), None)))
+        made.hooks = _own_hooks(old, libraries)
+    return found
+
+
+def _alike(comparison: Comparison, kind: str, pair: Pair) -> bool:
+    nodes = isinstance(pair.old, int) and isinstance(pair.new, int)
+    if not nodes:
+        return pair.old == pair.new
+    old, new = comparison.old.nodes[pair.old], comparison.new.nodes[pair.new]  # type: ignore[index]
+    if kind == "attribute":  # handles count up, from one module to the next
+        return old.type == new.type == _HANDLE or comparison.agree(pair)
+    return old.type == new.type and comparison.may_match(pair.old, pair.new)  # type: ignore[arg-type]
+
+
+def _own_hooks(module: Any, libraries: Collection[str]) -> Dict[str, List[str]]:
+    """Those hooks of a module that are not its library's: by registry the labels of their keys."""
+    found: Dict[str, List[str]] = {}
+    for registry, content in vars(module).items():
+        if registry in INTERNAL and "hooks" in registry and isinstance(content, dict):
+            own = [f"[{key!r}]" for key, hook in content.items() if not _librarys(hook, libraries)]
+            if own:
+                found[registry] = own
+    flags = {label for labels in found.values() for label in labels}
+    for registry, content in vars(module).items():  # ids of hooks with flags of their own
+        if registry.endswith(("_with_kwargs", "_always_called")) and isinstance(content, dict):
+            kept = [f"[{key!r}]" for key in content if f"[{key!r}]" in flags]
+            if kept:
+                found[registry] = kept
+            else:
+                found.pop(registry, None)
+    return found
+
+
+def _librarys(hook: Any, libraries: Collection[str]) -> bool:
+    hook = getattr(hook, "hook", hook)  # torch's wrapper
+    return str(getattr(hook, "__module__", type(hook).__module__)).partition(".")[0] in libraries

@@ -1,0 +1,209 @@
+"""What of two graphs is a library's own business: told by name in the report, where everything else is a difference.
+
+* A changed library's module is made anew, so attributes that its constructor makes are the library's: where they are
+  not equal, that is noted. The user's own (see `conversion.models.fresh`), weights, modes and hooks must be equal.
+* torch keeps its pickles loadable, and fills in attributes that an older version lacked: these are noted. What both
+  versions have must be equal.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Collection, Dict, Mapping, Optional, Set
+
+import torch
+
+from conversion.models.compare import Comparison, Pair, Ruling
+from conversion.models.fresh import INTERNAL, Held, Made, library_base, references
+from conversion.models.graph import Node, Reference, type_name
+
+_EMPTY = (["NoneType", None], ["bool", False])
+_OPTIMIZER_DEPTH = 3  # a group of parameters is an optimizer's list's dict
+
+
+class LibraryRules:
+    """The rules for a file of an old environment, read again in this one.
+
+    Args:
+        made: by the old graph's node, how a module is made anew.
+        changed: top-level modules of the libraries that changed, each with the versions in words.
+        constructed: dotted names of own classes that the recipe constructs.
+    """
+
+    def __init__(self, made: Mapping[int, Made], changed: Mapping[str, str], constructed: Collection[str] = ()) -> None:
+        self._made = made
+        self._changed = changed
+        self._constructed = frozenset(constructed)
+
+    def same_type(self, old: Node, new: Node, number: int) -> bool:
+        """A class that its library moved, and that is found at its old place too, is the same."""
+        module, _, name = old.type.rpartition(".")
+        if module.partition(".")[0] not in {*self._changed, "torch"}:
+            return False
+        import sys  # what the file names has been imported when it was loaded
+
+        found = getattr(sys.modules.get(module), name, None)
+        return isinstance(found, type) and type_name(found) == new.type
+
+    def ruling(self, comparison: Comparison, old: int, new: int, path: str) -> Ruling:
+        """See `conversion.models.compare.Rules`."""
+        live = comparison.new.objects[new]
+        if isinstance(live, torch.nn.Module):
+            made = self._made.get(old)
+            if made is not None and self._is_anew(type(live), made):
+                return _made_anew(comparison, old, new, path, made, self._versions(made))
+            return _carried(comparison, old, new, _has_torch_class(type(live)))
+        if type(live).__module__.startswith("torch."):
+            return _additions(comparison, old, new)
+        if isinstance(live, dict) and _in_optimizer(comparison, new):
+            return _additions(comparison, old, new)
+        return Ruling()
+
+    def _is_anew(self, cls: type, made: Made) -> bool:
+        return library_base(cls, self._changed) is not None or made.base in self._constructed
+
+    def _versions(self, made: Made) -> str:
+        return self._changed.get(made.base.partition(".")[0], "its code changed")
+
+
+def _labels(comparison: Comparison, old: int, new: int) -> Any:
+    before, now = comparison.old.nodes[old], comparison.new.nodes[new]
+    return dict(zip(before.labels, before.references)), dict(zip(now.labels, now.references))
+
+
+def _is_empty(comparison: Comparison, reference: Reference, *, new: bool) -> bool:
+    if not isinstance(reference, int):
+        return reference in _EMPTY or reference == ["bool", True]
+    return not (comparison.new if new else comparison.old).nodes[reference].references
+
+
+def _carried(comparison: Comparison, old: int, new: int, torchs: bool) -> Ruling:
+    """A module as pickle brings it: torch's registries may be absent where they are empty."""
+    there, here = _labels(comparison, old, new)
+    ruling = Ruling()
+    for label in {**there, **here}:
+        if label in there and label in here:
+            continue
+        if label[1:] in INTERNAL:
+            if _is_empty(comparison, here.get(label, there.get(label)), new=label in here):
+                ruling.skip.add(label)
+        elif label in here and torchs:
+            ruling.skip.add(label)
+            _note_new(ruling, comparison, new, label, here[label])
+    return ruling
+
+
+def _additions(comparison: Comparison, old: int, new: int) -> Ruling:
+    """An object of torch's, or what an optimizer keeps of its own: what this version adds is noted."""
+    there, here = _labels(comparison, old, new)
+    ruling = Ruling()
+    for label in here:
+        if label not in there:
+            ruling.skip.add(label)
+            _note_new(ruling, comparison, new, label, here[label])
+    return ruling
+
+
+def _note_new(ruling: Ruling, comparison: Comparison, new: int, label: str, reference: Reference) -> None:
+    node = comparison.new.nodes[new]
+    ruling.notes.append(f"{node.type}{label}: new in this torch, {comparison.words(comparison.new, reference)}")
+
+
+def _has_torch_class(cls: type) -> bool:
+    return any(
+        base.__module__.startswith("torch.") and base is not torch.nn.Module and issubclass(base, torch.nn.Module)
+        for base in cls.__mro__
+    )
+
+
+def _in_optimizer(comparison: Comparison, number: int) -> bool:
+    for _ in range(_OPTIMIZER_DEPTH):
+        parent = comparison.new.nodes[number].parent
+        if parent is None:
+            return False
+        number = parent[0]
+        if isinstance(comparison.new.objects[number], torch.optim.Optimizer):
+            return True
+    return False
+
+
+def _made_anew(comparison: Comparison, old: int, new: int, path: str, made: Made, versions: str) -> Ruling:
+    """A module of a changed library: what its constructor makes is the library's, all else must be equal."""
+    there, here = references(comparison.old, old), references(comparison.new, new)
+    ruling = Ruling(skip=set(comparison.old.nodes[old].labels) | set(comparison.new.nodes[new].labels))
+    cls = comparison.new.nodes[new].type
+    for name, held in there.items():
+        now = here.get(name)
+        if now is not None and now.kind == held.kind and (held.kind != "attribute" or name in made.own):
+            ruling.pairs.append(Pair(held.value, now.value, f"{path}.{name}"))
+        elif name in made.own:
+            ruling.problems.append(f"its {held.kind} {name}, which is not its library's, is {_became(now)}")
+        elif held.kind != "attribute":
+            _gone(ruling, comparison, name, held, now, cls, versions)
+        elif now is None:
+            ruling.notes.append(f"{cls}.{name}: gone in {versions}")
+        elif not comparison.agree(Pair(held.value, now.value, f"{path}.{name}")):
+            was = comparison.words(comparison.old, held.value)
+            ruling.notes.append(f"{cls}.{name}: {versions}, was {was}, is {comparison.words(comparison.new, now.value)}")
+    for name, now in here.items():
+        if name not in there:
+            _arrived(ruling, comparison, name, now, cls, versions)
+    _modes(ruling, comparison, old, new, path, made)
+    return ruling
+
+
+def _became(now: Optional[Held]) -> str:
+    return "gone" if now is None else f"a {now.kind} now"
+
+
+def _holds_weights(comparison: Comparison, reference: Reference, *, new: bool) -> bool:
+    graph = comparison.new if new else comparison.old
+    if not isinstance(reference, int):
+        return False
+    reached: Set[int] = {reference, *graph.reached(reference)}
+    return any(graph.nodes[number].type.endswith(".Parameter") for number in reached)
+
+
+def _gone(
+    ruling: Ruling, comparison: Comparison, name: str, held: Held, now: Optional[Held], cls: str, versions: str
+) -> None:
+    if held.kind == "buffer" or _holds_weights(comparison, held.value, new=False):
+        ruling.problems.append(f"its {held.kind} {name} is {_became(now)}")
+    else:
+        ruling.notes.append(f"{cls}.{name}: {_became(now)} in {versions}")
+
+
+def _arrived(ruling: Ruling, comparison: Comparison, name: str, now: Held, cls: str, versions: str) -> None:
+    if now.kind != "attribute" and _holds_weights(comparison, now.value, new=True):
+        ruling.problems.append(f"its {now.kind} {name} is new and holds weights that nobody trained")
+    else:
+        ruling.notes.append(f"{cls}.{name}: new in {versions}, {comparison.words(comparison.new, now.value)}")
+
+
+def _modes(ruling: Ruling, comparison: Comparison, old: int, new: int, path: str, made: Made) -> None:
+    """Training mode, hooks of the user's, and which buffers are not saved."""
+    there, here = _labels(comparison, old, new)
+    ruling.pairs.append(Pair(there[".training"], here[".training"], f"{path}.training"))
+    for registry, labels in made.hooks.items():
+        before, now = (_registry(comparison, all_.get(f".{registry}"), new=is_new) for all_, is_new in ((there, False), (here, True)))
+        for label in labels:
+            if label in now:
+                ruling.pairs.append(Pair(before[label], now[label], f"{path}.{registry}{label}"))
+            else:
+                ruling.problems.append(f"its hook {registry}{label} is gone")
+    name = "._non_persistent_buffers_set"
+    kept = {label[2:-2] for label in _registry(comparison, there.get("._buffers"), new=False)}
+    before_set, now_set = (
+        {reference[1] for reference in _registry(comparison, all_.get(name), new=is_new).values()} & kept
+        for all_, is_new in ((there, False), (here, True))
+    )
+    if before_set != now_set:
+        ruling.problems.append(f"its buffers that are not saved were {sorted(before_set)}, are {sorted(now_set)}")
+
+
+def _registry(comparison: Comparison, reference: Optional[Reference], *, new: bool) -> Dict[str, Any]:
+    if not isinstance(reference, int):
+        return {}
+    node = (comparison.new if new else comparison.old).nodes[reference]
+    return dict(zip(node.labels, node.references))
+
+

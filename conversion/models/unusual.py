@@ -1,0 +1,25 @@
+"""Modules whose constructor's arguments stand elsewhere than in attributes of the same names.
+
+An entry is needed only for a class that lacks attributes which its newer version wants (torch's own), or that a changed
+library makes anew. Paths are dotted, from the module on.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, Mapping
+
+_ATTENTION = {
+    "d_model": "self_attn.embed_dim",
+    "nhead": "self_attn.num_heads",
+    "dim_feedforward": "linear1.out_features",
+    "dropout": "dropout.p",
+    "layer_norm_eps": "norm1.eps",
+    "batch_first": "self_attn.batch_first",
+}
+
+ELSEWHERE: Mapping[str, Dict[str, str]] = {
+    "torch.nn.modules.transformer.TransformerEncoderLayer": _ATTENTION,
+    "torch.nn.modules.transformer.TransformerDecoderLayer": _ATTENTION,
+    "torch.nn.modules.transformer.TransformerEncoder": {"encoder_layer": "layers.0"},
+    "torch.nn.modules.transformer.TransformerDecoder": {"decoder_layer": "layers.0"},
+}
