@@ -19,8 +19,9 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -87,7 +88,10 @@ def cut(form: Callable[[Any], bytes], part: float) -> Callable[[Path, Any], None
 
 
 def text(content: bytes) -> Callable[[Path, Any], None]:
-    return lambda path, _net: path.write_bytes(content) and None
+    def write(path: Path, _net: Any) -> None:
+        path.write_bytes(content)
+
+    return write
 
 
 def acting(what: str) -> Callable[[Path, Any], None]:
@@ -153,7 +157,7 @@ def pickled_gone(path: Path, _net: Any) -> None:
     path.write_bytes(b"\x80\x02cno_such_package.models\nNet\n)\x81.")
 
 
-def unreadable(path: Path, net: Any) -> None:
+def unreadable(path: Path, _net: Any) -> None:
     """A link to nothing: what root may read too is no test of permissions."""
     path.symlink_to(path.parent / "nothing.pt")
 
@@ -171,8 +175,8 @@ BAD = (
     Bad("cut-zip-early", cut(ZIP, 0.05)),
     Bad("cut-legacy", cut(LEGACY, 0.6)),
     Bad("cut-legacy-late", cut(LEGACY, 0.99)),
-    Bad("cut-pickle", lambda path, _net: path.write_bytes(pickle.dumps(list(range(5000)))[:4000]) and None),
-    Bad("cut-gzip", lambda path, net: path.write_bytes(gzip.compress(ZIP(net.Net()))[:900]) and None),
+    Bad("cut-pickle", text(pickle.dumps(list(range(5000)))[:4000])),
+    Bad("cut-gzip", text(gzip.compress(ZIP(torch.arange(9000.0)))[:5000])),
     Bad("flipped-zip", bit_flipped),
     Bad("other-zip", other_zip),
     Bad("module-nowhere", nowhere, ("nix",)),
@@ -295,7 +299,14 @@ def damage(out: Path) -> int:
 
 
 def rebuild(out: Path) -> int:
-    places = ["--extracted", str(out / "extracted"), "--out", str(out / "rebuilt"), "--report", str(out / "parity.json")]
+    places = [
+        "--extracted",
+        str(out / "extracted"),
+        "--out",
+        str(out / "rebuilt"),
+        "--report",
+        str(out / "parity.json"),
+    ]
     status, log = run(out, "conversion.models.rebuild", *places)
     (out / "rebuild.log").write_text(log)
     told = said(out, log)

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from tests.with_torch.migration.case import GRAPH, NET, ON_GRAPH, ROWS, Case, GraphCase, assert_filled, calls, drawn, fill, same
+from tests.with_torch.migration.case import (
+    GRAPH,
+    NET,
+    ON_GRAPH,
+    ROWS,
+    Case,
+    GraphCase,
+    assert_filled,
+    calls,
+    drawn,
+    fill,
+    same,
+)
 
 
 class CodeCase(Case, abstract=True):
@@ -289,139 +300,10 @@ class Properties(CodeCase):
         assert found.__dict__["broken"] == "hidden"
 
 
-class NumpyValues(CodeCase):
-    """numpy scalars and arrays: dtype, order, zero dimensions, booleans, dates, strings."""
-
-    def values(self) -> list[Any]:
-        fortran = np.asfortranarray(np.arange(6.0).reshape(2, 3))
-        dates = np.array(["2023-01-02", "NaT"], dtype="datetime64[D]")
-        arrays = [np.array(3), fortran, np.array([True, False]), dates, np.array(["a", "bcd"]), np.zeros((0, 2), "f2")]
-        return [np.float64(0.1), np.float32(0.1), np.int64(3), np.bool_(True), *arrays]
-
-    def make(self, net: Any) -> Any:
-        made = fill(net.Net())
-        made.kept = self.values()
-        return made
-
-    def keep(self, found: Any, net: Any) -> None:
-        for value, asked in zip(found.kept, self.values()):
-            assert type(value) is type(asked)
-            assert value.dtype == asked.dtype
-            assert value.tobytes() == asked.tobytes()
-            assert value.shape == asked.shape
-        assert found.kept[5].flags.f_contiguous
-
-
-class NumpyRecords(CodeCase):
-    """Structured and object arrays, masked ones, dtypes, an array that the model shares."""
-
-    def make(self, net: Any) -> Any:
-        made = fill(net.Net())
-        made.records = np.array([(1, 2.5, "a")], dtype=[("x", "<i4"), ("y", "<f8"), ("z", "U3")])
-        made.objects = np.array([{"a": 1}, made.first, None], dtype=object)
-        made.masked = np.ma.masked_array([1.0, 2.0], mask=[False, True])
-        made.again = {"records": made.records, "dtype": np.dtype("f4")}
-        return made
-
-    def keep(self, found: Any, net: Any) -> None:
-        assert found.records["z"][0] == "a"
-        assert found.records.dtype.names == ("x", "y", "z")
-        assert found.objects[1] is found.first
-        assert found.objects[0] == {"a": 1}
-        assert found.masked.mask.tolist() == [False, True]
-        assert found.again["records"] is found.records
-        assert found.again["dtype"] == np.float32
-
-
-class NumpyGenerator(CodeCase):
-    """numpy's random generators with their state."""
-
-    def make(self, net: Any) -> Any:
-        made = fill(net.Net())
-        made.generator, made.old = np.random.default_rng(3), np.random.RandomState(4)
-        made.generator.random(5)
-        return made
-
-    def keep(self, found: Any, net: Any) -> None:
-        asked = np.random.default_rng(3)
-        asked.random(5)
-        assert found.generator.random() == asked.random()
-        assert found.old.rand() == np.random.RandomState(4).rand()
-
-
 class CodeOfManyModules(CodeCase):
     """Code that prints on import, and warns."""
 
     code = "import sys, warnings\nprint('loading the net')\nprint('{\"status\": 1}')\nwarnings.warn('old')\n" + NET
-
-
-class ReadsArguments(CodeCase):
-    """Code that parses sys.argv when it is imported."""
-
-    code = (
-        "import argparse, sys\nif not getattr(sys, 'corpus', False):\n"
-        "    parser = argparse.ArgumentParser()\n    parser.add_argument('--data', required=True)\n"
-        "    parser.parse_args()\n" + NET
-    )
-    outcome = "refused"
-    reason = "net.py"
-    note = "the code asks for arguments on import and ends the process: nothing can be loaded without them"
-
-
-class ConstructedAnew(CodeCase):
-    """Code that changed since: made by the recipe's constructor arguments."""
-
-    outcome = "constructed"
-    note = "the class moved its layers: state and arguments as the recipe says"
-    code = (
-        "import torch\nfrom torch import nn\nclass Net(nn.Module):\n    def __init__(self, width):\n"
-        "        super().__init__()\n        self.layer = nn.Linear(width, width)\n"
-        "    def forward(self, x):\n        return self.layer(x)\n"
-    )
-    later = (
-        "import torch\nfrom torch import nn\nclass Net(nn.Module):\n    def __init__(self, width):\n"
-        "        super().__init__()\n        self.width = width\n        self.layer = nn.Linear(width, width)\n"
-        "    def forward(self, x):\n        return self.layer(x) * (self.width / self.width)\n"
-    )
-    construct = {"net.Net": {"width": {"attribute": "layer.in_features"}}}
-
-    def make(self, net: Any) -> Any:
-        return fill(net.Net(4))
-
-    def keep(self, found: Any, net: Any) -> None:
-        super().keep(found, net)
-        assert found.width == 4
-
-
-class ChangedUnasked(CodeCase):
-    """Code that changed since, and no recipe says how to construct it."""
-
-    code = ConstructedAnew.code
-    later = ConstructedAnew.later
-    outcome = "refused"
-    reason = "width"
-    note = "the new forward reads an attribute that the old file lacks"
-
-    def make(self, net: Any) -> Any:
-        return fill(net.Net(4))
-
-
-class ClassGone(CodeCase):
-    """A class that the code no longer has."""
-
-    later = NET.replace("class Net", "class Other")
-    outcome = "refused"
-    reason = "Net"
-    note = "nothing of that name is in the new code"
-
-
-class OtherFunction(CodeCase):
-    """Code whose forward computes something else since."""
-
-    later = NET.replace("torch.relu", "torch.tanh")
-    outcome = "refused"
-    reason = "float64"
-    note = "same object, another function: told by the probe"
 
 
 class IntegerInput(CodeCase):
@@ -447,7 +329,16 @@ class UserPackage(GraphCase):
     """Own subclass of a torch-geometric layer with an attribute that the library also has."""
 
     kind = "the user's own code"
-    code = GRAPH + "\nclass Mine(tg.GATv2Conv):\n    def __init__(self):\n        super().__init__(4, 4)\n        self.heads = 1\n        self.extra = {'a': (1, 2)}\n"
+    code = (
+        GRAPH
+        + """
+class Mine(tg.GATv2Conv):
+    def __init__(self):
+        super().__init__(4, 4)
+        self.heads = 1
+        self.extra = {'a': (1, 2)}
+"""
+    )
 
     def make(self, net: Any) -> Any:
         made = fill(net.Net(net.Mine()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -13,7 +13,7 @@ from tests.with_torch.migration.case import NET, ROWS, Case, assert_filled, fill
 
 class IdentityCase(Case, abstract=True):
     kind = "identity and sharing"
-    probe = ROWS
+    probe: ClassVar[dict[str, Any] | None] = ROWS
 
 
 class TiedWeights(IdentityCase):
@@ -119,7 +119,11 @@ class SgdWithScheduler(IdentityCase):
     def make(self, net: Any) -> Any:
         made = fill(net.Net())
         optimizer = torch.optim.SGD(made.parameters(), lr=0.1, momentum=0.9)
-        return {"model": made, "optimizer": trained(made, optimizer), "lr": torch.optim.lr_scheduler.StepLR(optimizer, 3)}
+        return {
+            "model": made,
+            "optimizer": trained(made, optimizer),
+            "lr": torch.optim.lr_scheduler.StepLR(optimizer, 3),
+        }
 
     def save(self, made: Any, path: Any) -> None:
         # a scheduler replaces optimizer.step by a closure that can't be pickled: people delete it

@@ -1,6 +1,6 @@
 """Mutates migrated files and asks the proof of each: `python -m tests.with_torch.migration.mutate --out DIR`.
 
-Runs in the new environment, after `run keep`. A mutation that a stock load does not show is none, and is not counted.
+Runs in the new environment, after `run rebuild`. What a stock load does not show is no mutation, and not counted.
 """
 
 from __future__ import annotations
@@ -12,35 +12,37 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
+from conversion.failures import ConversionError
+from conversion.models import check, records, spec
 from tests.with_torch.migration.case import Case, importing
 from tests.with_torch.migration.mutations import Mutation, chosen, mutations
 from tests.with_torch.migration.run import Run
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 OF_EACH = 8
 TOO_LARGE = 10_000_000  # bytes; nothing is proven better by larger files
 NOT_WALKED = {"scripted"}  # its file holds no Python objects
 
 
-def prover(run: Run) -> Callable[[Case, Path], list[str]]:
-    """The proof of one file against what extract recorded: its problems, none if it holds."""
-    from conversion.models import check, spec
+class Prover:
+    """The proof of files against what extract recorded, without the probe: the graph alone must tell."""
 
-    specification = spec.load(str(run.out / "models.json"))
-    sets = {entry.name: entry for entry in specification.sets}
-    manifest = json.loads((run.out / "extracted" / "manifest.json").read_text())
-    records = {entry["set"]: entry for entry in manifest["models"]}
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.sets = {entry.name: entry for entry in spec.load(run.out / "models.json").sets}
+        self.manifest = records.read_manifest(run.out / "extracted")
 
-    def problems(case: Case, migrated: Path) -> list[str]:
-        return check.prove_file(sets[case.name], str(run.file(case)), str(migrated), records[case.name])
-
-    return problems
+    def problems(self, case: Case, migrated: Path) -> list[str]:
+        original = str(self.run.file(case))
+        taken = records.read(self.run.out / "extracted" / self.manifest.entries[original])
+        places = (str(original), str(migrated))
+        try:
+            return list(check.prove_file(self.sets[case.name], self.manifest, taken, *places, probed=False).problems)
+        except ConversionError as error:
+            return [str(error)]
 
 
 def mutants(case: Case, path: Path, count: int) -> list[Mutation]:
@@ -63,24 +65,24 @@ def tried(case: Case, mutation: Mutation, source: Path, target: Path) -> str:
 
 
 def mutate(run: Run, count: int) -> int:
-    prove = prover(run)
-    results = {result["name"]: result for result in json.loads((run.out / "results.json").read_text())}
+    prove = Prover(run).problems
+    report = json.loads((run.out / "parity.json").read_text())["models"]
+    proven = {entry["set"] for entry in report if entry["agrees"]}
     kinds: collections.Counter[str] = collections.Counter()
     none: collections.Counter[str] = collections.Counter()
     through: list[dict[str, Any]] = []
     files, started = 0, time.monotonic()
     for case in run.cases:
-        outcome = results.get(case.name, {}).get("outcome")
-        if outcome not in {"carried", "as it is", "constructed"} or case.name in NOT_WALKED:
-            continue
         source = run.migrated(case)
-        if source.stat().st_size > TOO_LARGE:
+        if case.name not in proven - NOT_WALKED or source.stat().st_size > TOO_LARGE:
             continue
         files += 1
         with importing(run.code(case)):
             sound = prove(case, source)
             if sound:
-                through.append({"case": case.name, "kind": "unmutated", "where": "", "why": f"does not hold: {sound[:3]}"})
+                through.append(
+                    {"case": case.name, "kind": "unmutated", "where": "", "why": f"does not hold: {sound[:3]}"}
+                )
             for number, mutation in enumerate(mutants(case, source, count)):
                 target = run.out / "mutants" / case.name / f"{number}-{case.file}"
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +101,8 @@ def mutate(run: Run, count: int) -> int:
         print(f"got through: {entry}")
     for what, times in none.most_common():
         print(f"no mutation ({times}): {what}")
-    print(f"{total} mutations of {len(kinds)} kinds in {files} files, {len(through)} got through; {time.monotonic() - started:.0f} s")
+    seconds = f"{time.monotonic() - started:.0f} s"
+    print(f"{total} mutations of {len(kinds)} kinds in {files} files, {len(through)} got through; {seconds}")
     return 1 if through else 0
 
 

@@ -33,7 +33,10 @@ class Mutation(NamedTuple):
 def at(path: Path, kind: str, change: Callable[[Any], Any]) -> Mutation:
     """A value in another's place."""
     return Mutation(
-        kind, shown(path), lambda root: put(root, path, change(resolve(root, path))), lambda root: described(resolve(root, path))
+        kind,
+        shown(path),
+        lambda root: put(root, path, change(resolve(root, path))),
+        lambda root: described(resolve(root, path)),
     )
 
 
@@ -109,9 +112,9 @@ def of_list(path: Path, value: Any) -> Iterator[Mutation]:
     if type(value) is list:
         yield at(path, "list to tuple", tuple)
     if value:
-        yield within(path, "an item removed", lambda old: list.pop(old))
+        yield within(path, "an item removed", list.pop)
     if len(value) > 1 and described(value[0]) != described(value[-1]):
-        yield within(path, "order of a list", lambda old: list.reverse(old))
+        yield within(path, "order of a list", list.reverse)
 
 
 def of_tuple(path: Path, value: Any) -> Iterator[Mutation]:
@@ -128,15 +131,18 @@ def first_to_last(old: dict[Any, Any]) -> None:
 
 
 def of_dict(path: Path, value: Any) -> Iterator[Mutation]:
-    hooks = path and str(path[-1].key).endswith("_hooks")
+    hooks = bool(path) and str(path[-1].key).endswith("_hooks")
+    internal = hooks or (
+        bool(path) and path[-1].key in {"_modules", "_parameters", "_buffers"}
+    )  # a dict of either type
     yield within(path, "a hook added" if hooks else "a key added", lambda old: old.__setitem__(977, print))
     if value:
         yield within(path, "a hook removed" if hooks else "a key removed", lambda old: old.pop(next(iter(old))))
     if len(value) > 1:
         yield within(path, "order of keys", first_to_last)
-    if type(value) is dict and path and path[-1].key not in {"_modules", "_parameters", "_buffers"}:
+    if type(value) is dict and not internal:
         yield at(path, "dict to OrderedDict", collections.OrderedDict)
-    elif type(value) in (collections.OrderedDict, collections.Counter, collections.defaultdict) and not hooks:
+    elif type(value) in (collections.OrderedDict, collections.Counter, collections.defaultdict) and not internal:
         yield at(path, f"{type(value).__name__} to dict", dict)
 
 
@@ -177,7 +183,11 @@ def of_object(path: Path, value: Any) -> Iterator[Mutation]:
     elif isinstance(value, np.ndarray):
         yield at(path, "array to tuple", lambda old: tuple(old.reshape(-1).tolist()))
         if value.size and value.dtype.kind in "fiub":
-            yield at(path, "an array's value", lambda old: (old.astype("f8") + 1).astype(old.dtype) if old.dtype.kind != "b" else ~old)
+            yield at(
+                path,
+                "an array's value",
+                lambda old: (old.astype("f8") + 1).astype(old.dtype) if old.dtype.kind != "b" else ~old,
+            )
     elif not isinstance(value, (nn.Module, dict, list, tuple, torch.Tensor, torch.optim.Optimizer)) and path:
         yield at(path, "an object to its text", lambda old: f"<{type(old).__name__}>")
 
@@ -186,39 +196,63 @@ def copied(value: Any) -> Any:
     return parameter_of(value, value.detach().clone()) if isinstance(value, torch.Tensor) else copy.copy(value)
 
 
+def is_one(first: Path, second: Path) -> Callable[[Any], Any]:
+    return lambda root: resolve(root, first) is resolve(root, second)
+
+
+def one_memory(first: Path, second: Path) -> Callable[[Any], Any]:
+    def look(root: Any) -> Any:
+        return memory(resolve(root, first)) == memory(resolve(root, second))
+
+    return look
+
+
+def memory(value: torch.Tensor) -> int:
+    return int(value.untyped_storage().data_ptr())
+
+
+def parted(path: Path) -> Callable[[Any], Any]:
+    return lambda root: put(root, path, copied(resolve(root, path)))
+
+
+def joined(first: Path, second: Path) -> Callable[[Any], Any]:
+    return lambda root: put(root, second, resolve(root, first))
+
+
+def in_tuple(root: Any, path: Path) -> bool:
+    return any(isinstance(resolve(root, path[:place]), tuple) for place in range(len(path)))
+
+
 def of_sharing(held: dict[int, list[Path]], root: Any) -> Iterator[Mutation]:
     """One of several references gets an object of its own, equal in all else."""
+    kinds = (torch.Tensor, nn.Module, list, dict, np.ndarray)
     for paths in held.values():
         first, last = paths[0], paths[-1]
         value = resolve(root, last)
-        kinds = (torch.Tensor, nn.Module, list, dict, np.ndarray)
-        if last and (isinstance(value, kinds) or type(value).__module__ == "net") and not isinstance(value, type):
-            if any(step.how == "index" and isinstance(resolve(root, last[:place]), tuple) for place, step in enumerate(last)):
-                continue
-            yield Mutation(
-                "one object to two",
-                f"{shown(first)}, {shown(last)}",
-                lambda root, last=last: put(root, last, copied(resolve(root, last))),
-                lambda root, first=first, last=last: resolve(root, first) is resolve(root, last),
-            )
+        own = type(value).__module__ == "net" and not isinstance(value, type)
+        if last and (isinstance(value, kinds) or own) and not in_tuple(root, last):
+            where = f"{shown(first)}, {shown(last)}"
+            yield Mutation("one object to two", where, parted(last), is_one(first, last))
 
 
 def of_pairs(paths: list[Path], root: Any) -> Iterator[Mutation]:
-    """Two tensors of one form become one, or one object in two places."""
+    """Two tensors of one form become one; one of two that share memory gets its own."""
     by_form: dict[Any, list[Path]] = {}
+    by_memory: dict[int, list[Path]] = {}
     for path in paths:
         value = resolve(root, path)
-        if type(value) in (nn.Parameter, torch.Tensor) and value.numel() and path:
+        if type(value) in (nn.Parameter, torch.Tensor) and value.layout is torch.strided and value.numel() and path:
             by_form.setdefault((type(value), value.dtype, value.shape), []).append(path)
-    for first, second in (found[:2] for found in by_form.values() if len(found) > 1):
-        if resolve(root, first) is resolve(root, second):
-            continue
-        yield Mutation(
-            "two objects to one",
-            f"{shown(first)}, {shown(second)}",
-            lambda root, first=first, second=second: put(root, second, resolve(root, first)),
-            lambda root, first=first, second=second: resolve(root, first) is resolve(root, second),
-        )
+            by_memory.setdefault(memory(value), []).append(path)
+    for pairs, kind in ((by_form, "two objects to one"), (by_memory, "one memory to two")):
+        for first, second in (found[:2] for found in pairs.values() if len(found) > 1):
+            where = f"{shown(first)}, {shown(second)}"
+            if resolve(root, first) is resolve(root, second):
+                continue
+            if kind == "two objects to one":
+                yield Mutation(kind, where, joined(first, second), is_one(first, second))
+            else:
+                yield Mutation(kind, where, parted(second), one_memory(first, second))
 
 
 def mutations(root: Any) -> Iterator[Mutation]:

@@ -93,7 +93,7 @@ def conversion(run: Run, name: str, *arguments: str) -> int:
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     (run.out / f"{name}.log").write_text(done.stdout)
     print(f"{name}: status {done.returncode} after {time.monotonic() - started:.1f} s", flush=True)
-    if "Traceback (most recent call last)" in done.stdout and not run.out.joinpath("traceback-expected").exists():
+    if done.returncode not in {0, 1}:
         print(done.stdout[-3000:])
     return done.returncode
 
@@ -126,15 +126,13 @@ def said_of(run: Run, case: Case, log: str) -> str:
 
 def judge(run: Run, case: Case, entry: dict[str, Any] | None) -> dict[str, Any]:
     """What became of a case: its outcome, and the reason of a refusal or a loss."""
-    reason, outcome = "", ""
-    if entry is None:
-        outcome, reason = "refused", said_of(run, case, "extract")
-        if not reason:
-            outcome, reason = "lost", "neither extracted nor refused by name"
+    told = said_of(run, case, "extract")
+    if told and (entry is None or not entry["agrees"]):
+        outcome, reason = "refused", told
+    elif entry is None:
+        outcome, reason = "lost", "neither extracted nor refused by name"
     elif not entry["agrees"]:
         outcome, reason = "refused", "\n".join(map(str, entry["problems"]))
-        if run.rebuilt(case).exists():
-            outcome, reason = "lost", "refused, and yet a file was written: " + reason
     else:
         outcome = entry["outcome"]
         try:
@@ -143,6 +141,8 @@ def judge(run: Run, case: Case, entry: dict[str, Any] | None) -> dict[str, Any]:
         except Exception as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
             outcome, reason = "lost", f"{type(error).__name__}: {error} (line {where.lineno}: {where.line})"
+    if outcome == "refused" and run.rebuilt(case).exists():
+        outcome, reason = "lost", "refused, and yet a file was written: " + reason
     right = outcome == case.outcome and (outcome != "refused" or case.reason in reason)
     return {
         "name": case.name,
@@ -164,7 +164,9 @@ def keep(run: Run) -> int:
     wrong = [result for result in results if not result["right"]]
     for result in wrong:
         print(f"{result['name']}: {result['outcome']}, expected {result['expected']}: {result['reason'][:1500]}\n")
-    counts = {outcome: sum(r["outcome"] == outcome for r in results) for outcome in sorted({r["outcome"] for r in results})}
+    counts = {
+        outcome: sum(r["outcome"] == outcome for r in results) for outcome in sorted({r["outcome"] for r in results})
+    }
     print(f"{len(results)} cases: {counts}; not as expected: {len(wrong)}")
     return 1 if wrong else 0
 

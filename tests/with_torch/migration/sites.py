@@ -81,7 +81,7 @@ def attributes(value: Any) -> list[str]:
         names = [name for name in names if name in {"state", "param_groups"}]
     elif of_library(value) and not type(value).__module__.startswith("torch_geometric.data"):
         names = [name for name in names if not name.startswith("_")]
-    return [name for name in names if name not in {"inspector"}]
+    return [name for name in names if name != "inspector"]
 
 
 def slots(value: Any) -> list[str]:
@@ -93,7 +93,9 @@ def steps(value: Any) -> list[Step]:
     """Where one gets from a value."""
     if isinstance(value, (*PLAIN, torch.Tensor, type, np.ndarray, np.generic)) and type(value) in PLAIN:
         return []
-    if isinstance(value, (torch.Tensor, type, np.ndarray, np.generic)) or callable(value) and not hasattr(value, "__dict__"):
+    if isinstance(value, (torch.Tensor, type, np.ndarray, np.generic)) or (
+        callable(value) and not hasattr(value, "__dict__")
+    ):
         return []
     if type(value).__name__ in {"function", "builtin_function_or_method", "method", "module", "partial"}:
         return []
@@ -149,4 +151,6 @@ def described(value: Any, depth: int = 4) -> Any:
     if isinstance(value, (set, frozenset)):
         return kind, len(value), sorted(map(str, map(type, value)))
     children = [(step, described(get(value, step), depth - 1)) for step in steps(value)]
-    return (kind, children) if children or hasattr(value, "__len__") or hasattr(value, "__dict__") else (kind, repr(value))
+    return (
+        (kind, children) if children or hasattr(value, "__len__") or hasattr(value, "__dict__") else (kind, repr(value))
+    )
