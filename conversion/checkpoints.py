@@ -2,29 +2,32 @@
 
     python -m conversion.checkpoints --path DIR … -- FILE …
 
-Each file is loaded by ``torch.load(map_location="cpu", weights_only=False)`` in a child process; one that crashes its
-process does not keep the others from being tried. A file that is no checkpoint of torch is told and let pass.
+Each file is loaded by ``torch.load(map_location="cpu", weights_only=False)``, plain pickles by pickle, in a process of
+its own: one that crashes does not keep the others from being tried. A file that is no checkpoint of torch is told and
+let pass.
 """
 
 from __future__ import annotations
 
 import argparse
+import collections
 import glob
+import gzip
 import json
 import os
-import signal
 import subprocess
 import sys
 import zipfile
+import zlib
 from dataclasses import asdict
-from typing import Dict, Iterator, List, Sequence, Set
+from functools import partial
+from typing import Iterator, List, Sequence, Set
 
 from conversion import failures
-from conversion.failures import describe
-from conversion.rows import INFO, Row, judged
+from conversion.rows import FAIL, INFO, Row, judged
 
 EXPECTED = "loads on the CPU"
-TIMEOUT = 1800.0  # seconds for all files of one child
+_GZIP = b"\x1f\x8b"
 _PICKLE = b"\x80"  # how torch's older format starts
 
 
@@ -55,60 +58,46 @@ def _files(patterns: Sequence[str]) -> Set[str]:
 
 
 def _is_checkpoint(file: str) -> bool:
-    """Whether the file is an archive with a pickle in it, as torch writes them, or one bare pickle."""
+    """Whether the file is an archive with a pickle in it, as torch writes them, or one bare pickle, gzipped or not."""
     try:
         if zipfile.is_zipfile(file):
             with zipfile.ZipFile(file) as archive:
                 return any(name.endswith("data.pkl") for name in archive.namelist())
         with open(file, "rb") as opened:
-            return opened.read(1) == _PICKLE
-    except (OSError, zipfile.BadZipFile):
+            start = opened.read(2)
+        if start == _GZIP:
+            with gzip.open(file) as unpacked:
+                start = unpacked.read(2)
+        return start[:1] == _PICKLE
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile):
         return True  # torch says what is wrong with it
 
 
 def _tried(files: Sequence[str], path: Sequence[str]) -> Iterator[Row]:
-    rest = list(files)
-    while rest:
-        folders = [argument for folder in path for argument in ("--path", folder)]
-        command = [sys.executable, "-m", "conversion.checkpoints", *folders, "--", *rest]
-        try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, check=False, errors="replace", timeout=TIMEOUT
-            )
-        except subprocess.TimeoutExpired:
-            yield judged("checkpoint", rest[0], EXPECTED, f"not done after {TIMEOUT:.0f} s", False)
-            return
-        rows = [Row(**json.loads(line)) for line in done.stdout.splitlines() if line.startswith('{"check": ')]
-        yield from rows
-        del rest[: len(rows)]
-        if rest:
-            yield judged("checkpoint", rest.pop(0), EXPECTED, "its process ended", False, _ending(done))
+    if not files:
+        return
+    folders = [argument for folder in path for argument in ("--path", folder)]
+    command = [sys.executable, "-m", "conversion.checkpoints", *folders, "--", *files]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, errors="replace")
+    rows = [Row(**json.loads(line)) for line in done.stdout.splitlines()]
+    yield from rows
+    if len(rows) < len(files):
+        last = " / ".join([line for line in done.stderr.strip().splitlines() if line][-2:])
+        yield Row("checkpoint", files[len(rows)], EXPECTED, "the check broke off", FAIL, last)
 
 
-def _ending(done: "subprocess.CompletedProcess[str]") -> str:
-    how = f"exit status {done.returncode}"
-    if done.returncode < 0:
-        how = f"signal {signal.Signals(-done.returncode).name}"
-    last = [line for line in done.stderr.strip().splitlines() if line][-2:]
-    return f"{how}: {' / '.join(last)}"
+def summary(path: Sequence[str], file: str) -> str:
+    """Load one file, with classes from these folders; gives what it holds in words.
 
+    Raises:
+        ConversionError: it can't be loaded.
+    """
+    from conversion.models import loading
 
-def load_row(file: str) -> Row:
-    """Load one file."""
-    from conversion.loading import load_checkpoint
-
-    try:
-        value = load_checkpoint(file)
-    except Exception as error:  # noqa: BLE001 - code of a checkpoint may raise anything
-        return judged("checkpoint", file, EXPECTED, "does not load", False, describe(error))
-    return judged("checkpoint", file, EXPECTED, "loads", True, _summary(value))
-
-
-def _summary(value: object) -> str:
+    with loading.import_path(path):
+        value = loading.load(file)
     if isinstance(value, dict):
-        kinds: Dict[str, int] = {}
-        for item in value.values():
-            kinds[type(item).__name__] = kinds.get(type(item).__name__, 0) + 1
+        kinds = collections.Counter(type(item).__name__ for item in value.values())
         return f"a dict of {', '.join(f'{count} {kind}' for kind, count in sorted(kinds.items()))}"
     return f"a {type(value).__module__}.{type(value).__qualname__}"
 
@@ -119,9 +108,14 @@ def main() -> int:
     parser.add_argument("--path", action="append", default=[])
     parser.add_argument("files", nargs="+")
     options = parser.parse_args()
-    sys.path[:0] = options.path
-    for file in options.files:
-        print(json.dumps(asdict(load_row(file))), flush=True)
+    from conversion.models import isolate, loading  # torch comes with the second, once for all of the forks
+
+    del loading
+    for outcome in isolate.each(partial(summary, options.path), options.files):
+        bad = outcome.error is not None
+        detail = str(outcome.error if bad else outcome.result)
+        row = judged("checkpoint", outcome.file, EXPECTED, "does not load" if bad else "loads", not bad, detail)
+        print(json.dumps(asdict(row)), flush=True)
     return 0
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
-from typing import Any, Callable, Dict, Iterator, List, Tuple, Union
+from typing import Callable, Iterator, List, Tuple, Union
 
 import torch
 
-from conversion import cpu_defaults, models, stubs
-from conversion.extract import files_of
 from conversion.failures import ConversionError, describe
 from conversion.gpu import CHECK
-from conversion.loading import load_checkpoint, surroundings
-from conversion.parity import Outputs, run_probe
-from conversion.probe import make_inputs
+from conversion.models import loading, probe
+from conversion.models.extract import files_of
+from conversion.models.outputs import Outputs
+from conversion.models.parity import exact, gap, largest, unlike
+from conversion.models.spec import ModelSet
 from conversion.rows import FAIL, INFO, Row, judged
 
 # Of an output's largest value: a network sums thousands of float32 terms in an order of the card's own, layer by layer.
@@ -25,42 +24,28 @@ SMALLEST = 1e-6  # absolute; outputs that are all but zero are rounding alone
 Run = Union[Outputs, str]
 
 
-class OnCard(torch.nn.Module):  # type: ignore[misc]  # torch is not installed where this is checked
-    """A module on the card, called with inputs on the CPU.
-
-    It is kept in a tuple, which is no part of a module in torch's sense: what `run_probe` does to the parts of a
-    module, to make it run on the CPU, stays away from it.
-    """
-
-    def __init__(self, module: Any) -> None:
-        super().__init__()
-        self.kept = (module,)
-
-    def forward(self, **inputs: Any) -> Any:
-        """The module's outputs, in eval mode."""
-        (module,) = self.kept
-        module.eval()
-        return module(**{name: value.cuda() for name, value in inputs.items()})
-
-
-def model_rows(spec: models.ModelSet) -> Iterator[Row]:
+def model_rows(models: ModelSet) -> Iterator[Row]:
     """One row per model file of a set."""
-    if spec.probe is None:
-        yield Row(CHECK, f"set {spec.name}", "", "no probe", INFO, "the recipe has no inputs to run its models on")
+    subject = f"set {models.name}"
+    if models.probe is None:
+        yield Row(CHECK, subject, "", "no probe", INFO, models.unprobed)
+        return
+    if models.probe.function is not None:
+        yield Row(
+            CHECK, subject, "", "not run on the card", INFO, "its probe is a function, which makes its own inputs"
+        )
         return
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
-    sys.path[:0] = list(spec.path)
-    missing = stubs.lacking(spec.stubs)
-    del sys.path[: len(spec.path)]
-    with surroundings(spec, missing):
-        files = files_of(spec)
-        on_card = {file: attempt(partial(run_on_card, spec, file)) for file in files}
-        cpu_defaults.neutralise(spec.cpu_defaults)  # can't be undone: what runs on the card ran before
+    try:
+        files = files_of(models)
+    except ConversionError as error:
+        yield Row(CHECK, subject, "model files", "none", FAIL, str(error))
+        return
+    with loading.import_path(models.path):
         for file in files:
-            yield model_row(file, attempt(partial(run_on_cpu, spec, file)), on_card[file])
-        if not files:
-            yield Row(CHECK, f"set {spec.name}", "model files", "none", FAIL, ", ".join(spec.files))
+            runs = [attempt(partial(run, models, file, card=card)) for card in (False, True)]
+            yield model_row(file, *runs)
 
 
 def attempt(work: Callable[[], Outputs]) -> Run:
@@ -71,19 +56,10 @@ def attempt(work: Callable[[], Outputs]) -> Run:
         return describe(error)
 
 
-def run_on_cpu(spec: models.ModelSet, file: str) -> Outputs:
-    """The outputs of one forward on the CPU."""
-    module = _module(spec, load_checkpoint(file))
-    return run_probe(module, _inputs(spec, module), _seed(spec))
-
-
-def run_on_card(spec: models.ModelSet, file: str) -> Outputs:
-    """The outputs of one forward on the card.
-
-    The checkpoint is loaded as its users load it on a GPU: tensors that are plain attributes are on the card too.
-    """
-    module = _module(spec, torch.load(file, map_location="cuda", weights_only=False))
-    return run_probe(OnCard(module), _inputs(spec, module), _seed(spec))
+def run(models: ModelSet, file: str, *, card: bool) -> Outputs:
+    """The outputs of the probe, on the card or on the CPU; tensors that are plain attributes are there too."""
+    assert models.probe is not None  # noqa: S101 - narrows the type
+    return probe.outputs(models.probe, loading.load(file), file, "float32", card=card)
 
 
 def model_row(file: str, on_cpu: Run, on_card: Run) -> Row:
@@ -93,27 +69,10 @@ def model_row(file: str, on_cpu: Run, on_card: Run) -> Row:
         where = [name for name, run in (("on the card", on_card), ("on the CPU", on_cpu)) if isinstance(run, str)]
         detail = "; ".join(run for run in (on_card, on_cpu) if isinstance(run, str))
         return judged(CHECK, file, expected, f"can't be run {' or '.join(where)}", False, detail)
-    problems, largest = differences(on_cpu, on_card)
-    shapes = ", ".join(f"output{place} {tuple(value.shape)}" for place, value in on_card)
-    shown = "differs" if problems else f"differs by {largest:.1e}"
+    problems, most = differences(on_cpu, on_card)
+    shapes = ", ".join(f"output{place} {tuple(value.shape)}" for place, value in on_card if value.dim())
+    shown = "differs" if problems else f"differs by {most:.1e}"
     return judged(CHECK, file, expected, shown, not problems, "; ".join([*problems, shapes]))
-
-
-def _inputs(spec: models.ModelSet, module: Any) -> Dict[str, Any]:
-    assert spec.probe is not None  # noqa: S101 - narrows the type
-    return make_inputs(spec.probe, module)
-
-
-def _seed(spec: models.ModelSet) -> int:
-    return 0 if spec.probe is None else spec.probe.seed
-
-
-def _module(spec: models.ModelSet, loaded: Any) -> Any:
-    if spec.key is None:
-        return loaded
-    if not isinstance(loaded, dict) or spec.key not in loaded:
-        raise ConversionError(f"is no dict with the key {spec.key!r}")
-    return loaded[spec.key]
 
 
 def differences(on_cpu: Outputs, on_card: Outputs) -> Tuple[List[str], float]:
@@ -121,18 +80,19 @@ def differences(on_cpu: Outputs, on_card: Outputs) -> Tuple[List[str], float]:
     if [place for place, _ in on_cpu] != [place for place, _ in on_card]:
         return ["the outputs have other places on the card"], float("nan")
     problems: List[str] = []
-    largest = 0.0
+    most = 0.0
     for (place, cpu), (_, card) in zip(on_cpu, on_card):
-        if cpu.shape != card.shape or cpu.dtype != card.dtype:
-            problems.append(f"output{place} has another shape or type on the card")
+        here = f"output{place}"
+        kind = unlike(cpu, card)
+        if kind:
+            problems.append(f"{here} on the card {kind}")
             continue
-        if not cpu.is_floating_point():
+        if exact(cpu):
             if not torch.equal(cpu, card):
-                problems.append(f"output{place} differs")
+                problems.append(f"{here} differs")
             continue
-        scale = max(float(cpu.abs().max()) if cpu.numel() else 0.0, SMALLEST / TOLERANCE)
-        gap = float((cpu.double() - card.double()).abs().max()) / scale if cpu.numel() else 0.0
-        if not gap <= TOLERANCE:  # true for NaN
-            problems.append(f"output{place} differs by {gap:.1e} of its largest value")
-        largest = max(largest, gap)
-    return problems, largest
+        apart = gap(cpu, card) / max(largest(cpu), SMALLEST / TOLERANCE)
+        if apart > TOLERANCE:
+            problems.append(f"{here} differs by {apart:.1e} of its largest value")
+        most = max(most, apart)
+    return problems, most

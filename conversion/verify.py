@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Tuple
 
 from conversion import checkpoints, elsewhere, failures, inventory, packages, patch_rows, versions
-from conversion.model_rows import model_rows
+from conversion.models.check import model_rows
 from conversion.rows import FAIL, Row, guarded, report
 from conversion.sass import extension_row
 from conversion.slim_rows import slim_rows
@@ -52,7 +52,7 @@ def checks(spec: Dict[str, Any], options: argparse.Namespace) -> List[Check]:
         work.append(("arch", "torch", lambda: versions.arch_rows(archs)))
     work.extend(("sass", name, _sass(name, archs, options.cuobjdump)) for name in spec.get("extensions", []))
     if spec.get("models", {}).get("sets"):
-        work.append(("model", "models", lambda: model_rows(spec["models"], str(options.extracted))))
+        work.append(("model", "models", lambda: model_rows(spec["models"], str(options.extracted), _base(options))))
     load: Dict[str, List[str]] = spec.get("load", {})
     if load.get("files"):
         sets = spec.get("models", {}).get("sets", [])
@@ -117,7 +117,7 @@ def main() -> int:
     parser.add_argument("--spec", required=True, type=Path)
     parser.add_argument("--archs", default="", help="in place of the specification's, as in TORCH_CUDA_ARCH_LIST")
     parser.add_argument("--base-inventory", required=True, type=Path)
-    parser.add_argument("--base", type=Path, help="the base's root; only where something is left out of the image")
+    parser.add_argument("--base", type=Path, help="the base's root")
     parser.add_argument("--extracted", type=Path)
     parser.add_argument("--patch-report", type=Path)
     parser.add_argument("--uv", required=True)

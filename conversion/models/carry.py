@@ -2,8 +2,8 @@
 
 Classes of changed libraries become inert shells while the file is unpickled, so that none of their code runs on a state
 of another version; names that are gone become stand-ins, which only a shell may hold. Then each outermost shell is made
-anew, in place: the same object becomes an instance of the real class, its constructor runs on it, and its weights, modes,
-hooks and what else is the user's are laid over. So whatever referred to it, or to a weight of it, still does.
+anew, in place: the same object becomes an instance of the real class, its constructor runs on it, and its weights,
+modes, hooks and what else is the user's are laid over. So whatever referred to it, or to a weight of it, still does.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ class StandIn:
 
     gone = ""
 
-    def __new__(cls, *_args: Any, **_kwargs: Any) -> Any:
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Any:  # noqa: D102 - object's
         return object.__new__(cls)
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         pass
 
-    def __setstate__(self, _state: Any) -> None:
-        pass
+    def __setstate__(self, state: Any) -> None:
+        self.state = state  # what it holds must not go unnoticed
 
     def __setitem__(self, _key: Any, _value: Any) -> None:
         pass
@@ -127,7 +127,12 @@ def _getattr(item: Any, name: str, *default: Any) -> Any:
 
 
 def carry(
-    content: loading.File, taken: Record, changed: Mapping[str, str], constructed: Collection[str], *, torch_changed: bool
+    content: loading.File,
+    taken: Record,
+    changed: Mapping[str, str],
+    constructed: Collection[str],
+    *,
+    torch_changed: bool,
 ) -> Carried:
     """Carry a file over.
 
@@ -152,9 +157,7 @@ def carry(
 
 
 class _Work:
-    def __init__(
-        self, loaded: Any, taken: Record, changed: Mapping[str, str], constructed: Collection[str]
-    ) -> None:
+    def __init__(self, loaded: Any, taken: Record, changed: Mapping[str, str], constructed: Collection[str]) -> None:
         self.carried = Carried(loaded)
         self._changed, self._constructed = changed, constructed
         live = record(loaded, hashed=False)
@@ -252,23 +255,24 @@ class _Work:
         _modes(module, before, held, made)
 
     def _submodule(self, module: Any, name: str, old: Any, new: Any, made: Made) -> None:
-        if isinstance(old, Shell):
-            inner = self._made.get(id(old))
-            if new is not None and isinstance(new.value, torch.nn.Module) and name not in made.own and inner is not None:
-                if inner.arguments is None:
-                    self._adopt(old, new.value, inner)
-            elif new is None and name not in made.own:
-                if tensors(old):
-                    raise ConversionError(f"its submodule {name} holds weights, and has no place in the new class")
-                return
-            self._make(old)
-        elif old is None and new is None:
-            return
-        _place(module, "module", name, old)
+        """Put an old submodule in its place; ``new`` is what the new constructor holds there."""
+        fresh_one = new.value if new is not None and isinstance(new.value, torch.nn.Module) else None
+        inner = self._made.get(id(old))
+        if name not in made.own:
+            if fresh_one is None or isinstance(old, StandIn):
+                return _drop(old, name)
+            if old is None:  # what is new has no weights, or it is refused
+                return None
+            if inner is not None and inner.arguments is None and fresh_one is not old:
+                self._adopt(old, fresh_one, inner)
+        self._make(old)
+        return _place(module, "module", name, old)
 
     def _adopt(self, old: Any, new: Any, made: Made) -> None:
         """Let an old submodule become the one that its holder's constructor made; it stays the same object."""
         before, held = dict(old.__dict__), namespace(old)
+        if not isinstance(old, (Shell, *fresh.CONTAINERS)):  # it has been made before
+            return
         _become(old, type(new))
         old.__dict__.update(new.__dict__)
         for registry, hooks in old.__dict__.items():
@@ -276,7 +280,8 @@ class _Work:
                 for key, hook in hooks.items():
                     hooks[key] = _bound_to(hook, new, old)
         self._lay_over(old, before, held, made)
-        self._count(type(new))
+        if type(new) not in fresh.CONTAINERS:
+            self._count(type(new))
 
     def fill(self) -> None:
         """Give torch's own modules what this version's constructor makes and they lack."""
@@ -308,6 +313,12 @@ class _Work:
             key = f"{type_name(type(module))}.{name}"
             self.carried.filled[key] = self.carried.filled.get(key, 0) + 1
         return bool(lacking)
+
+
+def _drop(old: Any, name: str) -> None:
+    """Leave a submodule out that the new class does not have."""
+    if tensors(old):
+        raise ConversionError(f"its submodule {name} holds weights, and has no place in the new class")
 
 
 def _become(module: Any, cls: type) -> None:
@@ -379,7 +390,9 @@ def _refuse_leftovers(checkpoint: Any) -> None:
     for number, item in enumerate(graph.objects):
         if isinstance(item, (Shell, StandIn)):
             name = type_name(item.real) if isinstance(item, Shell) else item.gone
-            raise ConversionError(f"{graph.path(number)} is a {name}, which is gone, and no module of its library holds it")
+            raise ConversionError(
+                f"{graph.path(number)} is a {name}, which is gone, and no module of its library holds it"
+            )
     for node in graph.nodes:
         for label, reference in zip(node.labels, node.references):
             if isinstance(reference, list) and reference[0] == "class" and ".Shell of " in str(reference[1]):
@@ -398,4 +411,3 @@ def called_modules(run: Callable[[], Any]) -> Tuple[Any, Set[int]]:
         return run(), seen
     finally:
         handle.remove()
-

@@ -12,6 +12,8 @@ from typing import Any, Deque, Dict, List, NamedTuple, Optional, Protocol, Set, 
 
 from conversion.models.graph import WITHOUT_IDENTITY, Graph, Node, Reference, shown
 
+_LONG = 80
+
 
 class Pair(NamedTuple):
     """Two references that must agree, and the place in the file."""
@@ -41,8 +43,8 @@ class Ruling:
 class Rules(Protocol):
     """Tells what of two nodes is a library's own business."""
 
-    def same_type(self, old: Node, new: Node, number: int) -> bool:
-        """Whether the classes count as one; `number` is the new node's."""
+    def same_type(self, old: Node, new: Node) -> bool:
+        """Whether the classes count as one."""
 
     def ruling(self, comparison: Comparison, old: int, new: int, path: str) -> Ruling:
         """What to leave out, to compare otherwise, to tell and to reject."""
@@ -102,16 +104,20 @@ class Comparison:
         if before.kind not in WITHOUT_IDENTITY:
             if old in self._there:
                 one = self.old.path(old)
-                return self._differs(path, f"was one and the same as {one}, is another object now")
+                self._differs(path, f"was one and the same as {one}, is another object now")
+                return
             if new in self._back:
-                return self._differs(path, f"was an object of its own, is the same as {self.new.path(new)} now")
+                self._differs(path, f"was an object of its own, is the same as {self.new.path(new)} now")
+                return
             self._back[new] = old
         self._there[old] = new
         self.compared += 1
-        if before.kind != now.kind or not self._same_type(before, now, new):
-            return self._differs(path, f"was a {before.type}, is a {now.type}")
+        if before.kind != now.kind or not self._same_type(before, now):
+            self._differs(path, f"was a {before.type}, is a {now.type}")
+            return
         if before.kind == "opaque":
-            return self._differs(path, f"a {before.type} can't be taken apart, so it can't be compared: {before.value}")
+            self._differs(path, f"a {before.type} can't be taken apart, so it can't be compared: {before.value}")
+            return
         if before.value != now.value:
             self._differs(path, _value_difference(before, now))
         ruling = self.rules.ruling(self, old, new, path) if self.rules else Ruling()
@@ -121,18 +127,18 @@ class Comparison:
         self._children(before, now, path, ruling.skip)
         self._waiting.extend(ruling.pairs)
 
-    def _same_type(self, before: Node, now: Node, number: int) -> bool:
-        return before.type == now.type or (self.rules is not None and self.rules.same_type(before, now, number))
+    def _same_type(self, before: Node, now: Node) -> bool:
+        return before.type == now.type or (self.rules is not None and self.rules.same_type(before, now))
 
     def _children(self, before: Node, now: Node, path: str, skip: Set[str]) -> None:
         there = dict(zip(before.labels, before.references))
         here = dict(zip(now.labels, now.references))
-        for label in there:
+        for label, reference in there.items():
             if label not in here and label not in skip:
-                self._differs(path + label, f"was {self.words(self.old, there[label])}, is gone")
-        for label in here:
+                self._differs(path + label, f"was {self.words(self.old, reference)}, is gone")
+        for label, reference in here.items():
             if label not in there and label not in skip:
-                self._differs(path + label, f"is new: {self.words(self.new, here[label])}")
+                self._differs(path + label, f"is new: {self.words(self.new, reference)}")
         common = [label for label in there if label in here and label not in skip]
         items = [label for label in common if not label.startswith(".")]
         if items != [label for label in now.labels if label in there and label not in skip and label[0] != "."]:
@@ -150,7 +156,7 @@ class Comparison:
         text = str(value) if kind not in ("str", "bytes") else repr(value)
         if kind == "float" and value != "nan":
             text = repr(float.fromhex(value))
-        return text if len(text) <= 80 else text[:77] + "…"
+        return text if len(text) <= _LONG else text[:_LONG] + "…"
 
 
 def _value_difference(before: Node, now: Node) -> str:

@@ -24,6 +24,7 @@ from conversion import failures
 from conversion.failures import ConversionError
 from conversion.models import distributions, fresh, isolate, loading, parity, probe, records, spec
 from conversion.models.graph import Graph, record, type_name
+from conversion.models.outputs import Outputs
 
 Owners = Mapping[str, Tuple[str, str]]
 
@@ -70,9 +71,7 @@ def extract_file(model_set: spec.ModelSet, known: Set[str], out: str, file: str)
     }
 
 
-def _makings(
-    graph: Graph, known: Set[str], model_set: spec.ModelSet
-) -> Tuple[Dict[int, fresh.Made], Dict[int, str]]:
+def _makings(graph: Graph, known: Set[str], model_set: spec.ModelSet) -> Tuple[Dict[int, fresh.Made], Dict[int, str]]:
     """By node how the libraries' modules, and those that the recipe constructs, are made; and why some can't be."""
     made: Dict[int, fresh.Made] = {}
     unmade: Dict[int, str] = {}
@@ -94,19 +93,23 @@ def _makings(
 
 
 def _outputs(model_set: spec.ModelSet, content: loading.File, file: str) -> parity.Recorded:
-    assert model_set.probe is not None  # noqa: S101 - narrows the type
-    runs = {
-        precision: probe.outputs(model_set.probe, loading.open_file(content), file, precision)
-        for precision in ("float32", "float64")
-    }
-    again = probe.outputs(model_set.probe, loading.open_file(content), file, "float64")
-    verdict = parity.compare(parity.Recorded(again, again), parity.Recorded(again, runs["float64"]), model_set.tolerance)
-    if not verdict.agrees:
+    """The probe's outputs in both precisions, each run on a checkpoint of its own; single precision runs twice."""
+
+    def run(precision: str) -> Outputs:
+        assert model_set.probe is not None  # noqa: S101 - narrows the type
+        return probe.outputs(model_set.probe, loading.open_file(content), file, precision)
+
+    first, again, double = run("float32"), run("float32"), run("float64")
+    same = len(first) == len(again) and all(
+        one[0] == other[0] and parity.same_bits(one[1], other[1]) for one, other in zip(first, again)
+    )
+    if not same and model_set.tolerance is None:
         raise ConversionError(
-            "the probe's outputs differ between two runs in the old environment, so nothing can be proven by them: "
-            "give another probe, a tolerance with its reason, or none and say why"
+            "the probe's outputs differ between two runs in the old environment, so they prove nothing: the model "
+            "draws random numbers that no seed fixes; give another probe, a tolerance with its reason, or none and "
+            "say why"
         )
-    return parity.Recorded(**runs)
+    return parity.Recorded(float32=first, float64=double)
 
 
 def _modules_named(graph: Graph) -> Set[str]:
@@ -124,7 +127,8 @@ def extract(specification: spec.Specification, out: Path, limit: float) -> int:
     out.mkdir(parents=True, exist_ok=True)
     owners = distributions.owners()
     known = libraries(owners, specification.released)
-    absent = list(distributions.named(owners, specification.absent))
+    guessed = {name.replace("-", "_") for name in specification.absent}  # of what is not installed here either
+    absent = sorted(guessed | set(distributions.named(owners, specification.absent)))
     done: Dict[str, Tuple[str, str]] = {}
     failed: List[Tuple[str, str]] = []
     named: Set[str] = set(known)
@@ -134,7 +138,9 @@ def extract(specification: spec.Specification, out: Path, limit: float) -> int:
         except ConversionError as error:
             failed.append((f"model set {model_set.name}", str(error)))
             continue
-        failed += [(file, f"belongs to two model sets, {model_set.name} is the second") for file in files if file in done]
+        failed += [
+            (file, f"belongs to two model sets, {model_set.name} is the second") for file in files if file in done
+        ]
         entries = {
             file: f"{len(done) + place:04d}-{re.sub(r'[^A-Za-z0-9._-]', '_', os.path.basename(file))}.json"
             for place, file in enumerate(file for file in files if file not in done)

@@ -1,4 +1,4 @@
-"""Makes a library's module once more from its own attributes, and tells what of the old one its constructor does not make.
+"""Makes a library's module once more from its own attributes, and tells what of the old one is not its constructor's.
 
 What an attribute means as an argument is inferred from the constructor's signature: the attribute of the same name;
 the presence of a parameter or submodule for a flag such as ``bias``; the default for an argument that is kept nowhere.
@@ -38,6 +38,7 @@ INTERNAL = frozenset(vars(torch.nn.Module())) | frozenset(
         "_compiled_call_impl",
     )
 )
+CONTAINERS = (torch.nn.ModuleList, torch.nn.ModuleDict, torch.nn.Sequential)
 _HANDLE = "torch.utils.hooks.RemovableHandle"
 Source = List[Any]  # ["attribute" | "flag" | "number" | "path", name] or ["value", value]
 
@@ -47,13 +48,15 @@ class Made:
     """How a library's module is made, and what was done to it afterwards.
 
     Attributes:
-        base: the library's class whose constructor makes it.
+        base: the class whose constructor makes it.
+        library: the top-level module of the library whose constructor made it, itself or as a part.
         arguments: the constructor's arguments, each with its source; None where another module's constructor makes it.
         own: names of attributes, parameters and submodules that the constructor does not make, or makes otherwise.
         hooks: torch's registry of hooks → labels of the entries that are the user's.
     """
 
     base: str
+    library: str
     arguments: Optional[Dict[str, Source]]
     own: List[str] = field(default_factory=list)
     hooks: Dict[str, List[str]] = field(default_factory=dict)
@@ -231,7 +234,8 @@ def construct(module: Any, base: type, arguments: Mapping[str, Any]) -> None:
 
 def fresh(module: Any, base: type, sources: Mapping[str, Source]) -> Any:
     """A module of the same class, as the base's constructor makes it."""
-    made = type(module).__new__(type(module))
+    cls: Any = type(module)
+    made = cls.__new__(cls)
     construct(made, base, values(sources, module))
     return made
 
@@ -244,11 +248,7 @@ def take(module: Any, base: type, libraries: Collection[str], given: Mapping[str
     """
     sources = infer(module, base, given)
     found = compare_with(module, fresh(module, base, sources), base, sources, libraries)
-    more = {
-        name: source
-        for name, source in handed_on(module, base, sources).items()
-        if name in found[id(module)].own
-    }
+    more = {name: source for name, source in handed_on(module, base, sources).items() if name in found[id(module)].own}
     if more:
         with contextlib.suppress(ConversionError):
             sources = {**sources, **more}
@@ -264,7 +264,7 @@ def compare_with(
     """What a module has that a fresh one has not, and so on for the library's submodules in both."""
     comparison = Comparison(record(module), record(other))
     found: Dict[int, Made] = {}
-    waiting: List[Tuple[int, int, Made]] = [(0, 0, Made(type_name(base), sources))]
+    waiting: List[Tuple[int, int, Made]] = [(0, 0, Made(type_name(base), top(base), sources))]
     comparison.assume(0, 0)
     while waiting:
         number, fresh_number, made = waiting.pop()
@@ -274,14 +274,15 @@ def compare_with(
         found[id(old)] = made
         there, here = references(comparison.old, number), references(comparison.new, fresh_number)
         for name, held in there.items():
-            pair = Pair(held.value, here[name].value if name in here else None, "")
+            pair = Pair(held.value, here[name].value if name in here else ["absent", ""], "")
             if name not in here or here[name].kind != held.kind or not _alike(comparison, held.kind, pair):
                 made.own.append(name)
             elif held.kind == "module" and isinstance(pair.old, int) and isinstance(pair.new, int):
-                inner = library_base(type(comparison.old.objects[pair.old]), libraries)
+                cls = type(comparison.old.objects[pair.old])
+                inner = cls if cls in CONTAINERS else library_base(cls, libraries)
                 if inner is not None:
                     comparison.assume(pair.old, pair.new)
-                    waiting.append((pair.old, pair.new, Made(type_name(inner), None)))
+                    waiting.append((pair.old, pair.new, Made(type_name(inner), made.library, None)))
         made.hooks = _own_hooks(old, libraries)
     return found
 

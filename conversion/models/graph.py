@@ -27,6 +27,7 @@ Children = List[Tuple[str, Any]]
 
 # Objects of these kinds have no identity that anybody could notice: Python shares and copies them as it likes.
 WITHOUT_IDENTITY = frozenset(("tuple", "frozenset", "method", "scalar"))
+_SHORT = 64
 _PLAIN_ATTRIBUTE = re.compile(r"\._(?:modules|parameters|buffers)\['((?:[^'\\]|\\.)*)'\]")
 
 
@@ -164,6 +165,7 @@ class _Recorder:
 
 _UNTYPED: Any = getattr(torch, "UntypedStorage", None) or getattr(torch, "_UntypedStorage", None) or ()
 _TYPED: Any = getattr(torch, "TypedStorage", None) or getattr(torch.storage, "_TypedStorage", None) or ()
+_ALIASES = tuple(getattr(types, name) for name in ("GenericAlias", "UnionType") if hasattr(types, name))
 _TORCH_NAMED = (torch.dtype, torch.layout, torch.memory_format, torch.qscheme)
 
 
@@ -177,7 +179,7 @@ def as_atom(item: Any) -> Optional[List[Any]]:  # noqa: PLR0911 - one return per
     if kind is float:
         return ["float", item.hex() if item == item else "nan"]  # noqa: PLR0124 - not for NaN
     if kind is bytes:
-        return ["bytes", item.hex() if len(item) <= 64 else hashlib.sha256(item).hexdigest()]
+        return ["bytes", item.hex() if len(item) <= _SHORT else hashlib.sha256(item).hexdigest()]
     if isinstance(item, type):
         return ["class", type_name(item)]
     if kind is types.FunctionType or (kind is types.BuiltinFunctionType and _is_plain(item)):
@@ -188,6 +190,8 @@ def as_atom(item: Any) -> Optional[List[Any]]:  # noqa: PLR0911 - one return per
         return ["torch", str(item)]
     if isinstance(item, torch.device):
         return ["device", str(item)]
+    if kind.__module__ == "typing" or kind in _ALIASES:  # Python keeps these in caches of its own
+        return ["annotation", repr(item)]
     if item is Ellipsis or item is NotImplemented:
         return ["constant", repr(item)]
     return None
@@ -230,13 +234,14 @@ def _content(item: Any) -> Tuple[str, Any, Children]:  # noqa: PLR0911 - one ret
                 children.append((f"(key {place})", key))
             children.append((f"[{key!r}]" if as_atom(key) is not None else f"(value {place})", value))
         return "dict", None, children
-    if isinstance(item, (list, tuple)):
-        base = list if isinstance(item, list) else tuple
-        return base.__name__, None, [(f"[{place}]", value) for place, value in enumerate(base.__iter__(item))]
-    if isinstance(item, (set, frozenset)):
-        base_set = set if isinstance(item, set) else frozenset
-        ordered = sorted(base_set.__iter__(item), key=_order)
-        return base_set.__name__, None, [(f"{{{place}}}", value) for place, value in enumerate(ordered)]
+    builtin: Any
+    for builtin in (list, tuple):
+        if isinstance(item, builtin):
+            return builtin.__name__, None, [(f"[{place}]", part) for place, part in enumerate(builtin.__iter__(item))]
+    for builtin in (set, frozenset):
+        if isinstance(item, builtin):
+            parts = sorted(builtin.__iter__(item), key=_order)
+            return builtin.__name__, None, [(f"{{{place}}}", part) for place, part in enumerate(parts)]
     for simple, plain in _PLAIN.items():
         if isinstance(item, simple):
             return "scalar", as_atom(plain(item)), []
@@ -268,7 +273,8 @@ def _attributes(item: Any) -> Iterator[Tuple[str, Any]]:
     except AttributeError:
         own = {}
     for name, value in own.items():
-        yield f".{name}", value
+        if name != "__orig_class__":  # an annotation, by typing
+            yield f".{name}", value
     for cls in type(item).__mro__:
         slots = cls.__dict__.get("__slots__", ())
         for slot in (slots,) if isinstance(slots, str) else slots:
@@ -282,8 +288,8 @@ def _attributes(item: Any) -> Iterator[Tuple[str, Any]]:
 
 def has_own_reduce(cls: type) -> bool:
     """Whether a class says itself how it is pickled."""
-    own = cls.__reduce_ex__ is not object.__reduce_ex__ or cls.__reduce__ is not object.__reduce__
-    return own or cls in copyreg.dispatch_table
+    own: Any = (cls.__reduce_ex__, cls.__reduce__)
+    return own != (object.__reduce_ex__, object.__reduce__) or cls in copyreg.dispatch_table
 
 
 def _reduced(item: Any) -> Children:
@@ -374,13 +380,13 @@ def _storage_value(storage: Any, hashed: bool) -> List[Any]:
 
 
 def _numpy(item: Any) -> Optional[Tuple[str, Any, Children]]:
-    import numpy
+    import numpy as np
 
-    if isinstance(item, numpy.dtype):
+    if isinstance(item, np.dtype):
         return "scalar", repr(item), []
-    if isinstance(item, numpy.generic) and not item.dtype.hasobject:
+    if isinstance(item, np.generic) and not item.dtype.hasobject:
         return "scalar", [str(item.dtype.descr), item.tobytes().hex()], []
-    if isinstance(item, numpy.ndarray):
+    if isinstance(item, np.ndarray):
         order = "F" if item.flags.f_contiguous and not item.flags.c_contiguous else "C"
         value = [str(item.dtype.descr), list(item.shape), order, bool(item.flags.writeable)]
         if item.dtype.hasobject:

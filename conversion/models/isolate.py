@@ -111,7 +111,9 @@ def _child(work: Callable[[str], Any], file: str, answer: str) -> None:
     os.setsid()  # what the model's code starts ends with it
     os.dup2(2, 1)  # what it prints must not get between the lines of the report
     with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")  # it, and not the build, where memory ends
+        Path("/proc/self/oom_score_adj").write_text(
+            "1000", encoding="ascii"
+        )  # it, and not the build, where memory ends
     sys.argv = [os.path.basename(file)]
     sys.setrecursionlimit(_DEPTH)
     threading.stack_size(_STACK)
@@ -174,5 +176,3 @@ def _reason(status: int) -> Optional[str]:
         return f"its process was ended by {name}{hint}"
     code = os.WEXITSTATUS(status)
     return f"the model's code ended the process with status {code}" if code else None
-
-

@@ -17,7 +17,7 @@ import types
 import zipfile
 import zlib
 from dataclasses import dataclass
-from typing import Any, Iterator, Optional, Sequence, Type
+from typing import Any, Iterator, List, Optional, Sequence, Tuple, Type
 
 import torch
 
@@ -86,7 +86,8 @@ def of_bytes(content: bytes) -> File:
 
 def _decompressed(content: bytes) -> bytes:
     room = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    parts, size = [], 0
+    parts: List[bytes] = []
+    size = 0
     with gzip.open(io.BytesIO(content)) as stream:
         while True:
             part = stream.read(_BLOCK)
@@ -100,7 +101,8 @@ def _decompressed(content: bytes) -> bytes:
 
 def _form(content: bytes, compressed: bool) -> Form:
     if content[:4] == b"PK\x03\x04":
-        return Form(*_archive(content), compressed=compressed)
+        kind, protocol = _archive(content)
+        return Form(kind, compressed, protocol)
     if content[:1] == b"\x80" and len(content) > 1:
         first = _first_value(content)
         return Form("legacy" if first == _LEGACY_MAGIC else "pickle", protocol=content[1], compressed=compressed)
@@ -111,7 +113,7 @@ def _form(content: bytes, compressed: bool) -> Form:
     raise ConversionError("is no checkpoint: neither an archive of torch nor a pickle")
 
 
-def _archive(content: bytes) -> Any:
+def _archive(content: bytes) -> Tuple[str, int]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = archive.namelist()

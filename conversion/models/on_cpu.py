@@ -28,6 +28,8 @@ _CASTS = {"half": "float16", "bfloat16": "bfloat16", "float": "float32", "cfloat
 _TENSOR_KINDS = {"FloatTensor": "float32", "HalfTensor": "float16", "BFloat16Tensor": "bfloat16"}
 # They look at a type, or at the bits, and compute nothing.
 _KEEP_TYPES = ("can_cast", "promote_types", "result_type", "is_floating_point", "view")
+# They bring in numbers that torch has not computed.
+_FROM_OUTSIDE = ("from_numpy", "tensor", "as_tensor", "frombuffer", "from_dlpack")
 
 
 def wider(precision: Optional[str]) -> Types:
@@ -64,42 +66,63 @@ def on_cpu(precision: Optional[str] = None) -> Iterator[None]:
             torch.set_default_dtype(torch.float64)
         stack.enter_context(_replaced(_replacements(types)))
         if TorchFunctionMode is not None:
-            stack.enter_context(_AsCpu(types))
+            stack.enter_context(_Changed(types, devices=True))
             if precision == "float64":
-                stack.enter_context(_Widen(types))
+                stack.enter_context(_Wider(types))
+        yield
+
+
+@contextlib.contextmanager
+def on_card() -> Iterator[None]:
+    """Within it, half precision that code asks for is float32, as in ``on_cpu("float32")``; devices stay."""
+    with contextlib.nullcontext() if TorchFunctionMode is None else _Changed(wider("float32"), devices=False):
         yield
 
 
 if TorchFunctionMode is not None:
 
-    class _AsCpu(TorchFunctionMode):  # type: ignore[misc]  # torch is not installed where this is checked
+    class _Changed(TorchFunctionMode):  # type: ignore[misc]  # torch is not installed where this is checked
         """Changes what Python code hands to torch."""
 
-        def __init__(self, types: Types) -> None:
+        def __init__(self, types: Types, *, devices: bool) -> None:
             super().__init__()
             self.types = types
+            self.devices = devices
 
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             name = getattr(func, "__name__", "")
-            args, kwargs = tuple(args), dict(kwargs or {})
-            if args and isinstance(args[0], torch.Tensor):
-                if name in ("cuda", "pin_memory"):
-                    return args[0]
-                if name in _CASTS and getattr(torch, _CASTS[name], None) in self.types:
-                    return args[0].to(self.types[getattr(torch, _CASTS[name])])
-            keep: Types = {} if name in _KEEP_TYPES else self.types
+            tensor = args[0] if args and isinstance(args[0], torch.Tensor) else None
+            if tensor is not None and self.devices and name in ("cuda", "pin_memory"):
+                return tensor
+            if tensor is not None and getattr(torch, _CASTS.get(name, ""), None) in self.types:
+                return tensor.to(self.types[getattr(torch, _CASTS[name])])
             # The name of a device is a text anywhere in these calls, elsewhere only under its keyword.
-            texts = name in ("to", "type")
-            changed = [_changed(value, keep, texts) for value in args]
-            named = {key: _changed(value, keep, texts or key in ("device", "dtype")) for key, value in kwargs.items()}
-            if named.get("pin_memory"):
+            anywhere = name in ("to", "type")
+            changed = [self.change(value, name, texts=anywhere) for value in args]
+            named = {
+                key: self.change(value, name, texts=anywhere or key in ("device", "dtype"))
+                for key, value in (kwargs or {}).items()
+            }
+            if self.devices and named.get("pin_memory"):
                 named["pin_memory"] = False
             result = func(*changed, **named)
-            if name in ("from_numpy", "tensor", "as_tensor", "frombuffer"):
-                return _widened(result, self.types)
-            return result
+            return _widened(result, self.types) if name in _FROM_OUTSIDE else result
 
-    class _Widen(TorchDispatchMode):  # type: ignore[misc]  # torch is not installed where this is checked
+        def change(self, value: Any, name: str, *, texts: bool) -> Any:
+            """An argument as it is handed on; ``texts``: one that is a text may name a device or a type."""
+            if isinstance(value, torch.dtype):
+                return value if name in _KEEP_TYPES else self.types.get(value, value)
+            if not self.devices:
+                return value
+            if names_cuda(value) and (texts or isinstance(value, torch.device)):
+                return "cpu" if isinstance(value, str) else torch.device("cpu")
+            if texts and isinstance(value, (str, type)):
+                spelt = value if isinstance(value, str) else f"{value.__module__}.{value.__name__}"
+                legacy = _LEGACY.fullmatch(spelt)
+                return _legacy(legacy["kind"], self.types) if legacy else value
+            return value
+
+    class _Wider(TorchDispatchMode):  # type: ignore[misc]  # torch is not installed where this is checked
         """Changes what operations are handed: no narrow tensor takes part in one, but where it is written to."""
 
         def __init__(self, types: Types) -> None:
@@ -109,11 +132,8 @@ if TorchFunctionMode is not None:
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             schema = getattr(func, "_schema", None)  # an operation of higher order has none
             name = "" if schema is None else schema.name.rpartition("::")[2]
-            if (
-                schema is None
-                or (name == "view" and any(isinstance(value, torch.dtype) for value in args))
-                or name in _PLAIN
-            ):
+            bits = name == "view" and any(isinstance(value, torch.dtype) for value in args)
+            if schema is None or bits or name in _PLAIN:
                 return func(*args, **(kwargs or {}))
             written = _written(schema)
             changed = [value if index in written else self.change(value, name) for index, value in enumerate(args)]
@@ -147,21 +167,6 @@ def _written(schema: Any) -> Tuple[Any, ...]:
 def _widened(value: Any, types: Types) -> Any:
     if isinstance(value, torch.Tensor) and value.dtype in types:
         return value.to(types[value.dtype])
-    return value
-
-
-def _changed(value: Any, types: Types, texts: bool) -> Any:
-    if isinstance(value, torch.device):
-        return torch.device("cpu") if value.type == "cuda" else value
-    if isinstance(value, torch.dtype):
-        return types.get(value, value)
-    if texts and isinstance(value, str):
-        legacy = _LEGACY.fullmatch(value)
-        if legacy:
-            return _legacy(legacy["kind"], types)
-        return "cpu" if names_cuda(value) else value
-    if texts and isinstance(value, type) and value.__module__ in ("torch", "torch.cuda"):
-        return _legacy(value.__name__, types)
     return value
 
 

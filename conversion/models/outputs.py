@@ -9,6 +9,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Tuple
 import torch
 
 Outputs = List[Tuple[str, Any]]
+INPUTS = "(inputs)"  # how a place ends that holds a digest of what a call was given
 
 
 def flat(value: Any, place: str = "") -> Outputs:

@@ -12,11 +12,12 @@ from typing import Any, List, Optional, Tuple
 
 import torch
 
-from conversion.models.outputs import Outputs
+from conversion.models.outputs import INPUTS, Outputs
 from conversion.models.spec import Tolerance
 
 FLOAT64 = 1e-12  # of an output's largest value
 FLOAT32 = 2.0  # times the old environment's distance from float64
+STEPS = 4  # of rounding, of an output's largest value: below that it is chance which environment is nearer
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def compare(old: Recorded, new: Recorded, tolerance: Optional[Tolerance] = None)
         max((output.old_error for output in found), default=0.0),
         max((output.new_error for output in found), default=0.0),
     )
-    words = _words(figures, sum(not place.endswith("(inputs)") for place, _ in old.float64), bitwise)
+    words = _words(figures, sum(not place.endswith(INPUTS) for place, _ in old.float64), bitwise)
     if tolerance is not None:
         pairs = (("float64", tolerance.float64), ("float32", tolerance.float32))
         given = [f"{name} {value:.1e}" for name, value in pairs if value is not None]
@@ -115,18 +116,18 @@ def _one(place: str, outputs: Tuple[Any, ...], allowed64: float, allowed32: floa
     if double.problem:
         return double
     here = f"output {place or '(one)'}"
-    kind = _unlike(old32, new32)
+    kind = unlike(old32, new32)
     if kind:
         return _Output(f"{here}: in float32 {kind}", double.float64)
-    if old32.shape != old64.shape or _exact(old64):
-        if same_bits(old32, new32) or (_exact(old64) and same_bits(new32, new64)):
+    if old32.shape != old64.shape or exact(old64) or exact(old32):
+        if same_bits(old32, new32) or same_bits(new32, new64):
             return double
         return _Output(f"{here}: differs in float32 ({_count(old32, new32)})", double.float64)
-    largest = _largest(old64)
-    old_error, new_error = _gap(old32, old64), _gap(new32, new64 if allowed64 > FLOAT64 else old64)
-    step = torch.finfo(_real(new32).dtype).eps * largest
-    bound = max(FLOAT32 * old_error, step, allowed32 * largest)
-    scale = largest or 1.0
+    top = largest(old64)
+    old_error, new_error = gap(old32, old64), gap(new32, new64 if allowed64 > FLOAT64 else old64)
+    step = STEPS * max(torch.finfo(_real(new32).dtype).eps, torch.finfo(torch.float32).eps) * top
+    bound = max(FLOAT32 * old_error, step, allowed32 * top)
+    scale = top or 1.0
     problem = ""
     if not new_error <= bound:
         problem = (
@@ -138,25 +139,27 @@ def _one(place: str, outputs: Tuple[Any, ...], allowed64: float, allowed32: floa
 
 def _double(place: str, old: Any, new: Any, allowed: float) -> _Output:
     """What is said of one output in double precision."""
-    here = f"the {place}" if place.endswith("(inputs)") else f"output {place or '(one)'}"
-    kind = _unlike(old, new)
+    if place.endswith(INPUTS):
+        return _Output("" if same_bits(old, new) else f"{place}: the probe was given other inputs")
+    here = f"output {place or '(one)'}"
+    kind = unlike(old, new)
     if kind:
         return _Output(f"{here}: in float64 {kind}", float("inf"))
-    if _exact(old):
+    if exact(old):
         return _Output("" if same_bits(old, new) else f"{here}: differs in float64 ({_count(old, new)})")
-    largest = _largest(old)
-    gap = _gap(old, new) / (largest or 1.0)
-    problem = "" if gap <= allowed else f"{here}: differs in float64 by {gap:.1e} of the largest value, {largest:.3g}"
-    return _Output(problem, gap)
+    top = largest(old)
+    apart = gap(old, new) / (top or 1.0)
+    problem = "" if apart <= allowed else f"{here}: differs in float64 by {apart:.1e} of the largest value, {top:.3g}"
+    return _Output(problem, apart)
 
 
-def _unlike(old: Any, new: Any) -> str:
+def unlike(old: Any, new: Any) -> str:
     """How two tensors differ before their values are looked at: type, shape, NaN and infinities."""
     if old.dtype != new.dtype:
         return f"was {old.dtype}, is {new.dtype}"
     if old.shape != new.shape:
         return f"had the shape {tuple(old.shape)}, has {tuple(new.shape)}"
-    if not _exact(old):
+    if not exact(old):
         for before, after in zip(_specials(old), _specials(new)):
             if not torch.equal(before, after):
                 return f"has NaN or infinity at other places ({_count(before, after)})"
@@ -172,7 +175,7 @@ def _specials(value: Any) -> Tuple[Any, ...]:
     return real.isnan(), real == float("inf"), real == -float("inf")
 
 
-def _exact(value: Any) -> bool:
+def exact(value: Any) -> bool:
     """Whether a tensor's values are no approximations."""
     return not (value.is_floating_point() or value.is_complex())
 
@@ -183,15 +186,16 @@ def _finite(value: Any) -> Any:
     return torch.where(real.isfinite(), real, torch.zeros_like(real))
 
 
-def _largest(value: Any) -> float:
+def largest(value: Any) -> float:
+    """The largest absolute value that is finite."""
     return float(_finite(value).abs().max()) if value.numel() else 0.0
 
 
-def _gap(one: Any, other: Any) -> float:
+def gap(one: Any, other: Any) -> float:
     """The largest absolute difference where both are finite."""
     both = _real(one).double().isfinite() & _real(other).double().isfinite()
-    gap = (_finite(one) - _finite(other)).abs() * both
-    return float(gap.max()) if gap.numel() else 0.0
+    apart = (_finite(one) - _finite(other)).abs() * both
+    return float(apart.max()) if apart.numel() else 0.0
 
 
 def _count(old: Any, new: Any) -> str:

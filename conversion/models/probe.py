@@ -21,9 +21,8 @@ import torch
 from conversion.failures import ConversionError, describe
 from conversion.models import graph
 from conversion.models.draw import arguments
-from conversion.models.on_cpu import names_cuda, on_cpu, wider
-from conversion.models.outputs import Outputs, flat
-from conversion.models.parity import Recorded, same_bits
+from conversion.models.on_cpu import names_cuda, on_card, on_cpu, wider
+from conversion.models.outputs import INPUTS, Outputs, flat
 from conversion.models.probe_spec import Function, Probe
 from conversion.models.sizes import resolve
 
@@ -31,44 +30,32 @@ THREADS = 1
 _WRAPPERS = {"DataParallel": "module", "DistributedDataParallel": "module", "OptimizedModule": "_orig_mod"}
 
 
-def record(probe: Probe, load: Callable[[], Any], file: str) -> Recorded:
-    """The outputs in both precisions; ``load`` gives the checkpoint anew for each run.
-
-    Raises:
-        ConversionError: as `outputs`, or two runs in single precision differ.
-    """
-    first, again = (outputs(probe, load(), file, "float32") for _ in range(2))
-    if [place for place, _ in first] != [place for place, _ in again]:
-        raise ConversionError("the probe's outputs have other places in a second run")
-    differing = [place for (place, a), (_, b) in zip(first, again) if not same_bits(a, b)]
-    if differing:
-        raise ConversionError(
-            f"the probe's outputs differ between two runs ({', '.join(differing[:5])}): the model draws random numbers "
-            "that no seed of torch, numpy or random fixes"
-        )
-    return Recorded(float32=first, float64=outputs(probe, load(), file, "float64"))
-
-
-def outputs(probe: Probe, checkpoint: Any, file: str, precision: str) -> Outputs:
+def outputs(probe: Probe, checkpoint: Any, file: str, precision: str, *, card: bool = False) -> Outputs:
     """The outputs of a probe: pairs of place and tensor, with a digest of each call's inputs.
 
     Args:
         probe: what to run. checkpoint: freshly loaded. file: the path of its file, for sizes.
         precision: "float32" (half precision is widened, doubles stay) or "float64" (all is widened).
+        card: whether models and inputs are on the card, in float32; a probe that is a function has no say in that.
 
     Raises:
         ConversionError: there is nothing to call, a call failed, or no tensor came back.
     """
+    settings = on_card if card else functools.partial(on_cpu, precision)
+    move = _to_card if card else _unmoved
     widen(checkpoint, precision)
+    if card:
+        for tensor in graph.tensors(checkpoint):
+            tensor.data = tensor.data.cuda()
     if probe.function is not None:
         for _, module in graph.outermost_modules(checkpoint):
-            _prepare(module)
+            _prepare(module, card=card)
         function = _compiled(probe.function)
-        return _run("function " + probe.function.name, "", lambda: function(checkpoint, file), probe.seed, precision)
+        return _run(f"function {probe.function.name}", "", lambda: function(checkpoint, file), probe.seed, settings)
     sizes = resolve(probe.sizes, file)
     found: Outputs = []
     for path, module in modules_of(probe, checkpoint):
-        _prepare(module)
+        _prepare(module, card=card)
         for index, call in enumerate(probe.calls):
             number = f"#{index}" if len(probe.calls) > 1 else ""
             where = f"{path}{number}{f'.{call.method}' if call.method else ''}"
@@ -76,24 +63,37 @@ def outputs(probe: Probe, checkpoint: Any, file: str, precision: str) -> Outputs
             called = module if call.method is None else getattr(module, call.method, None)
             if not callable(called):
                 raise ConversionError(f"the probe: a {type(module).__name__} has no method {call.method!r}")
-            positional, named = arguments(*given, wider(precision))
-            found.append((f"{where}(inputs)", _digest(arguments(*given, {}))))
+            positional, named = move(arguments(*given, wider(precision)))
+            found.append((where + INPUTS, _digest(arguments(*given, {}))))
             work = functools.partial(called, *positional, **named)
-            found.extend(_run(f"call of {where or 'the model'}", where, work, probe.seed, precision))
+            found.extend(_run(f"call of {where or 'the model'}", where, work, probe.seed, settings))
     return found
 
 
-def _run(what: str, place: str, work: Callable[[], Any], number: int, precision: str) -> Outputs:
+def _run(what: str, place: str, work: Callable[[], Any], number: int, settings: Callable[[], Any]) -> Outputs:
     seed(number)
     try:
-        with _one_thread(), torch.no_grad(), on_cpu(precision):
+        with _one_thread(), torch.no_grad(), settings():
             returned = work()
             found = flat(returned, place)
     except (Exception, SystemExit) as error:  # model code may raise anything
-        raise ConversionError(f"the probe's {what} failed in {precision}: {describe(error)}{_line(error)}") from error
+        raise ConversionError(f"the probe's {what} failed: {describe(error)}{_line(error)}") from error
     if not any((value.dim() and value.dtype != torch.uint8) or value.is_floating_point() for _, value in found):
         raise ConversionError(f"the probe's {what} returned no tensor but a {type(returned).__name__}")
     return found
+
+
+def _unmoved(value: Any) -> Any:
+    return value
+
+
+def _to_card(value: Any) -> Any:
+    """Arguments with their tensors on the card."""
+    if isinstance(value, torch.Tensor):
+        return value.cuda()
+    if isinstance(value, dict):
+        return {key: _to_card(item) for key, item in value.items()}
+    return type(value)(map(_to_card, value)) if isinstance(value, (list, tuple)) else value
 
 
 def seed(number: int) -> None:
@@ -176,14 +176,14 @@ def _step(value: Any, name: str) -> Tuple[Any, ...]:
     return (getattr(value, name),) if hasattr(value, name) else ()
 
 
-def _prepare(module: Any) -> None:
-    """Eval mode, also for modules that are kept in plain attributes, and no attribute that names a card."""
+def _prepare(module: Any, *, card: bool) -> None:
+    """Eval mode, also for modules in plain attributes; and, on the CPU, no attribute that names a card."""
     if hasattr(module, "eval"):
         module.eval()
     for part in _parts_of(module):
         part.training = False
         for name, value in list(vars(part).items()):
-            if names_cuda(value):
+            if names_cuda(value) and not card:
                 vars(part)[name] = "cpu" if isinstance(value, str) else torch.device("cpu")
 
 

@@ -23,10 +23,10 @@ from conversion.models.rules import LibraryRules
 
 @dataclass(frozen=True)
 class Place:
-    """This environment beside the old one.
+    """The new environment beside the old one.
 
     Attributes:
-        changed: top-level modules of libraries that changed, each with the versions in words; torch's are not among them.
+        changed: top-level modules of libraries that changed, each with the versions in words; torch is not among them.
         torch_changed: whether torch did.
     """
 
@@ -112,7 +112,9 @@ def _probe(
 ) -> None:
     if model_set.probe is None or taken.probe is None:
         for name, reason in carried.as_is.items():
-            proof.problems.append(f"a {name} of a changed library came as it is ({reason}), and no probe shows that it works")
+            proof.problems.append(
+                f"a {name} of a changed library came as it is ({reason}), and no probe shows that it works"
+            )
         return
     runs: Dict[str, Any] = {}
     try:

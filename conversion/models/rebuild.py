@@ -1,6 +1,6 @@
 """Carries the recorded models into the new environment, and proves each.
 
-    python -m conversion.models.rebuild --spec models.json --extracted DIR --out DIR --report parity.json [--limit SECONDS]
+    python -m conversion.models.rebuild --spec models.json --extracted DIR --out DIR --report FILE [--limit SECONDS]
 
 Runs without network and GPU. A file that has to be written anew is saved below OUT under its absolute path; one that
 works in the new environment as it is, is proven and left. Packages that are not built yet are stand-ins for the model's

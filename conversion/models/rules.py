@@ -13,7 +13,7 @@ from typing import Any, Collection, Dict, Mapping, Optional, Set
 import torch
 
 from conversion.models.compare import Comparison, Pair, Ruling
-from conversion.models.fresh import INTERNAL, Held, Made, library_base, references
+from conversion.models.fresh import INTERNAL, Held, Made, references
 from conversion.models.graph import Node, Reference, type_name
 
 _EMPTY = (["NoneType", None], ["bool", False])
@@ -34,7 +34,7 @@ class LibraryRules:
         self._changed = changed
         self._constructed = frozenset(constructed)
 
-    def same_type(self, old: Node, new: Node, number: int) -> bool:
+    def same_type(self, old: Node, new: Node) -> bool:
         """A class that its library moved, and that is found at its old place too, is the same."""
         module, _, name = old.type.rpartition(".")
         if module.partition(".")[0] not in {*self._changed, "torch"}:
@@ -49,20 +49,15 @@ class LibraryRules:
         live = comparison.new.objects[new]
         if isinstance(live, torch.nn.Module):
             made = self._made.get(old)
-            if made is not None and self._is_anew(type(live), made):
-                return _made_anew(comparison, old, new, path, made, self._versions(made))
+            if made is not None and (made.library in self._changed or made.base in self._constructed):
+                versions = self._changed.get(made.library, "its code changed")
+                return _made_anew(comparison, old, new, path, made, versions)
             return _carried(comparison, old, new, _has_torch_class(type(live)))
         if type(live).__module__.startswith("torch."):
             return _additions(comparison, old, new)
         if isinstance(live, dict) and _in_optimizer(comparison, new):
             return _additions(comparison, old, new)
         return Ruling()
-
-    def _is_anew(self, cls: type, made: Made) -> bool:
-        return library_base(cls, self._changed) is not None or made.base in self._constructed
-
-    def _versions(self, made: Made) -> str:
-        return self._changed.get(made.base.partition(".")[0], "its code changed")
 
 
 def _labels(comparison: Comparison, old: int, new: int) -> Any:
@@ -130,25 +125,35 @@ def _made_anew(comparison: Comparison, old: int, new: int, path: str, made: Made
     """A module of a changed library: what its constructor makes is the library's, all else must be equal."""
     there, here = references(comparison.old, old), references(comparison.new, new)
     ruling = Ruling(skip=set(comparison.old.nodes[old].labels) | set(comparison.new.nodes[new].labels))
-    cls = comparison.new.nodes[new].type
     for name, held in there.items():
         now = here.get(name)
-        if now is not None and now.kind == held.kind and (held.kind != "attribute" or name in made.own):
+        if now is not None and _another_class(comparison, held, now) and name not in made.own:
+            was = comparison.words(comparison.old, held.value)
+            ruling.notes.append(f"{versions}: .{name} was {was}, is {comparison.words(comparison.new, now.value)}")
+        elif now is not None and now.kind == held.kind and (held.kind != "attribute" or name in made.own):
             ruling.pairs.append(Pair(held.value, now.value, f"{path}.{name}"))
         elif name in made.own:
             ruling.problems.append(f"its {held.kind} {name}, which is not its library's, is {_became(now)}")
         elif held.kind != "attribute":
-            _gone(ruling, comparison, name, held, now, cls, versions)
+            _gone(ruling, comparison, name, held, now, versions)
         elif now is None:
-            ruling.notes.append(f"{cls}.{name}: gone in {versions}")
+            ruling.notes.append(f"{versions}: .{name} is gone")
         elif not comparison.agree(Pair(held.value, now.value, f"{path}.{name}")):
             was = comparison.words(comparison.old, held.value)
-            ruling.notes.append(f"{cls}.{name}: {versions}, was {was}, is {comparison.words(comparison.new, now.value)}")
+            ruling.notes.append(f"{versions}: .{name} was {was}, is {comparison.words(comparison.new, now.value)}")
     for name, now in here.items():
         if name not in there:
-            _arrived(ruling, comparison, name, now, cls, versions)
+            _arrived(ruling, comparison, name, now, versions)
     _modes(ruling, comparison, old, new, path, made)
     return ruling
+
+
+def _another_class(comparison: Comparison, held: Held, now: Held) -> bool:
+    """Whether a submodule without weights became one of another class."""
+    if held.kind != "module" or not isinstance(held.value, int) or not isinstance(now.value, int):
+        return False
+    differ = comparison.old.nodes[held.value].type != comparison.new.nodes[now.value].type
+    return differ and not _holds_weights(comparison, held.value, new=False)
 
 
 def _became(now: Optional[Held]) -> str:
@@ -163,20 +168,18 @@ def _holds_weights(comparison: Comparison, reference: Reference, *, new: bool) -
     return any(graph.nodes[number].type.endswith(".Parameter") for number in reached)
 
 
-def _gone(
-    ruling: Ruling, comparison: Comparison, name: str, held: Held, now: Optional[Held], cls: str, versions: str
-) -> None:
+def _gone(ruling: Ruling, comparison: Comparison, name: str, held: Held, now: Optional[Held], versions: str) -> None:
     if held.kind == "buffer" or _holds_weights(comparison, held.value, new=False):
         ruling.problems.append(f"its {held.kind} {name} is {_became(now)}")
     else:
-        ruling.notes.append(f"{cls}.{name}: {_became(now)} in {versions}")
+        ruling.notes.append(f"{versions}: .{name} is {_became(now)}")
 
 
-def _arrived(ruling: Ruling, comparison: Comparison, name: str, now: Held, cls: str, versions: str) -> None:
+def _arrived(ruling: Ruling, comparison: Comparison, name: str, now: Held, versions: str) -> None:
     if now.kind != "attribute" and _holds_weights(comparison, now.value, new=True):
         ruling.problems.append(f"its {now.kind} {name} is new and holds weights that nobody trained")
     else:
-        ruling.notes.append(f"{cls}.{name}: new in {versions}, {comparison.words(comparison.new, now.value)}")
+        ruling.notes.append(f"{versions}: .{name} is new, {comparison.words(comparison.new, now.value)}")
 
 
 def _modes(ruling: Ruling, comparison: Comparison, old: int, new: int, path: str, made: Made) -> None:
@@ -184,7 +187,10 @@ def _modes(ruling: Ruling, comparison: Comparison, old: int, new: int, path: str
     there, here = _labels(comparison, old, new)
     ruling.pairs.append(Pair(there[".training"], here[".training"], f"{path}.training"))
     for registry, labels in made.hooks.items():
-        before, now = (_registry(comparison, all_.get(f".{registry}"), new=is_new) for all_, is_new in ((there, False), (here, True)))
+        before, now = (
+            _registry(comparison, all_.get(f".{registry}"), new=is_new)
+            for all_, is_new in ((there, False), (here, True))
+        )
         for label in labels:
             if label in now:
                 ruling.pairs.append(Pair(before[label], now[label], f"{path}.{registry}{label}"))
@@ -205,5 +211,3 @@ def _registry(comparison: Comparison, reference: Optional[Reference], *, new: bo
         return {}
     node = (comparison.new if new else comparison.old).nodes[reference]
     return dict(zip(node.labels, node.references))
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from typing import TYPE_CHECKING
 
 from generator.plan import specs
@@ -103,6 +104,20 @@ def _modules(*names: str) -> tuple[ContextFile, ...]:
     )
 
 
+def _models_folder() -> tuple[ContextFile, ...]:
+    """Give the whole folder that carries models over, and the modules that it needs beside itself."""
+    names = sorted(
+        entry.name for entry in (resources.files("conversion") / "models").iterdir() if entry.name.endswith(".py")
+    )
+    return (
+        *_modules(*specs.MODELS_MODULES),
+        *(
+            ContextFile(path=f"conversion/models/{name}", package="conversion", resource=f"models/{name}")
+            for name in names
+        ),
+    )
+
+
 def _tools(recipe: Recipe) -> Target:
     return Target(
         name="tools",
@@ -171,7 +186,7 @@ def _extract(recipe: Recipe) -> Target:
         from_base=True,
         values=environment(recipe),
         files=(
-            *_modules(*specs.EXTRACT_MODULES),
+            *_models_folder(),
             ContextFile(path="models.json", text=specs.models_json(recipe)),
         ),
     )
@@ -186,7 +201,7 @@ def _rebuild(recipe: Recipe) -> Target:
         inputs={"tools": "tools", "torch": "torch", "extract": "extract", **{name: name for name in wheels}},
         values={**environment(recipe), "wheels": tuple(wheels)},
         files=(
-            *_modules(*specs.REBUILD_MODULES),
+            *_models_folder(),
             ContextFile(path="models.json", text=specs.models_json(recipe)),
         ),
     )
@@ -238,7 +253,8 @@ def _verify(recipe: Recipe) -> Target:
             "slim": recipe.image.left_out,
         },
         files=(
-            *_modules(*specs.VERIFY_MODULES),
+            *_models_folder(),
+            *_modules(*(name for name in specs.VERIFY_MODULES if name not in specs.MODELS_MODULES)),
             ContextFile(path="verify.json", text=specs.verify_json(recipe)),
         ),
         args={"TORCH_CUDA_ARCH_LIST": "TORCH_CUDA_ARCH_LIST"},

@@ -6,8 +6,11 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from conversion.models.spec import SCHEMA as MODELS_SCHEMA
+from generator.recipe.models import as_json
+
 if TYPE_CHECKING:
-    from generator.recipe.model import ModelSet, Recipe
+    from generator.recipe.model import Recipe
 
 # The modules of `conversion` that each kind of target runs, and no more: a change of one runs again only the targets
 # that use it. A test holds these against the imports.
@@ -16,23 +19,10 @@ CONSTRAINTS_MODULES = (*INVENTORY_MODULES, "constraints")
 LAYERS_MODULES = ("__init__", "failures", "parts", "place", "share", "trees")
 SLIM_MODULES = ("__init__", "failures", "imported", "inventory", "kinds", "records", "selection", "slim")
 PATCH_MODULES = ("__init__", "failures", "patch", "placing", "scopes", "source_text", "torch_load_codemod")
-EXTRACT_MODULES = (
-    "__init__",
-    "attributes",
-    "cpu_defaults",
-    "differences",
-    "extract",
-    "failures",
-    "loading",
-    "models",
-    "parity",
-    "probe",
-    "record",
-    "stubs",
-)
-REBUILD_MODULES = (*EXTRACT_MODULES, "agreement", "placing", "rebuild")
+# What the folder `conversion/models`, which is mounted as a whole, needs beside itself.
+MODELS_MODULES = ("__init__", "failures", "placing", "rows")
 VERIFY_MODULES = (
-    *REBUILD_MODULES,
+    *MODELS_MODULES,
     "checkpoints",
     "constraints",
     "contents",
@@ -40,12 +30,10 @@ VERIFY_MODULES = (
     "imported",
     "inventory",
     "kinds",
-    "model_rows",
     "packages",
     "patch",
     "patch_rows",
     "records",
-    "rows",
     "sass",
     "scopes",
     "selection",
@@ -128,8 +116,20 @@ def needed_by_models(recipe: Recipe) -> tuple[str, ...]:
 
 
 def models_json(recipe: Recipe) -> str:
-    """Write the specification of all model sets, as ``conversion.models`` reads it."""
-    return _dump({"sets": [_model_set(name, models) for name, models in recipe.models.items()]})
+    """Write the specification of all model sets, as ``conversion.models.spec`` reads it."""
+    return _dump(_models(recipe))
+
+
+def _models(recipe: Recipe) -> dict[str, object]:
+    """What is carried over, which packages may be others afterwards, and which rebuilding does without."""
+    needed = needed_by_models(recipe)
+    absent = (*(name for name in recipe.extensions if name not in needed), *map(normalised, recipe.stack.remove))
+    return {
+        "schema": MODELS_SCHEMA,
+        "released": list(dict.fromkeys((*released(recipe), "torch"))),
+        "absent": [name for name in dict.fromkeys(map(normalised, absent)) if name not in needed],
+        "sets": [as_json(name, models) for name, models in recipe.models.items()],
+    }
 
 
 def verify_json(recipe: Recipe) -> str:
@@ -152,41 +152,10 @@ def verify_json(recipe: Recipe) -> str:
             "patch_roots": list(recipe.patch.roots) if recipe.patch else [],
             "look_roots": list(recipe.patch.look) if recipe.patch else [],
             "load": {"files": list(recipe.verify.load), "path": list(recipe.verify.path)},
-            "models": {"sets": [_model_set(name, models) for name, models in recipe.models.items()]},
+            "models": _models(recipe),
             **({"slim": list(recipe.image.left_out)} if recipe.image.slim else {}),
         }
     )
-
-
-def _model_set(name: str, models: ModelSet) -> dict[str, object]:
-    probe = models.probe
-    return {
-        "name": name,
-        "files": list(models.files),
-        "path": list(models.path),
-        "class": models.class_,
-        "key": models.key,
-        "constructor": {
-            argument: origin.model_dump(exclude_unset=True) for argument, origin in models.constructor.items()
-        },
-        "stubs": list(models.stubs),
-        "cpu_defaults": list(models.cpu_defaults),
-        "needs": list(models.needs),
-        "probe": {
-            "seed": probe.seed,
-            "sizes": {size: origin.model_dump() for size, origin in probe.sizes.items()},
-            "inputs": [
-                {
-                    "name": entry.name,
-                    "shape": list(entry.shape),
-                    "distribution": entry.distribution,
-                    "scale": entry.scale,
-                }
-                for entry in probe.inputs
-            ],
-        },
-        "tolerance": models.tolerance.model_dump() if models.tolerance else None,
-    }
 
 
 def _dump(value: object) -> str:

@@ -9,6 +9,7 @@ from bake.reference import parse_reference
 from generator.arch import parse_arch, unsupported
 from generator.errors import UsageError
 from generator.recipe.builder import check_builder
+from generator.recipe.models import mistakes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,24 +102,10 @@ def _toolkit(recipe: Recipe) -> Iterator[Mistake]:
 
 def _models(recipe: Recipe) -> Iterator[Mistake]:
     for name, models in recipe.models.items():
-        where = f"models.{name}"
         for needed in models.needs:
             if needed not in recipe.extensions:
-                yield ("models", name, "needs"), f"{where}.needs: there is no [extensions.{needed}]"
-        for argument, origin in models.constructor.items():
-            given = origin.model_fields_set
-            if len(given) != 1:
-                yield (
-                    ("models", name, "constructor", argument),
-                    f'{where}.constructor.{argument}: give one of "attribute" and "value"',
-                )
-        for probe_input in models.probe.inputs:
-            for size in probe_input.shape:
-                if isinstance(size, str) and size not in models.probe.sizes:
-                    yield (
-                        ("models", name, "probe", "inputs"),
-                        f"{where}.probe.inputs.{probe_input.name}: the size {size!r} is not in {where}.probe.sizes",
-                    )
+                yield ("models", name, "needs"), f"models.{name}.needs: there is no [extensions.{needed}]"
+        yield from mistakes(name, models)
 
 
 def _assets(recipe: Recipe) -> Iterator[Mistake]:

@@ -17,6 +17,7 @@ from generator.errors import UsageError
 from generator.recipe.check import cross_check
 from generator.recipe.model import Recipe
 from generator.recipe.places import key_lines, line_of
+from generator.recipe.prepare import prepared
 from generator.recipe.stacks import stacked
 
 if typing.TYPE_CHECKING:
@@ -54,12 +55,14 @@ def load_recipe(name_or_path: str) -> LoadedRecipe:
     except tomli.TOMLDecodeError as error:
         raise UsageError(f"not valid TOML: {error}", where=origin, remedy="mend the syntax there") from error
     lines = key_lines(text)
+    raw, found = prepared(raw, beside=recipe_file(name_or_path).parent)
+    mistakes = [(line_of(lines, path), message) for path, message in found]
     try:
         recipe = Recipe.model_validate(stacked(raw, origin=origin, beside=_folder(name_or_path)))
     except ValidationError as error:
-        mistakes = explained(error, lines, root=Recipe)
+        mistakes += explained(error, lines, root=Recipe)
     else:
-        mistakes = [(line_of(lines, path), message) for path, message in cross_check(recipe)]
+        mistakes += [(line_of(lines, path), message) for path, message in cross_check(recipe)]
         if not mistakes:
             return LoadedRecipe(recipe=recipe, origin=origin, text=text)
     raise _rejected(origin, mistakes)

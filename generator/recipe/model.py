@@ -13,14 +13,14 @@ from pydantic import AfterValidator, Field
 
 from generator.arch import parse_arch
 from generator.recipe.builder import Builder
-from generator.recipe.section import Name, NonEmpty, Section, matches
+from generator.recipe.models import ModelSet
+from generator.recipe.section import AbsolutePath, Name, NonEmpty, Section, matches
 
-__all__ = ["Name", "NonEmpty", "Section"]  # from the section module, for those that know them from here
+__all__ = ["ModelSet", "Name", "NonEmpty", "Section"]  # from the section module, for those that know them from here
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._,\s-]+\])?\s*==\s*[A-Za-z0-9.!+*_-]+")
-_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _CUDA = re.compile(r"\d{1,2}\.\d{1,2}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _URL = re.compile(r"https?://[^\s\"'$`\\]+")
@@ -32,12 +32,6 @@ def _pinned(text: str) -> str:
     if not _PINNED.fullmatch(text.strip()):
         raise ValueError(f'{text!r} is not pinned; write "name==version", so that every bake installs the same')
     return text.strip()
-
-
-def _absolute(text: str) -> str:
-    if not text.startswith("/") or "/../" in f"{text}/" or "\n" in text:
-        raise ValueError(f"{text!r} is not an absolute path inside the image")
-    return text.rstrip("/") or "/"
 
 
 def _left_out(text: str) -> str:
@@ -56,9 +50,7 @@ def _arch(text: str) -> str:
 SLIM_KINDS = ("static-libraries", "headers", "tests")
 
 Arch = Annotated[str, AfterValidator(_arch)]
-AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 Pinned = Annotated[str, AfterValidator(_pinned)]
-Dotted = Annotated[str, matches(_DOTTED, "a dotted Python name")]
 Sha256 = Annotated[str, matches(_SHA256, "a SHA-256 digest: 64 lower-case hexadecimal digits")]
 Digest = Annotated[str, matches(_DIGEST, "a digest: sha256: and 64 hexadecimal digits")]
 CudaRelease = Annotated[str, matches(_CUDA, 'a CUDA release such as "13.0"')]
@@ -191,59 +183,6 @@ class Patch(Section):
     codemods: Annotated[tuple[Literal["torch-load"], ...], Field(min_length=1, strict=False)] = ("torch-load",)
 
 
-class Argument(Section):
-    """Where a constructor argument comes from: an attribute of the old module, or a value given here."""
-
-    attribute: Dotted | None = None
-    value: str | int | float | bool | None = None
-
-
-class ProbeSize(Section):
-    """A symbolic size of the probe, read from an attribute of the model."""
-
-    attribute: Dotted
-    values: Annotated[dict[str, int], Field(min_length=1)]
-
-
-class ProbeInput(Section):
-    """One input of the forward pass that old and new environment both run."""
-
-    name: NonEmpty
-    shape: Annotated[tuple[str | int, ...], Field(min_length=1, strict=False)]
-    distribution: Literal["normal", "uniform", "sphere", "zeros"]
-    scale: Annotated[float, Field(strict=False)] = 1.0
-
-
-class Probe(Section):
-    """The recorded forward pass that proves a migrated model equal to the old one."""
-
-    seed: int
-    sizes: dict[str, ProbeSize] = Field(default_factory=dict)
-    inputs: Annotated[tuple[ProbeInput, ...], Field(min_length=1, strict=False)]
-
-
-class Tolerance(Section):
-    """How far outputs may differ; the reason stands in every report."""
-
-    absolute: Annotated[float, Field(gt=0, strict=False)]
-    reason: NonEmpty
-
-
-class ModelSet(Section):
-    """Pickled models of one class, migrated together."""
-
-    files: Annotated[tuple[AbsolutePath, ...], Field(min_length=1, strict=False)]
-    path: Annotated[tuple[AbsolutePath, ...], Field(strict=False)] = ()
-    class_: Dotted = Field(alias="class")
-    key: str | None = None
-    constructor: dict[str, Argument] = Field(default_factory=dict)
-    needs: Annotated[tuple[Name, ...], Field(strict=False)] = ()
-    stubs: Annotated[tuple[Dotted, ...], Field(strict=False)] = ()
-    cpu_defaults: Annotated[tuple[Dotted, ...], Field(strict=False)] = ()
-    probe: Probe
-    tolerance: Tolerance | None = None
-
-
 class Run(Section):
     """How the image is run by its users.
 
@@ -278,7 +217,7 @@ class Verify(Section):
 class Recipe(Section):
     """One recipe, as parsed; see ``generator/recipes`` for those that ship."""
 
-    schema_: Literal[1] = Field(alias="schema")
+    schema_: Literal[2] = Field(alias="schema")
     name: Name
     summary: NonEmpty
     image: Image

@@ -31,5 +31,12 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, alias_generator=_kebab, populate_by_name=False)
 
 
+def _absolute(text: str) -> str:
+    if not text.startswith("/") or "/../" in f"{text}/" or "\n" in text:
+        raise ValueError(f"{text!r} is not an absolute path inside the image")
+    return text.rstrip("/") or "/"
+
+
+AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 NonEmpty = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, matches(_NAME, "a name: lower-case letters, digits and single hyphens")]

@@ -196,7 +196,7 @@ def _migration(recipe: Recipe, newest: str) -> list[Step]:
             name="extract the models",
             image=recipe.base.image,
             program=python,
-            arguments=("-m", "conversion.extract", *spec, "--out", "/output"),
+            arguments=("-m", "conversion.models.extract", *spec, "--out", "/output"),
             folders={**scripts, "/output": "extracted"},
         ),
         RunStep(
@@ -204,7 +204,7 @@ def _migration(recipe: Recipe, newest: str) -> list[Step]:
             image=newest,
             program=python,
             arguments=(
-                *("-m", "conversion.rebuild", *spec, "--extracted", "/input"),
+                *("-m", "conversion.models.rebuild", *spec, "--extracted", "/input"),
                 *("--out", "/output", "--report", "/report/parity.json"),
             ),
             folders={**scripts, "/input": "extracted", "/output": "new_models", "/report": "report"},

@@ -20,7 +20,7 @@ from generator.resolve import asset_folder
 
 TOP = Path(__file__).parents[2]
 PARTS = ("generator", "bake", "contexts", "conversion", "docker-bake.hcl.j2")
-CHANGED_MODULE = "conversion/rebuild.py"
+CHANGED_MODULE = "conversion/models/rebuild.py"
 # The next release with the same CUDA: the toolkit of the recipe stays.
 OTHER_TORCH = ("2.11.0", "2.12.0")
 UNEARTH = "unearth==0.19.0"

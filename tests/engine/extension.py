@@ -16,7 +16,7 @@ from tests.engine.small import docker
 CONTEXT = Path(__file__).parent / "compiled"
 TARGET = "wheel-hello"
 RECIPE = """\
-schema = 1
+schema = 2
 name = "compiled"
 summary = "A recipe with one small extension, for tests"
 

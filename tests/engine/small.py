@@ -12,7 +12,7 @@ import zstandard
 
 TOP = Path(__file__).parents[2]
 RECIPE = """\
-schema = 1
+schema = 2
 name = "small"
 summary = "A recipe without torch, for tests"
 

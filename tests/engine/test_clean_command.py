@@ -23,7 +23,7 @@ TOP = Path(__file__).parents[2]
 NAME = f"clean-test-{os.getpid()}"
 STEP = f"{NAME}:rtx5090-step1"
 RECIPE = f"""\
-schema = 1
+schema = 2
 name = "{NAME}"
 summary = "A recipe whose leftovers are removed"
 

@@ -40,7 +40,7 @@ GUIDE = {  # the guide's expected table
     "torchvision": "0.22.0+cu128",
 }
 SMALL = """\
-schema = 1
+schema = 2
 name = "small"
 summary = "The stack, and little else"
 

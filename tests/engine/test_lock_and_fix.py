@@ -17,7 +17,7 @@ TOP = Path(__file__).parents[2]
 REGISTRY = f"127.0.0.1:{os.environ.get('REGISTRY_PORT', '5000')}"
 BASE = f"{REGISTRY}/uplift-test/lock-base-{os.getpid()}:1"
 RECIPE = f"""\
-schema = 1
+schema = 2
 name = "locked"
 summary = "A recipe whose base is in a registry"
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.engine
 TOP = Path(__file__).parents[2]
 NAME = f"run-test-{os.getpid()}"
 RECIPE = """\
-schema = 1
+schema = 2
 name = "{name}"
 summary = "A small image, run"
 

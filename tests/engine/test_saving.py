@@ -30,7 +30,7 @@ RUN python3 -m venv /opt/env && mkdir /opt/app
 RUN printf 'import torch\\nmodel = torch.load(open("x", "rb"))\\n' > /opt/app/load.py
 """
 RECIPE = f"""\
-schema = 1
+schema = 2
 name = "saved"
 summary = "A recipe without torch, for tests"
 

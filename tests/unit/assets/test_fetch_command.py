@@ -15,7 +15,7 @@ import pytest
 
 TOP = Path(__file__).parents[3]
 RECIPE = """\
-schema = 1
+schema = 2
 name = "small"
 summary = "A small recipe"
 

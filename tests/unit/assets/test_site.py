@@ -14,7 +14,7 @@ import tomli
 TOP = Path(__file__).parents[3]
 ORIGINAL = "https://downloads.invalid/"
 RECIPE = """\
-schema = 1
+schema = 2
 name = "small"
 summary = "A small recipe"
 

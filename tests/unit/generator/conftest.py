@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MINIMAL = """\
-schema = 1
+schema = 2
 name = "small"
 summary = "A small recipe"
 

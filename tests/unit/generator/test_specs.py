@@ -6,8 +6,10 @@ from importlib import resources
 
 import pytest
 
+from conversion.models import sizes, spec
 from generator.plan import specs
-from generator.recipe import Recipe
+from generator.plan.build import build_graph
+from generator.recipe import Recipe, load_recipe, shipped
 
 
 def test_old_builds_of_what_is_compiled_anew_are_removed_first(demo: Recipe) -> None:
@@ -33,16 +35,42 @@ def test_verify_expects_the_local_version_that_the_recipe_gives(demo: Recipe) ->
 
 
 def test_models_are_specified_as_the_recipe_says(demo: Recipe) -> None:
-    (models,) = json.loads(specs.models_json(demo))["sets"]
-    assert models["class"] == "gatunet_model.GatUNet"
-    assert models["probe"]["sizes"]["vertices"]["values"]["fsaverage4"] == 2562
-    assert models["probe"]["inputs"][1] == {
-        "name": "xyz_moving",
-        "shape": ["vertices", 3],
-        "distribution": "sphere",
-        "scale": 100.0,
+    document = json.loads(specs.models_json(demo))
+    assert document["schema"] == 2
+    assert {"torch", "torch-geometric", "torch-scatter", "triton"} <= set(document["released"])
+    assert document["absent"] == ["torch-spline-conv", "pytorch3d"]
+    (models,) = document["sets"]
+    assert models == {
+        "name": "sugar",
+        "files": ["/opt/model/SUGAR/model_files/*/*.model"],
+        "path": ["/opt/DeepPrep/deepprep/SUGAR"],
+        "needs": ["torch-scatter"],
+        "construct": {},
+        "probe": {
+            "seed": 904,
+            "sizes": {"vertices": {"match": r"fsaverage(?P<level>\d)", "expression": "10 * 4 ** level + 2"}},
+            "calls": [
+                {
+                    "inputs": [
+                        {"name": "x", "shape": ["vertices", 2], "distribution": "normal"},
+                        {"name": "xyz_moving", "shape": ["vertices", 3], "distribution": "sphere", "scale": 100.0},
+                    ]
+                }
+            ],
+        },
+        "tolerance": None,
     }
-    assert models["tolerance"] is None
+    assert json.loads(specs.verify_json(demo))["models"] == document
+
+
+def test_the_reader_of_the_containers_takes_what_is_written() -> None:
+    for name in shipped():
+        found = spec.parse(json.loads(specs.models_json(load_recipe(name).recipe)))
+        (models,) = found.sets
+        assert models.probe is not None
+        file = "/opt/model/SUGAR/model_files/fsaverage6/lh_Rigid_904_fsaverage6.model"
+        assert sizes.resolve(models.probe.sizes, file) == {"vertices": 40962}
+        assert not {"torch-scatter", "torch-geometric", "torch"} & set(found.absent)
 
 
 def test_requirement_names_are_normal_and_without_extras() -> None:
@@ -53,10 +81,19 @@ def test_modules_are_named_as_python_imports_them(demo: Recipe) -> None:
     assert specs.modules(demo) == ("torch", "torch_geometric")
 
 
+FOLDER = "models"
+
+
+def sources(module: str) -> list[str]:
+    """The text of a module; of a folder, which is mounted as a whole, that of all its modules."""
+    place = resources.files("conversion")
+    files = [place / f"{module}.py"] if module != FOLDER else [*(place / FOLDER).iterdir()]
+    return [file.read_text(encoding="utf-8") for file in files if file.name.endswith(".py")]
+
+
 def imports_of(module: str) -> set[str]:
-    source = (resources.files("conversion") / f"{module}.py").read_text(encoding="utf-8")
     found: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in (node for source in sources(module) for node in ast.walk(ast.parse(source))):
         if isinstance(node, ast.ImportFrom) and node.module == "conversion":
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("conversion."):
@@ -72,9 +109,8 @@ def imports_of(module: str) -> set[str]:
         (["share", "place"], specs.LAYERS_MODULES),
         (["slim"], specs.SLIM_MODULES),
         (["patch"], specs.PATCH_MODULES),
-        (["extract"], specs.EXTRACT_MODULES),
-        (["rebuild"], specs.REBUILD_MODULES),
-        (["verify", "model_rows", "contents"], specs.VERIFY_MODULES),
+        ([FOLDER], specs.MODELS_MODULES),
+        (["verify", "contents", FOLDER], specs.VERIFY_MODULES),
     ],
 )
 def test_a_context_holds_the_modules_that_its_command_imports_and_no_other(
@@ -87,4 +123,13 @@ def test_a_context_holds_the_modules_that_its_command_imports_and_no_other(
         if module not in needed:
             needed.add(module)
             waiting.extend(imports_of(module))
-    assert sorted(listed) == sorted(needed)
+    assert sorted(listed) == sorted(needed - {FOLDER})
+
+
+@pytest.mark.parametrize("target", ["extract", "rebuild", "verify"])
+def test_the_folder_of_models_is_mounted_as_a_whole(demo: Recipe, target: str) -> None:
+    (found,) = (entry for entry in build_graph(demo).targets if entry.name == target)
+    mounted = [file.path for file in found.files]
+    there = [f"conversion/models/{entry.name}" for entry in (resources.files("conversion") / FOLDER).iterdir()]
+    assert set(mounted) >= {path for path in there if path.endswith(".py")}
+    assert len(mounted) == len(set(mounted))
