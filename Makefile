@@ -4,18 +4,24 @@ export LOCAL_STATE   ?= .local
 export REGISTRY_PORT ?= 5000
 PYTEST_ARGS          ?=
 BENCH_ARGS           ?=
+DEEPPREP             ?=
+PYTORCH3D            ?=
+ARCHS                ?= 12.0
 PY                   := .venv/bin/python
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv engine registry demo-base demo test test-all lint pytest bench down clean-local
+.PHONY: help venv engine registry demo-base demo real test test-all lint pytest bench down clean-local
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "  variables: REGISTRY_PORT=$(REGISTRY_PORT) LOCAL_STATE=$(LOCAL_STATE) PYTEST_ARGS='-k NAME' BENCH_ARGS='--rounds 3'"
+	@echo "  variables: REGISTRY_PORT=$(REGISTRY_PORT) LOCAL_STATE=$(LOCAL_STATE) PYTEST_ARGS='-k NAME' BENCH_ARGS='--rounds 3' ARCHS='$(ARCHS)'"
 
 demo: venv engine registry  ## uplift the demo image, push it, pull it back, verify it
 	@bake/local/ca-bundle.sh bake/local/demo.sh
+
+real: venv engine  ## DeepPrep's own sources and PyTorch3D: DEEPPREP=FOLDER PYTORCH3D=FOLDER, checkouts (25 GB, over an hour)
+	@bake/local/ca-bundle.sh bake/local/real.sh '$(DEEPPREP)' '$(PYTORCH3D)' '$(ARCHS)'
 
 test: venv engine registry demo-base lint pytest  ## every check and the tests of the first ten minutes
 

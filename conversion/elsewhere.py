@@ -13,11 +13,13 @@ from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from conversion.inventory import normalise
 from conversion.rows import INFO, Row
+from conversion.source_files import entries, is_below, look_at
+from conversion.text_mentions import lines
 from conversion.torch_load_codemod import transform
 
 FILES = 150_000  # Python files at most below one folder
-BYTES = 2_000_000  # of one file: larger ones are data
 SITES = 300  # rows at most below one folder
+LEFT = 20  # files named at most that can't be looked at
 WEIGHTS_ONLY_DEFAULT = (2, 6)  # the torch that made it True
 _TEST = re.compile(r"/(tests?|testing|examples?|benchmarks?|docs?)/|/(test_|conftest)[^/]*$")
 _VERSION = re.compile(r"^__version__\s*(?::[^=]*)?=\s*['\"]([^'\"]+)['\"]", re.MULTILINE)
@@ -31,63 +33,69 @@ def look_rows(roots: Sequence[str], patched: Sequence[str], fresh: Sequence[str]
         patched: folders that the patch covers, which are left out.
         fresh: packages that came with the new stack.
     """
-    covered = tuple(os.path.realpath(root) + os.sep for root in patched)
+    covered = [os.path.realpath(root) for root in patched]
     seen: List[str] = []
     for root in roots:
         if not os.path.isdir(root):
             yield Row("torch-load", root, "", "not in this image", INFO)
             continue
         real = os.path.realpath(root)
-        if any(real == other or real.startswith(other + os.sep) for other in seen):
+        if is_below(real, seen):
             continue
         seen.append(real)
         yield from _below(real, covered, {normalise(name) for name in fresh})
 
 
-def _below(root: str, covered: Tuple[str, ...], fresh: "set[str]") -> Iterator[Row]:
+def _below(root: str, covered: Sequence[str], fresh: "set[str]") -> Iterator[Row]:
     looked = found = 0
+    left: List[str] = []
     torches: Dict[str, Optional[str]] = {}
-    for path in _candidates(root, covered):
+    for path, unread in entries(root, covered):
+        if unread is not None:
+            left.append(f"{path}: {unread}")
+        if unread is not None or not path.endswith(".py") or os.path.islink(path):
+            continue
         looked += 1
         if looked > FILES:
             yield Row("torch-load", root, "", f"only the first {FILES:,} files were looked at", INFO)
             break
-        for line, code, note in _sites(path):
+        sites, reason = _sites(path)
+        if reason is not None:
+            left.append(f"{path}: {reason}")
+        for line, code, note in sites:
             found += 1
             if found <= SITES:
-                reason = _reason(path, fresh, torches)
-                yield Row("torch-load", f"{path}:{line}", "", reason, INFO, f"{note}: {code}" if note else code)
-    left = f", {found - SITES} of them not listed" if found > SITES else ""
-    yield Row("torch-load", root, "", f"{found} calls without weights_only{left}", INFO, f"{looked} files looked at")
+                why = _reason(path, fresh, torches)
+                yield Row("torch-load", f"{path}:{line}", "", why, INFO, f"{note}: {code}" if note else code)
+    if left:
+        more = [*left[:LEFT], *([f"{len(left) - LEFT} more"] if len(left) > LEFT else [])]
+        yield Row("torch-load", root, "", f"{len(left)} files can't be looked at", INFO, "; ".join(more))
+    unlisted = f", {found - SITES} of them not listed" if found > SITES else ""
+    yield Row(
+        "torch-load",
+        root,
+        "",
+        f"{found} calls without weights_only, or undecided{unlisted}",
+        INFO,
+        f"{looked} files looked at",
+    )
 
 
-def _candidates(root: str, covered: Tuple[str, ...]) -> Iterator[str]:
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if name != "__pycache__")
-        if (folder + os.sep).startswith(covered):
-            folders[:] = []
-            continue
-        for name in sorted(names):
-            path = os.path.join(folder, name)
-            if name.endswith(".py") and not os.path.islink(path):
-                yield path
-
-
-def _sites(path: str) -> Iterator[Tuple[int, str, str]]:
-    """Line, code and remark of each call; files that can't be read or parsed have none."""
-    try:
-        if os.path.getsize(path) > BYTES:
-            return
-        source = Path(path).read_bytes()
-    except OSError:
-        return
-    if b"torch" not in source or b"load" not in source:
-        return
-    result = transform(source)
-    for edit in result.edits:
-        yield edit.line, edit.before, ""
-    for place in result.undecided:
-        yield place.line, place.code, place.reason
+def _sites(path: str) -> Tuple[List[Tuple[int, str, str]], Optional[str]]:
+    """Line, code and remark of each call, and why the file can't be looked at, if it can't."""
+    for item in look_at(path):
+        source = item.source
+        if source is None:
+            return [], item.reason
+        if b"torch" not in source or b"load" not in source:
+            return [], None
+        result = transform(source)
+        sites = [(edit.line, edit.before, "") for edit in result.edits]
+        sites += [(place.line, place.code, place.reason) for place in result.undecided]
+        if result.error:
+            sites = [(line, code, result.error) for line, _, code in lines(source.decode("utf-8", "replace"))]
+        return sites, result.error
+    return [], None
 
 
 def _reason(path: str, fresh: "set[str]", torches: Dict[str, Optional[str]]) -> str:

@@ -3,8 +3,14 @@
     python -m conversion.patch --root DIR [--root …] --out DIR --report FILE
 
 Changed files go below OUT under their absolute path, with mode and owner kept; the sources stay as they are.
-Looks at ``*.py`` and at scripts whose first line asks for Python. Links are not followed: a link to a file
-below a root is patched where the file is, any other is reported.
+Changes ``*.py`` and scripts whose first line asks for Python. Other text that mentions torch.load (notebooks, shell,
+Cython) is reported by line, and what can't be looked at by name; a link to a file below a root is patched where the
+file is, any other is reported.
+
+The report: ``{"schema": 1, "roots", "files", "changed": [{"file", "sha256", "edits": [{"line", "column", "before",
+"after"}]}], "undecided": [{"file", "line", "column", "code", "reason", "bare"}], "skipped": [{"file", "reason"}],
+"counts": {"calls_changed", "places_undecided", "of_them_bare", "files_changed", "files_skipped", "other_files"}}``,
+"files" counts the Python files, "other_files" the other texts that were looked through.
 """
 
 from __future__ import annotations
@@ -13,34 +19,33 @@ import argparse
 import hashlib
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
-from conversion import failures, placing
+from conversion import failures, placing, source_files, text_mentions
 from conversion.failures import SpecError
-from conversion.torch_load_codemod import Result, transform
+from conversion.source_files import SourceFile
+from conversion.torch_load_codemod import Result, Undecided, shown, transform
 
 
-def python_files(root: str) -> Iterator[str]:
-    """The Python files below a folder, or the root itself where it is a file; sorted, links not followed."""
-    if os.path.isfile(root):
-        yield root
-        return
-    paths = [os.path.join(folder, name) for folder, _, names in os.walk(root) for name in names]
-    for path in sorted(paths):
-        name = os.path.basename(path)
-        if name.endswith((".py", ".pyw")) or ("." not in name and _is_script(path)):
-            yield path
+@dataclass(frozen=True)
+class Looked:
+    """What was found in one file.
 
+    Attributes:
+        file: its path.
+        python: whether it is Python.
+        result: what the codemod makes of it; None where it isn't to be changed.
+        undecided: the places for a person to look at.
+        skipped: why it can't be looked at, or None.
+    """
 
-def _is_script(path: str) -> bool:
-    try:
-        with open(path, "rb") as opened:
-            first = opened.readline(200)
-    except OSError:
-        return False
-    return first.startswith(b"#!") and b"python" in first
+    file: str
+    python: bool
+    result: Optional[Result] = None
+    undecided: Tuple[Undecided, ...] = ()
+    skipped: Optional[str] = None
 
 
 def real_roots(roots: Sequence[str]) -> List[str]:
@@ -55,72 +60,97 @@ def real_roots(roots: Sequence[str]) -> List[str]:
     return sorted({os.path.realpath(root) for root in roots})
 
 
-def scan(roots: Sequence[str]) -> Iterator[Dict[str, Any]]:
-    """Run the codemod over every Python file below the roots, and write nothing.
+def scan(roots: Sequence[str]) -> List[Looked]:
+    """Run the codemod over every file below the roots (as `real_roots` gives them), and write nothing.
 
-    Yields:
-        Per file: ``file``, ``result`` (None where it can't be looked at) and ``skipped`` (the reason, or
-        None).
+    Names that one file has for torch or its load and another imports are followed over as many files as it takes.
     """
-    seen = set()
-    for root in roots:
-        for path in python_files(root):
-            real = os.path.realpath(path)
-            if real in seen:
-                continue
-            if os.path.islink(path):
-                inside = any(real.startswith(other + os.sep) for other in roots)
-                if not inside and os.path.isfile(real):
-                    yield _skipped_link(path, real)
-                continue
-            seen.add(real)
-            try:
-                result = transform(Path(real).read_bytes())
-            except OSError as error:
-                yield {"file": real, "result": None, "skipped": f"can't be read: {error.strerror or error}"}
-                continue
-            yield {"file": real, "result": result, "skipped": result.error}
+    found = [_look(item, {}) for item in source_files.below(roots)]
+    known: Dict[str, str] = {}
+    while True:
+        new = {name: what for item in found for name, what in _exported(item) if name not in known}
+        if not new:
+            return found
+        known.update(new)
+        words = [name.rpartition(".") for name in new]
+        pairs = {(module.encode("utf-8", "replace"), name.encode("utf-8", "replace")) for module, _, name in words}
+        found = [_again(item, known, pairs) for item in found]
 
 
-def _skipped_link(path: str, real: str) -> Dict[str, Any]:
-    try:
-        result = transform(Path(real).read_bytes())
-    except OSError:
-        return {"file": path, "result": None, "skipped": None}
-    reason = f"a link to {real}, which is below no root and has calls to change" if result.edits else None
-    return {"file": path, "result": None, "skipped": reason}
+def _exported(item: Looked) -> Iterator[Tuple[str, str]]:
+    """What other files can import of a file's own names for torch, as "module.name"."""
+    if item.result is None or not item.result.exports:
+        return
+    folder, name = os.path.split(item.file)
+    module = os.path.splitext(name)[0]
+    modules = [os.path.basename(folder), ""] if module == "__init__" else [module]
+    for exported, what in item.result.exports.items():
+        yield from ((f"{each}.{exported}", what) for each in modules)
+
+
+def _again(item: Looked, known: Mapping[str, str], pairs: Set[Tuple[bytes, bytes]]) -> Looked:
+    """Look at a file once more where its text has one of the new names and the module that it comes from."""
+    if item.result is None:
+        return item
+    for again in source_files.look_at(item.file):
+        source = again.source or b""
+        if any(name in source and module in source for module, name in pairs):
+            return _look(replace(again, python=True), known)
+    return item
+
+
+def _look(item: SourceFile, known: Mapping[str, str]) -> Looked:
+    if item.source is None:
+        return Looked(item.path, item.python, skipped=item.reason)
+    if not item.python:
+        return Looked(item.path, python=False, undecided=_in_text(item.source, "isn't Python source, which is left"))
+    result = transform(item.source, known)
+    if item.link is None:
+        undecided = _in_text(item.source, result.error) if result.error else result.undecided
+        return Looked(item.path, True, result, undecided, result.error)
+    if not (result.edits or result.undecided or result.error):
+        return Looked(item.path, True)
+    why = result.error or f"has {len(result.edits)} calls to change and {len(result.undecided)} undecided places"
+    return Looked(item.path, True, skipped=f"a link to {item.link}, which is below no root and {why}")
+
+
+def _in_text(source: bytes, why: str) -> Tuple[Undecided, ...]:
+    """The mentions in a file that isn't read as Python, found by their look."""
+    found = text_mentions.lines(source.decode("utf-8", "replace"))
+    return tuple(
+        Undecided(line, column, shown(code), f"torch.load in a file that {why}") for line, column, code in found
+    )
 
 
 def patch(roots: Sequence[str], out: Path) -> Dict[str, Any]:
     """Write the changed files below `out`; returns the report."""
-    report: Dict[str, Any] = {
-        "schema": 1,
-        "roots": [],
-        "files": 0,
-        "changed": [],
-        "undecided": [],
-        "skipped": [],
-    }
-    report["roots"] = real_roots(roots)
+    real = real_roots(roots)
+    found = scan(real)
     out.mkdir(parents=True, exist_ok=True)
-    for item in scan(report["roots"]):
-        report["files"] += 1
-        result: Result = item["result"]
-        if item["skipped"]:
-            report["skipped"].append({"file": item["file"], "reason": item["skipped"]})
-        if result is None:
-            continue
-        report["undecided"].extend({"file": item["file"], **asdict(place)} for place in result.undecided)
-        if result.edits:
-            placing.place(out, item["file"], result.source)
-            report["changed"].append(
-                {
-                    "file": item["file"],
-                    "sha256": hashlib.sha256(result.source).hexdigest(),
-                    "edits": [asdict(edit) for edit in result.edits],
-                }
-            )
-    return report
+    changed = []
+    for item in found:
+        if item.result is not None and item.result.edits:
+            placing.place(out, item.file, item.result.source)
+            digest = hashlib.sha256(item.result.source).hexdigest()
+            changed.append({"file": item.file, "sha256": digest, "edits": [asdict(edit) for edit in item.result.edits]})
+    undecided = [{"file": item.file, **asdict(place)} for item in found for place in item.undecided]
+    skipped = [{"file": item.file, "reason": item.skipped} for item in found if item.skipped]
+    return {
+        "schema": 1,
+        "roots": real,
+        "files": sum(item.python for item in found),
+        "changed": changed,
+        "undecided": undecided,
+        "skipped": skipped,
+        "counts": {
+            "calls_changed": sum(len(entry["edits"]) for entry in changed),
+            "places_undecided": len(undecided),
+            "of_them_bare": sum(place["bare"] for place in undecided),
+            "files_changed": len(changed),
+            "files_skipped": len(skipped),
+            "other_files": sum(not item.python and not item.skipped for item in found),
+        },
+    }
 
 
 def show(report: Dict[str, Any]) -> None:
@@ -132,10 +162,11 @@ def show(report: Dict[str, Any]) -> None:
         print(f"{item['file']}:{item['line']}:{item['column']}: left: {item['reason']}: {item['code']}")
     for item in report["skipped"]:
         print(f"{item['file']}: left: {item['reason']}")
-    edits = sum(len(entry["edits"]) for entry in report["changed"])
+    counts = report["counts"]
     print(
-        f"{report['files']} files looked at, {edits} calls changed in {len(report['changed'])} files, "
-        f"{len(report['undecided'])} places undecided, {len(report['skipped'])} files left"
+        f"{report['files']} Python files and {counts['other_files']} others looked at, "
+        f"{counts['calls_changed']} calls changed in {counts['files_changed']} files, "
+        f"{counts['places_undecided']} places undecided, {counts['files_skipped']} files left"
     )
 
 

@@ -1,4 +1,8 @@
-"""Whether the image's source is patched: the patch's files are in place, and no call of torch.load is left bare."""
+"""Whether the image's source is patched: the patch's files are in place, and no call of torch.load is left bare.
+
+A place that can't be decided and a file that can't be looked at inform: a person has to judge. A call that certainly
+runs without the argument fails, whatever the reason for leaving it.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,9 @@ import hashlib
 from pathlib import Path
 from typing import Any, Dict, Iterator, Sequence
 
-from conversion.patch import real_roots, scan
-from conversion.rows import FAIL, INFO, PASS, Row, judged
+from conversion import source_files
+from conversion.patch import Looked, real_roots, scan
+from conversion.rows import FAIL, INFO, Row, judged
 
 
 def patched_file_rows(report: Dict[str, Any]) -> Iterator[Row]:
@@ -28,29 +33,28 @@ def patched_file_rows(report: Dict[str, Any]) -> Iterator[Row]:
 
 
 def root_rows(roots: Sequence[str]) -> Iterator[Row]:
-    """One row per bare call that is left below the roots, and one per root where none is."""
-    for root in real_roots(roots):
-        files = bare = 0
-        for item in scan([root]):
-            files += 1
-            if item["skipped"]:
-                yield Row("patch", item["file"], "", "not looked at", INFO, item["skipped"])
-            for row in _places(item):
-                bare += row.status == FAIL
-                yield row
-        if not bare:
-            yield Row("patch", root, "no bare torch.load", "none", PASS, f"{files} files looked at")
+    """One row per place that is left below the roots and per file that can't be looked at, and one per root.
+
+    A root's own row passes where no call is bare; its detail counts what was looked at and what is left to judge.
+    """
+    real = real_roots(roots)
+    found = scan(real)
+    for root in real:
+        inside = [item for item in found if source_files.is_below(item.file, [root])]
+        rows = [row for item in inside for row in _rows(item)]
+        yield from rows
+        bare = sum(row.status == FAIL for row in rows)
+        skipped = sum(bool(item.skipped) for item in inside)
+        detail = f"{len(inside)} files looked at, {len(rows) - bare - skipped} places undecided, {skipped} files left"
+        yield judged("patch", root, "no bare torch.load", f"{bare} bare calls" if bare else "none", not bare, detail)
 
 
-def _places(item: Dict[str, Any]) -> Iterator[Row]:
-    result = item["result"]
-    if result is None:
-        return
-    for edit in result.edits:
-        subject = f"{item['file']}:{edit.line}"
-        yield Row("patch", subject, "no bare torch.load", "a bare call", FAIL, edit.before)
-    for place in result.undecided:
-        subject = f"{item['file']}:{place.line}"
-        status = FAIL if place.bare else INFO
-        found = "a bare call" if place.bare else "undecided"
-        yield Row("patch", subject, "no bare torch.load", found, status, f"{place.reason}: {place.code}")
+def _rows(item: Looked) -> Iterator[Row]:
+    if item.skipped:
+        yield Row("patch", item.file, "", "not looked at", INFO, item.skipped)
+    for edit in item.result.edits if item.result else ():
+        yield Row("patch", f"{item.file}:{edit.line}", "no bare torch.load", "a bare call", FAIL, edit.before)
+    for place in item.undecided:
+        status, found = (FAIL, "a bare call") if place.bare else (INFO, "undecided")
+        detail = f"{place.reason}: {place.code}"
+        yield Row("patch", f"{item.file}:{place.line}", "no bare torch.load", found, status, detail)

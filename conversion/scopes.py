@@ -1,35 +1,69 @@
-"""Which names of a module's source mean torch, or torch.load, at each place.
+"""What the names of a module's source may mean at each place, as far as torch's load is concerned.
 
-A small model of Python's scoping: every scope has its bindings, each either the dotted name that an import
-gives or `OTHER`. A name is looked up as Python does it: in the scope of its use, then in the enclosing
-functions (never in an enclosing class), then in the module.
+A small model of Python's scoping: every scope has its bindings, each a set of dotted names. An import gives one;
+an assignment gives those of its value, so that ``th = torch`` and ``load = torch.load`` mean what they name; all
+else gives `OTHER`. A name is looked up as Python does it: in the scope of its use, then in the enclosing functions
+(never in an enclosing class), then in the module.
+
+``x.torch`` of whatever x, a parameter named torch and the like may be torch: such names mean ``?.torch``.
 """
 
 from __future__ import annotations
 
 import ast
-from typing import Dict, List, Optional, Set, Union
+import re
+from typing import Dict, Mapping, Optional, Set
 
 OTHER = "?"
-LOADS = frozenset({"torch.load", "torch.serialization.load"})
-STARS = frozenset({"torch", "torch.serialization"})
-FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+GUESS = "?.torch"
+HERE = "<here>"  # a class or function of the file itself
+MODULES = frozenset({"torch", "torch.serialization"})
+LOADS = frozenset(f"{module}.load" for module in MODULES)
+IMPORTERS = frozenset({"importlib.import_module", "importlib.__import__"})
+PARTS = 8  # of a dotted name: a longer one is no longer followed
+_MAY_BE_LOAD = re.compile(r"(?:^|\.)torch(?:\.serialization)?\.load$")
+_MAY_BE_TORCH = re.compile(r"(?:^|\.)torch(?:\.serialization)?$")
+
+
+def may_be_load(name: str) -> bool:
+    """Whether a dotted name may be torch's load: it is, or is one of another module's ``torch``."""
+    return bool(_MAY_BE_LOAD.search(name))
+
+
+def may_be_torch(name: str) -> bool:
+    """Whether a dotted name may be torch, or its serialization module."""
+    return bool(_MAY_BE_TORCH.search(name))
+
+
+def text_of(node: Optional[ast.AST]) -> Optional[str]:
+    """The text of a string constant, None for all else."""
+    node = getattr(node, "value", None) if type(node).__name__ == "Index" else node  # Python 3.8
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
 class Scope:
-    """One scope: its kind ("module", "class", "function", "comprehension"), bindings and enclosing scope."""
+    """One scope: its kind ("module", "class", "function", "comprehension"), bindings and enclosing scope.
 
-    def __init__(self, kind: str, above: Optional[Scope]) -> None:
+    Args:
+        kind, above: as said.
+        known: names of other files, as "module.name", and what of torch's each is.
+    """
+
+    def __init__(self, kind: str, above: Optional[Scope], known: Optional[Mapping[str, str]] = None) -> None:
         self.kind = kind
         self.above = above
         self.bindings: Dict[str, Set[str]] = {}
         self.redirected: Dict[str, Scope] = {}  # global and nonlocal declarations
         self.stars: Set[str] = set() if above is None else above.stars
+        self.known: Mapping[str, str] = (known or {}) if above is None else above.known
 
     def bind(self, name: str, meaning: str) -> None:
         """Note that the name is bound here, in the scope that a declaration names if there is one."""
-        self.redirected.get(name, self).bindings.setdefault(name, set()).add(meaning)
+        self.bound(name).add(meaning)
+
+    def bound(self, name: str) -> Set[str]:
+        """The meanings that a binding in this scope adds to."""
+        return self.redirected.get(name, self).bindings.setdefault(name, set())
 
     def module(self) -> Scope:
         """The outermost scope."""
@@ -38,8 +72,8 @@ class Scope:
             scope = scope.above
         return scope
 
-    def meanings(self, name: str) -> Set[str]:
-        """What the name may mean when it is used in this scope; empty where nothing binds it."""
+    def meanings(self, name: str) -> Optional[Set[str]]:
+        """What the name may mean when it is used in this scope; None where nothing binds it."""
         scope: Optional[Scope] = self.redirected.get(name, self)
         inner = True
         while scope is not None:
@@ -47,169 +81,109 @@ class Scope:
                 return scope.bindings[name]
             inner = inner and scope.kind == "comprehension"
             scope = scope.above
-        return set()
+        return None
 
     def dotted(self, node: ast.AST) -> Set[str]:
         """The dotted names that an expression may mean: {"torch.load"}; `OTHER` among them where it is unclear."""
-        if isinstance(node, ast.Attribute):
-            return {OTHER if name == OTHER else f"{name}.{node.attr}" for name in self.dotted(node.value)}
-        if isinstance(node, ast.Name):
-            found = self.meanings(node.id)
-            if found:
-                return found
-            if node.id == "torch":  # bound by a star import, or from outside
-                return {"torch"}
-            if node.id == "load" and self.stars & STARS:
-                return {"torch.load"} | (set() if self.stars <= STARS else {OTHER})
+        meaning = getattr(self, f"_{type(node).__name__}", None)
+        found: Set[str] = meaning(node) if meaning is not None else {OTHER}
+        return found
+
+    def _Name(self, node: ast.Name) -> Set[str]:  # noqa: N802 - ast's names
+        return self._name(node.id)
+
+    def _Attribute(self, node: ast.Attribute) -> Set[str]:  # noqa: N802
+        return self._attribute(self.dotted(node.value), node.attr)
+
+    def _NamedExpr(self, node: ast.NamedExpr) -> Set[str]:  # noqa: N802
+        return self.dotted(node.value)
+
+    def _IfExp(self, node: ast.IfExp) -> Set[str]:  # noqa: N802
+        return self.dotted(node.body) | self.dotted(node.orelse)
+
+    def _BoolOp(self, node: ast.BoolOp) -> Set[str]:  # noqa: N802
+        return {name for value in node.values for name in self.dotted(value)}
+
+    def _Subscript(self, node: ast.Subscript) -> Set[str]:  # noqa: N802
+        return self._item(node.value, text_of(node.slice))
+
+    def _Constant(self, node: ast.Constant) -> Set[str]:  # noqa: N802
+        return set() if node.value is None else {OTHER}  # None, where an import failed: no other meaning
+
+    def _Call(self, node: ast.Call) -> Set[str]:  # noqa: N802
+        """What a call gives: ``getattr``, the ways to import by name, and any call that is given "torch"."""
+        given = text_of(node.args[0]) if node.args else None
+        if is_getattr(node):
+            name = text_of(node.args[1])
+            return {OTHER} if name is None else self._attribute(self.dotted(node.args[0]), name)
+        function = self.dotted(node.func)
+        if function & IMPORTERS or (isinstance(node.func, ast.Name) and node.func.id == "__import__"):
+            above = text_of(node.args[1]) if len(node.args) > 1 and given and given.startswith(".") else None
+            given = f"{above}{given}" if above else given
+            return {GUESS} if given is None else {given, given.partition(".")[0]}
+        if isinstance(node.func, ast.Attribute) and node.func.attr in {"get", "pop", "__getitem__"} and given:
+            return self._item(node.func.value, given)
+        if any(text_of(item) == "torch" for item in [*node.args, *(keyword.value for keyword in node.keywords)]):
+            return {GUESS}
         return {OTHER}
 
+    def _name(self, name: str) -> Set[str]:
+        found = self.meanings(name)
+        if found is None:  # from a star import, or from outside
+            found = {"torch"} if name == "torch" else self._from_stars(name)
+        if name == "torch" and not any(may_be_torch(meaning) for meaning in found):
+            return found | {GUESS}
+        return found
 
-class ScopeBuilder(ast.NodeVisitor):
-    """Walks a tree and gives every node the scope in which its names are looked up, in `scope_of`."""
-
-    def __init__(self, tree: ast.Module) -> None:
-        self.scope_of: Dict[ast.AST, Scope] = {}
-        self.scope = Scope("module", None)
-        self.visit(tree)
-
-    def visit(self, node: ast.AST) -> None:
-        """Note the node's scope and go on below it."""
-        self.scope_of[node] = self.scope
-        super().visit(node)
-
-    def _within(self, kind: str, nodes: List[ast.AST], arguments: Optional[ast.arguments] = None) -> None:
-        self.scope = Scope(kind, self.scope)
-        if arguments is not None:
-            named = [*getattr(arguments, "posonlyargs", []), *arguments.args, *arguments.kwonlyargs]
-            named += [item for item in (arguments.vararg, arguments.kwarg) if item is not None]
-            for item in named:
-                self.scope.bind(item.arg, OTHER)
-        for declaration in (n for node in nodes for n in _statements(node)):
-            self._declare(declaration)
-        for node in nodes:
-            self.visit(node)
-        assert self.scope.above is not None  # noqa: S101 - made above
-        self.scope = self.scope.above
-
-    def _declare(self, node: ast.AST) -> None:
-        if isinstance(node, ast.Global):
-            for name in node.names:
-                self.scope.redirected[name] = self.scope.module()
-        elif isinstance(node, ast.Nonlocal):
-            for name in node.names:
-                above = self.scope.above
-                while above is not None and (above.kind != "function" or name not in above.bindings):
-                    above = above.above
-                if above is not None:
-                    self.scope.redirected[name] = above
-
-    def _visit_all(self, nodes: List[Optional[ast.AST]]) -> None:
-        for node in nodes:
-            if node is not None:
-                self.visit(node)
-
-    def _function(self, node: Union[ast.FunctionDef, ast.AsyncFunctionDef]) -> None:
-        self.scope.bind(node.name, OTHER)
-        self._visit_all([*node.decorator_list, node.returns])
-        self._outside(node.args)
-        self._within("function", list(node.body), node.args)
-
-    visit_FunctionDef = _function  # noqa: N815 - ast's names
-    visit_AsyncFunctionDef = _function  # noqa: N815
-
-    def _outside(self, arguments: ast.arguments) -> None:
-        """Defaults and annotations are looked up outside of the function."""
-        named = [*getattr(arguments, "posonlyargs", []), *arguments.args, *arguments.kwonlyargs]
-        named += [item for item in (arguments.vararg, arguments.kwarg) if item is not None]
-        self._visit_all([*arguments.defaults, *arguments.kw_defaults, *(item.annotation for item in named)])
-
-    def visit_Lambda(self, node: ast.Lambda) -> None:
-        """A function of one expression."""
-        self._outside(node.args)
-        self._within("function", [node.body], node.args)
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        """A class's body is a scope that its methods don't see."""
-        self.scope.bind(node.name, OTHER)
-        self._visit_all([*node.decorator_list, *node.bases, *node.keywords])
-        self._within("class", list(node.body))
-
-    def _comprehension(self, node: ast.AST) -> None:
-        generators: List[ast.comprehension] = node.generators  # type: ignore[attr-defined]
-        self.visit(generators[0].iter)  # looked up outside
-        self.scope = Scope("comprehension", self.scope)
-        for index, item in enumerate(generators):
-            self.scope_of[item] = self.scope
-            self._visit_all([item.target, *([] if index == 0 else [item.iter]), *item.ifs])
-        self._visit_all([getattr(node, field, None) for field in ("key", "value", "elt")])
-        assert self.scope.above is not None  # noqa: S101 - made above
-        self.scope = self.scope.above
-
-    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension  # noqa: N815
-
-    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
-        """A walrus binds in the scope around any comprehension."""
-        scope = self.scope
-        while scope.kind == "comprehension" and scope.above is not None:
-            scope = scope.above
-        scope.bind(node.target.id, OTHER)
-        self.scope_of[node.target] = self.scope
-        self.visit(node.value)
-
-    def visit_Name(self, node: ast.Name) -> None:
-        """A stored name is a binding; so is one that a loop, with, or pattern stores."""
-        if isinstance(node.ctx, ast.Store):
-            self.scope.bind(node.id, OTHER)
-
-    def visit_Assign(self, node: ast.Assign) -> None:
-        """``torch = None`` (where an import failed) gives the name no other meaning."""
-        if isinstance(node.value, ast.Constant) and node.value.value is None:
-            for target in node.targets:
-                if isinstance(target, ast.Name):
-                    self.scope_of[target] = self.scope
-                else:
-                    self.visit(target)
-            self.visit(node.value)
-        else:
-            self.generic_visit(node)
-
-    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
-        """``except E as name`` binds the name."""
-        if node.name:
-            self.scope.bind(node.name, OTHER)
-        self.generic_visit(node)
-
-    def _captures(self, node: ast.AST) -> None:
-        for field in ("name", "rest"):
-            name = getattr(node, field, None)
-            if name:
-                self.scope.bind(name, OTHER)
-        self.generic_visit(node)
-
-    visit_MatchAs = visit_MatchStar = visit_MatchMapping = _captures  # noqa: N815
-
-    def visit_Import(self, node: ast.Import) -> None:
-        """``import a.b`` binds a, ``import a.b as c`` binds c to a.b."""
-        for item in node.names:
-            if item.asname:
-                self.scope.bind(item.asname, item.name)
+    def _from_stars(self, name: str) -> Set[str]:
+        found = set()
+        for star in self.stars:
+            if star in MODULES:
+                found.update({f"{star}.{name}"} & (MODULES | LOADS))
+            elif name == "load":
+                found.add(f"{GUESS}.load")
             else:
-                root = item.name.partition(".")[0]
-                self.scope.bind(root, root)
+                found.add(self.sense(f"{star}.{name}") if self._is_known(f"{star}.{name}") else OTHER)
+        return found or {OTHER}
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        """``from a import b as c`` binds c to a.b; a relative import is none of torch's."""
-        for item in node.names:
-            if item.name == "*":
-                self.scope.stars.add(OTHER if node.level else str(node.module))
-            else:
-                self.scope.bind(item.asname or item.name, OTHER if node.level else f"{node.module}.{item.name}")
+    def _is_known(self, name: str) -> bool:
+        return ".".join(name.split(".")[-2:]) in self.known
+
+    def sense(self, name: str) -> str:
+        """A dotted name, or what it is of torch's where another file says so."""
+        if name.count(".") >= PARTS:
+            return GUESS if name.endswith(".torch") else OTHER
+        if name.startswith("torch.") or not self._is_known(name):
+            return name
+        *above, module, last = name.split(".")
+        return ".".join([*above, module or OTHER, self.known[f"{module}.{last}"]])
+
+    def _attribute(self, values: Set[str], name: str) -> Set[str]:
+        return {
+            self.sense(f"{value}.{name}") if value != OTHER else GUESS if name == "torch" else OTHER for value in values
+        }
+
+    def _item(self, container: ast.AST, key: Optional[str]) -> Set[str]:
+        """``sys.modules["torch"]``, ``globals()["torch"]``, ``vars(torch)["load"]``, ``torch.__dict__["load"]``."""
+        if key is None:
+            return {OTHER}
+        if isinstance(container, ast.Attribute) and container.attr == "__dict__":
+            return self._attribute(self.dotted(container.value), key)
+        if isinstance(container, ast.Call) and isinstance(container.func, ast.Name):
+            if container.func.id == "vars" and container.args:
+                return self._attribute(self.dotted(container.args[0]), key)
+            if container.func.id in {"globals", "locals", "vars"}:
+                return self._name(key)
+        if "sys.modules" in self.dotted(container):
+            return {key}
+        return {GUESS if key == "torch" else OTHER}
 
 
-def _statements(node: ast.AST) -> List[ast.AST]:
-    """A statement and those inside it, without those of inner functions and classes."""
-    found = [node]
-    for child in ast.iter_child_nodes(node):
-        if not isinstance(child, (*FUNCTIONS, *COMPREHENSIONS, ast.ClassDef, ast.expr)):
-            found.extend(_statements(child))
-    return found
+def is_getattr(node: ast.AST) -> bool:
+    """Whether a node is a call of ``getattr`` with a name."""
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "getattr"
+        and len(node.args) > 1
+    )

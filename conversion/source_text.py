@@ -7,11 +7,15 @@ is.
 
 from __future__ import annotations
 
+import ast
+import bisect
 import io
 import re
 import tokenize
+import warnings
 from dataclasses import dataclass
-from typing import Iterable, List, Sequence, Tuple
+from itertools import accumulate
+from typing import Dict, Iterable, List, Sequence, Tuple, Union
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
@@ -22,10 +26,11 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Insertion:
-    """Text to put in front of the character at an offset."""
+    """Text to put in front of the character at an offset, in place of so many characters there."""
 
     offset: int
     text: str
+    instead_of: int = 0
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,17 @@ class Token:
     start: int
     end: int
     text: str
+
+
+def parse(source: Union[bytes, str]) -> ast.Module:
+    """The syntax tree, without the warnings that old source gives.
+
+    Raises:
+        SyntaxError, ValueError, RecursionError, MemoryError: this Python can't parse it.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(source)
 
 
 class SourceText:
@@ -58,6 +74,7 @@ class SourceText:
             raise Unreadable(f"its encoding {self.encoding} does not give the same bytes back")
         self.lines: List[str] = _LINE.findall(self.text)
         self.starts: List[int] = []
+        self._columns: Dict[int, List[int]] = {}  # of a line with wide characters: each one's place in bytes
         offset = 0
         for line in self.lines:
             self.starts.append(offset)
@@ -65,12 +82,17 @@ class SourceText:
 
     def offset(self, line: int, column: int) -> int:
         """The character offset of a tree's position: line from 1, column in UTF-8 bytes."""
-        before = self.lines[line - 1].encode("utf-8", "surrogatepass")[:column]
-        return self.starts[line - 1] + len(before.decode("utf-8", "surrogatepass"))
+        text = self.lines[line - 1]
+        if text.isascii():
+            return self.starts[line - 1] + column
+        if line not in self._columns:
+            sizes = (len(character.encode("utf-8", "surrogatepass")) for character in text)
+            self._columns[line] = [0, *accumulate(sizes)]
+        return self.starts[line - 1] + bisect.bisect_left(self._columns[line], column)
 
     def place(self, offset: int) -> Tuple[int, int]:
         """Line and column of a character offset, both from 1, in characters."""
-        line = sum(1 for start in self.starts if start <= offset)
+        line = bisect.bisect_right(self.starts, offset)
         return line, offset - self.starts[line - 1] + 1
 
     def tokens(self) -> List[Token]:
@@ -104,7 +126,7 @@ class SourceText:
         for item in sorted(insertions, key=lambda insertion: insertion.offset):
             pieces.append(self.text[done : item.offset])
             pieces.append(item.text)
-            done = item.offset
+            done = item.offset + item.instead_of
         pieces.append(self.text[done:])
         return "".join(pieces).encode(self.encoding)
 

@@ -3,10 +3,9 @@
 torch 2.6 made True the default, which refuses whole pickled modules. The calls are found on the syntax tree,
 with the scopes of their names, and the argument is spliced into the text behind the last argument. Afterwards
 the new text is parsed: its tree must be the old one but for the added keywords, or the file is left alone.
+``weights_only=None``, which is the new default too, becomes False.
 
-What can't be decided is reported and left: a call with ``**keywords`` (which may bring the argument), a name
-that may or may not be torch's, torch.load that is passed on instead of called, a call inside an f-string
-where Python gives wrong positions (before 3.12) or shows the source (``{call=}``).
+What can't be decided is reported and left; `mentions` says what that is.
 """
 
 from __future__ import annotations
@@ -14,15 +13,18 @@ from __future__ import annotations
 import ast
 import bisect
 import sys
-import warnings
-from dataclasses import dataclass
-from typing import Dict, Iterator, List, Optional, Set, Tuple
+import threading
+from dataclasses import dataclass, field
+from typing import Callable, Dict, Iterator, List, Mapping, Optional, Tuple, TypeVar
 
-from conversion.scopes import LOADS, OTHER, Scope, ScopeBuilder
-from conversion.source_text import Insertion, SourceText, Token, Unreadable, line_of
+from conversion.mentions import Left, Mentions, Site
+from conversion.source_text import Insertion, SourceText, Token, Unreadable, line_of, parse
 
 ARGUMENT = "weights_only=False"
 FSTRINGS_HAVE_POSITIONS = sys.version_info >= (3, 12)
+SHOWN = 300  # characters of a line in a report
+DEPTH = 200_000  # frames for one file: a chain of elif is as deep as it is long
+STACK = 512 << 20  # bytes for them; only what is used takes memory
 
 
 @dataclass(frozen=True)
@@ -55,38 +57,75 @@ class Undecided:
 
 @dataclass(frozen=True)
 class Result:
-    """What the codemod made of one file; `source` is the given bytes where nothing was changed."""
+    """What the codemod made of one file; `source` is the given bytes where nothing was changed.
+
+    Attributes:
+        source, edits, undecided: as said.
+        error: why the file can't be read; None where it can.
+        exports: the module's own names for torch and its load, each with what it is.
+    """
 
     source: bytes
     edits: Tuple[Edit, ...] = ()
     undecided: Tuple[Undecided, ...] = ()
     error: Optional[str] = None
+    exports: Mapping[str, str] = field(default_factory=dict)
 
 
-def transform(source: bytes) -> Result:
-    """Add the argument to the calls in a file's source. Never raises for what is in the file."""
+def transform(source: bytes, known: Optional[Mapping[str, str]] = None) -> Result:
+    """Add the argument to the calls in a file's source. Never raises for what is in the file.
+
+    Args:
+        source: the file's bytes.
+        known: names of other files ("module.name") that are torch or its load, with what each is.
+    """
+    return _with_room(lambda: _transform(source, known))
+
+
+def _transform(source: bytes, known: Optional[Mapping[str, str]]) -> Result:
     try:
         text = SourceText(source)
         tree = parse(source)
-        search = _Search(tree, text)
+        mentions = Mentions(tree, _inside_fstrings(tree), known)
         insertions: List[Insertion] = []
-        tokens = text.tokens() if search.calls else []
-        for call in search.calls:
-            insertions.extend(_insertions(call, text, tokens))
+        if mentions.sites:
+            tokens = text.tokens()
+            starts = [token.start for token in tokens]
+            for site in mentions.sites:
+                insertions.extend(_insertions(site, text, tokens, starts))
         changed = text.with_insertions(insertions)
         if insertions:
-            _assert_only_added(source, changed)
+            _assert_only_added(source, changed, sum(site.none is not None for site in mentions.sites))
     except (Unreadable, SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return Result(source, error=f"can't be read as Python {_version()}: {_reason(error)}")
-    edits = tuple(_edit(call, text, SourceText(changed)) for call in search.calls)
-    return Result(changed, tuple(sorted(edits, key=_place)), tuple(sorted(search.undecided, key=_place)))
+    except Exception as error:  # noqa: BLE001 - a mistake of ours must not leave the other files unpatched
+        return Result(source, error=f"can't be followed by the codemod: {type(error).__name__}: {error}")
+    after = SourceText(changed) if insertions else text
+    edits = (_edit(site.call, text, after) for site in mentions.sites)
+    undecided = {_undecided(item, text) for item in mentions.left}
+    return Result(
+        changed, tuple(sorted(edits, key=_place)), tuple(sorted(undecided, key=_place)), exports=mentions.exports
+    )
 
 
-def parse(source: bytes) -> ast.Module:
-    """The tree of a file's bytes, without the warnings that old source gives."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return ast.parse(source)
+_Made = TypeVar("_Made")
+
+
+def _with_room(work: Callable[[], _Made]) -> _Made:
+    """Do the work in a thread with a stack for deep trees, or here where there can't be one."""
+    made: List[_Made] = []
+    limit, size = sys.getrecursionlimit(), threading.stack_size(STACK)
+    thread = threading.Thread(target=lambda: made.append(work()))
+    try:
+        sys.setrecursionlimit(DEPTH)
+        thread.start()
+        thread.join()
+    except RuntimeError:
+        pass
+    finally:
+        sys.setrecursionlimit(limit)
+        threading.stack_size(size)
+    return made[0] if made else work()
 
 
 def _version() -> str:
@@ -96,107 +135,13 @@ def _version() -> str:
 def _reason(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return f"line {error.lineno}: {error.msg}"
+    if isinstance(error, (RecursionError, MemoryError)):
+        return f"it is too deeply nested, or too large ({str(error) or type(error).__name__})"
     return str(error) or type(error).__name__
 
 
 def _place(item: object) -> Tuple[int, int]:
     return (item.line, item.column)  # type: ignore[attr-defined]
-
-
-class _Search:
-    """Finds the calls to change, and what can't be decided."""
-
-    def __init__(self, tree: ast.Module, text: SourceText) -> None:
-        self.text = text
-        self.calls: List[ast.Call] = []
-        self.undecided: List[Undecided] = []
-        self._scopes: Dict[ast.AST, Scope] = ScopeBuilder(tree).scope_of
-        self._functions: Set[ast.AST] = set()  # the func nodes of calls, which are no bare references
-        in_strings = _inside_fstrings(tree)
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call):
-                self._call(node, in_strings.get(node))
-        for node in ast.walk(tree):
-            if isinstance(node, (ast.Attribute, ast.Name)) and node not in self._functions:
-                self._reference(node)
-
-    def _meanings(self, node: ast.AST) -> List[str]:
-        scope = self._scopes.get(node)
-        return sorted(scope.dotted(node)) if scope is not None else []
-
-    def _call(self, node: ast.Call, fstring: Optional[str]) -> None:
-        if self._is_partial(node) or self._is_getattr(node):
-            return
-        meanings = self._meanings(node.func)
-        if not LOADS.intersection(meanings):
-            return
-        self._functions.add(node.func)
-        given = _given(node)
-        if given:
-            return
-        unclear = [name for name in meanings if name not in LOADS]
-        if unclear:
-            others = " or ".join("something else" if name == OTHER else name for name in unclear)
-            self._leave(node, f"the name may be torch.load or {others}")
-        elif given is None:
-            self._leave(node, "its ** argument may bring weights_only")
-        elif fstring is not None:
-            self._leave(node, fstring, bare=True)
-        else:
-            self.calls.append(node)
-
-    def _is_partial(self, node: ast.Call) -> bool:
-        """``functools.partial(torch.load, weights_only=…)`` is decided; without the keyword it is a reference."""
-        if "functools.partial" not in self._meanings(node.func) or not node.args:
-            return False
-        if LOADS.intersection(self._meanings(node.args[0])) and _given(node):
-            self._functions.add(node.args[0])
-        return True
-
-    def _is_getattr(self, node: ast.Call) -> bool:
-        if not (isinstance(node.func, ast.Name) and node.func.id == "getattr" and len(node.args) > 1):
-            return False
-        name = node.args[1]
-        if isinstance(name, ast.Constant) and name.value == "load" and "torch" in self._meanings(node.args[0]):
-            self._leave(node, "torch.load is fetched by its name")
-        return True
-
-    def _reference(self, node: ast.AST) -> None:
-        if not LOADS.intersection(self._meanings(node)):
-            return
-        context = getattr(node, "ctx", None)
-        if isinstance(context, ast.Load):
-            self._leave(node, "torch.load is passed on, not called here")
-        elif isinstance(node, ast.Attribute) and isinstance(context, ast.Store):
-            self._leave(node, "torch.load is replaced here")
-
-    def _leave(self, node: ast.AST, reason: str, bare: bool = False) -> None:
-        line: int = node.lineno  # type: ignore[attr-defined]
-        column = 1
-        try:
-            _, column = self.text.place(self.text.offset(line, node.col_offset))  # type: ignore[attr-defined]
-        except (IndexError, UnicodeDecodeError):  # a wrong position, inside an f-string before 3.12
-            line = min(line, len(self.text.lines))
-        code = line_of(self.text.lines, line).strip()
-        self.undecided.append(Undecided(line, column, code, reason, bare))
-
-
-def _given(node: ast.Call) -> Optional[bool]:
-    """Whether the call passes weights_only; None where ``**`` may bring it."""
-    unknown = False
-    for keyword in node.keywords:
-        if keyword.arg == "weights_only":
-            return True
-        if keyword.arg is None:
-            if not isinstance(keyword.value, ast.Dict):
-                unknown = True
-                continue
-            for key in keyword.value.keys:
-                if not isinstance(key, ast.Constant):
-                    unknown = True
-                elif key.value == "weights_only":
-                    return True
-    return None if unknown else False
 
 
 def _inside_fstrings(tree: ast.Module) -> Dict[ast.AST, str]:
@@ -218,10 +163,14 @@ def _inside_fstrings(tree: ast.Module) -> Dict[ast.AST, str]:
     return reasons
 
 
-def _insertions(call: ast.Call, text: SourceText, tokens: List[Token]) -> Iterator[Insertion]:
+def _insertions(site: Site, text: SourceText, tokens: List[Token], starts: List[int]) -> Iterator[Insertion]:
     """What to insert for one call: behind its last argument, with what a trailing comma or generator needs."""
+    call = site.call
+    if site.none is not None:
+        yield Insertion(text.offset(site.none.lineno, site.none.col_offset), "False", len("None"))
+        return
     end = text.offset(call.end_lineno or 0, call.end_col_offset or 0)
-    closing = bisect.bisect_left([token.start for token in tokens], end - 1)
+    closing = bisect.bisect_left(starts, end - 1)
     if closing >= len(tokens) or tokens[closing].start != end - 1 or tokens[closing].text != ")":
         raise Unreadable(f"line {call.lineno}: no closing parenthesis where the syntax tree has one")
     last = tokens[closing - 1]
@@ -246,8 +195,8 @@ def _is_bare_generator(call: ast.Call, argument: ast.AST) -> bool:
     )
 
 
-def _assert_only_added(before: bytes, after: bytes) -> None:
-    """The new tree, without the added keywords, must be the old one.
+def _assert_only_added(before: bytes, after: bytes, nones: int) -> None:
+    """The new tree, without the added keywords and but for so many None that became False, must be the old one.
 
     Raises:
         Unreadable: it is not.
@@ -261,6 +210,10 @@ def _assert_only_added(before: bytes, after: bytes) -> None:
     for was, now in zip(search_old, search_new):
         if len(now.keywords) == len(was.keywords) + 1 and now.keywords[-1].arg == "weights_only":
             now.keywords.pop()
+    for was_none, is_false in zip(ast.walk(old), ast.walk(tree)):
+        if nones and [getattr(item, "value", 0) for item in (was_none, is_false)] == [None, False]:
+            was_none.value = False  # type: ignore[attr-defined]
+            nones -= 1
     if ast.dump(old) != ast.dump(tree):
         raise Unreadable("the changed source has another syntax tree")
 
@@ -269,6 +222,24 @@ def _edit(call: ast.Call, before: SourceText, after: SourceText) -> Edit:
     start = before.offset(call.lineno, call.col_offset)
     line, column = before.place(start)
     changed = range(line, (call.end_lineno or line) + 1)
-    differing = [n for n in changed if line_of(before.lines, n) != line_of(after.lines, n)]
-    shown = differing[0] if differing else line
-    return Edit(line, column, line_of(before.lines, shown).strip(), line_of(after.lines, shown).strip())
+    shown = next((n for n in changed if before.lines[n - 1] != after.lines[n - 1]), line)
+    return Edit(line, column, _shown(before, shown), _shown(after, shown))
+
+
+def _undecided(item: Left, text: SourceText) -> Undecided:
+    line: int = item.node.lineno  # type: ignore[attr-defined]
+    column = 1
+    try:
+        _, column = text.place(text.offset(line, item.node.col_offset))  # type: ignore[attr-defined]
+    except IndexError:  # a wrong position, inside an f-string before 3.12
+        line = min(line, len(text.lines))
+    return Undecided(line, column, _shown(text, line), item.reason, item.bare)
+
+
+def _shown(text: SourceText, line: int) -> str:
+    return shown(line_of(text.lines, line))
+
+
+def shown(line: str) -> str:
+    """A line as a report shows it: without the spaces around it, and not endless."""
+    return line.strip() if len(line) <= SHOWN else line[:SHOWN].strip() + "…"

@@ -10,6 +10,8 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=bake/local/messages.sh
 . "$here/messages.sh"
+# shellcheck source=bake/local/phases.sh
+. "$here/phases.sh"
 
 state=${LOCAL_STATE:-.local}
 registry=127.0.0.1:${REGISTRY_PORT:-5000}
@@ -17,25 +19,11 @@ local_tag=deepprep-demo:uplifted
 image=$registry/$local_tag
 python=.venv/bin/python
 times=$state/demo.times
+run_of=demo
 
 if [ -n "${GENERATOR_CA_BUNDLE:-}" ]; then
     say "builds get this machine's CA bundle as a secret: $GENERATOR_CA_BUNDLE"
 fi
-
-phase() {  # NAME COMMAND...: says what begins, and notes how long it took
-    phase_name=$1
-    shift
-    say ""
-    say "== $phase_name"
-    began=$(date +%s)
-    "$@" || {
-        status=$?
-        say ""
-        say "error: the demo ended in the phase '$phase_name' with status $status; see above. Mend it and run 'make demo' again: what is done is kept."
-        exit "$status"
-    }
-    printf '%s\t%s\n' "$phase_name" $(($(date +%s) - began)) >>"$times"
-}
 
 pull() {  # what is verified must be what the registry holds: nothing local counts, but an earlier pull of the same digest
     digest=$(docker buildx imagetools inspect --format '{{.Manifest.Digest}}' "$image") || return

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Compiles the CPU builds of the extensions, one process for each package.
+# Compiles the CPU builds of the extensions, one process for each package and within it one module for each core.
 #
 # usage: build-extensions.sh PYTHON REQUIREMENTS OUT
 #
@@ -24,6 +24,7 @@ for archive in *.tar.gz; do
         mv "$kernel.cpp" "$kernel.inc"
         printf '#include "cpu/%s_cpu.inc"\n' "$name" >>"$module"
     done
+    printf '\n[build_ext]\nparallel = %s\n' "$(nproc)" >>"$folder/setup.cfg"
     "$python" -m pip wheel --no-deps --no-build-isolation --no-cache-dir --wheel-dir "$out" "./$folder" >"$folder.log" 2>&1 &
     pids="$pids $!:$folder"
 done

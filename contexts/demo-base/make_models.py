@@ -41,7 +41,7 @@ def main(source, out):
     for number, (kind, arguments) in enumerate(KINDS.items()):
         for offset, hemisphere in enumerate(("lh", "rh")):
             torch.manual_seed(SEED + 2 * number + offset)
-            model = settled(gatunet_model.GatUNet(**{**COMMON, **arguments}))
+            model = settled(gatunet_model.GatUNet(**{**COMMON, **arguments}), arguments["ico_level"])
             path = Path(out) / arguments["ico_level"] / f"{hemisphere}_{kind}.model"
             path.parent.mkdir(parents=True, exist_ok=True)
             history = [round(1.0 / (epoch + 1), 6) for epoch in range(5)]
@@ -49,15 +49,18 @@ def main(source, out):
             print(f"{path}: {sum(p.numel() for p in model.parameters())} parameters, {path.stat().st_size} bytes")
 
 
-def settled(model):
-    """``model`` in evaluation mode, after a few passes in training mode that give batch norm its running statistics."""
+def settled(model, level):
+    """``model`` in evaluation mode, after a few passes in training mode that give batch norm its running statistics.
+
+    The first one leaves the positions of the vertices on the module.
+    """
     from utils.icosphere import icosphere, level_number
 
-    vertices, _, _ = icosphere(level_number(model.ico_level))
+    vertices, _, _ = icosphere(level_number(level))
     xyz = torch.from_numpy(100 * vertices).float()
     with torch.no_grad():
         for _ in range(WARM_UP):
-            model(torch.randn(len(xyz), model.in_channels), xyz)
+            model(torch.randn(len(xyz), COMMON["in_channels"]), xyz)
     return model.eval()
 
 

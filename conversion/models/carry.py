@@ -203,7 +203,7 @@ class _Work:
 
     def _make_anew(self, shell: Any, made: Made) -> None:
         real = type(shell).real
-        base = fresh.library_base(real, self._changed) or real
+        base = real if type_name(real) in self._constructed else fresh.library_base(real, self._changed) or real
         before = dict(shell.__dict__)
         held = namespace(shell)
         sources = self._arguments(shell, base, made)

@@ -31,8 +31,8 @@ class LibraryRules:
 
     def __init__(self, made: Mapping[int, Made], changed: Mapping[str, str], constructed: Collection[str] = ()) -> None:
         self._made = made
-        self._changed = changed
-        self._constructed = frozenset(constructed)
+        own = {name.partition(".")[0]: "the recipe constructs it" for name in constructed}
+        self._changed = {**changed, **own}
 
     def same_type(self, old: Node, new: Node) -> bool:
         """A class that its library moved, and that is found at its old place too, is the same."""
@@ -49,8 +49,8 @@ class LibraryRules:
         live = comparison.new.objects[new]
         if isinstance(live, torch.nn.Module):
             made = self._made.get(old)
-            if made is not None and (made.library in self._changed or made.base in self._constructed):
-                versions = self._changed.get(made.library, "its code changed")
+            if made is not None and made.library in self._changed:
+                versions = self._changed[made.library]
                 return _made_anew(comparison, old, new, path, made, versions)
             return _carried(comparison, old, new, _has_torch_class(type(live)))
         if type(live).__module__.startswith("torch."):

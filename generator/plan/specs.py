@@ -18,11 +18,24 @@ INVENTORY_MODULES = ("__init__", "failures", "inventory")
 CONSTRAINTS_MODULES = (*INVENTORY_MODULES, "constraints")
 LAYERS_MODULES = ("__init__", "failures", "parts", "place", "share", "trees")
 SLIM_MODULES = ("__init__", "failures", "imported", "inventory", "kinds", "records", "selection", "slim")
-PATCH_MODULES = ("__init__", "failures", "patch", "placing", "scopes", "source_text", "torch_load_codemod")
+PATCH_MODULES = (
+    "__init__",
+    "bindings",
+    "failures",
+    "mentions",
+    "patch",
+    "placing",
+    "scopes",
+    "source_files",
+    "source_text",
+    "text_mentions",
+    "torch_load_codemod",
+)
 # What the folder `conversion/models`, which is mounted as a whole, needs beside itself.
 MODELS_MODULES = ("__init__", "failures", "placing", "rows")
 VERIFY_MODULES = (
     *MODELS_MODULES,
+    "bindings",
     "checkpoints",
     "constraints",
     "contents",
@@ -30,6 +43,7 @@ VERIFY_MODULES = (
     "imported",
     "inventory",
     "kinds",
+    "mentions",
     "packages",
     "patch",
     "patch_rows",
@@ -39,7 +53,9 @@ VERIFY_MODULES = (
     "selection",
     "slim",
     "slim_rows",
+    "source_files",
     "source_text",
+    "text_mentions",
     "torch_load_codemod",
     "verify",
     "versions",

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bake.local.demo_base import ca_bundle
+from bake.local.base_image import ca_bundle
 from generator.errors import EnvironmentUnfit, Interrupted, UpliftError, UsageError
 from generator.recipe import Recipe, load_recipe
 from generator.reporter import Reporter

@@ -39,7 +39,7 @@ def lab() -> Iterator[mirror.Lab]:
     """Start the mirror on the engine's bridge network and put the base into the loopback registry."""
     rootfs = rootfs_for(Machine(say=print), force=False)
     hub = f"127.0.0.1:{os.environ.get('REGISTRY_PORT', '5000')}/lab-{os.getpid()}"
-    base, image, name = f"{hub}/pbfslab/deepprep:25.1.0", f"uplift-lab:{os.getpid()}", f"uplift-lab-{os.getpid()}"
+    base, image, name = f"{hub}/{mirror.BASE}", f"uplift-lab:{os.getpid()}", f"uplift-lab-{os.getpid()}"
     mirror.build("deepprep", base, rootfs)
     docker("push", "--quiet", base)
     mirror.build("mirror", image, rootfs)

@@ -16,7 +16,8 @@ SUGAR = "/opt/DeepPrep/deepprep/SUGAR"
 MODELS = Path("/opt/model/SUGAR/model_files")
 PACKAGES = ("torch-geometric", "numpy", "pytorch3d", "torch-scatter", "torch-spline-conv")
 COMPILERS = ("cc", "gcc", "c++", "g++", "clang", "nvcc", "ld", "as", "cmake", "ninja", "make")
-INDEXES = ("edges", "pooling", "unpooling")
+INDEXES = ("edges", "between")
+NOT_KEPT = ("in_channels", "out_channels", "num_heads", "dropout", "ico_level")
 BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -30,21 +31,27 @@ def one_model(path: Path) -> dict[str, Any]:
 
     checkpoint = torch.load(str(path))
     model = checkpoint["model"]
-    vertices, _, _ = icosphere(level_number(model.ico_level))
+    vertices, _, _ = icosphere(level_number(path.parent.name))
+    made = sorted(name for name in ("theta_phi", "p_e") if isinstance(vars(model).get(name), torch.Tensor))
     torch.manual_seed(0)
     with torch.no_grad():
         moved, euler = model(torch.randn(len(vertices), 2), torch.from_numpy(100 * vertices).float())
-    tensors = [tensor for name in INDEXES for tensor in getattr(model, name)]
+    entries = [entry for name in INDEXES for entry in getattr(model, name)]
+    tensors = [tensor for entry in entries for tensor in entry]
     return {
         "class": f"{type(model).__module__}.{type(model).__qualname__}",
         "keys": sorted(checkpoint),
         "rigid": model.rigid,
-        "ico_level": model.ico_level,
+        "kept": sorted(name for name in NOT_KEPT if hasattr(model, name)),
+        "made_in_forward": made,
+        "modules": sorted(name for name, _ in model.named_children()),
+        "function": getattr(model.activate_layer, "__name__", ""),
         "euler_scale": model.euler_scale,
         "moved": list(moved.shape),
         "euler": list(euler.shape),
         "largest_angle": float(euler.abs().max()),
         "devices": sorted({str(tensor.device) for tensor in [*tensors, *model.state_dict().values()]}),
+        "entries": sorted({type(entry).__name__ for entry in entries}),
         "index_tensors": len(tensors),
         "state": list(model.state_dict()),
         "names_lazy_load_hook": names(path, b"_lazy_load_hook"),

@@ -18,6 +18,7 @@ RUNFILE = "https://developer.download.nvidia.com/compute/cuda/12.8.0/local_insta
 ARCHIVE = "https://github.com/facebookresearch/pytorch3d/archive/refs/tags/v0.7.9.tar.gz"
 PASSWORD = "canary-4417"
 PORT = 8000
+BASE = "uplift-test/deepprep:25.1.0"  # never a name that a user's engine may hold
 
 
 def docker(*command: str, check: bool = True) -> str:

@@ -1,4 +1,7 @@
-"""The driver on real BuildKit, with images of one static binary (Debian's busybox): no network, no torch."""
+"""The driver on real BuildKit, with images of one static binary (Debian's busybox): no network, no torch.
+
+Proves the thing: what drives BuildKit, on BuildKit itself.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The bench itself, on a recipe without torch: both ways for real, on an engine that is not the user's."""
+"""The bench itself, on a recipe without torch: both ways for real, on an engine that is not the user's.
+
+Proves the packaging: that the bench runs and counts. Its figures on a recipe without torch say nothing of DeepPrep.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 The nodes of the remote one are bridges to the engine's own BuildKit. Buildx keeps its notes in a folder of the test's
 own, so that the user's builders are left alone.
+
+Proves the thing for local builders; for remote ones the packaging, their nodes being bridges.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""The shell steps of a generated GitHub workflow, run as the runner runs them: real pip, BuildKit and registry."""
+"""The shell steps of a generated GitHub workflow, run as the runner runs them: real pip, BuildKit and registry.
+
+Proves the thing for what the steps do; the runner around them is imitated, so that GitHub takes the file is
+packaging.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +96,7 @@ def workflow_of(recipe: Path, registry: str) -> str:
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run the step that installs, once for all jobs; gives the folder that it put on PATH."""
     folder = tmp_path_factory.mktemp("installed")
-    (folder / "small.toml").write_text(RECIPE.format(base="base:1"))
+    (folder / "small.toml").write_text(RECIPE.format(base="uplift-test-absent:1"))
     (step,) = {step.script for step in github_steps(workflow_of(folder / "small.toml", "")) if step.name == INSTALL}
     environment = {**os.environ, "RUNNER_TEMP": str(folder), "GITHUB_PATH": str(folder / "path")}
     subprocess.run(["bash", "-eo", "pipefail", "-c", step], env={**environment, "IMAGE_UPLIFT": str(TOP)}, check=True)

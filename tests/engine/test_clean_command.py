@@ -1,4 +1,7 @@
-"""``clean`` on a real engine, with images and cache that the tests make; nothing else may be touched."""
+"""``clean`` on a real engine, with images and cache that the tests make; nothing else may be touched.
+
+Proves the thing: what is removed is removed from a real engine.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The command line on a small recipe without torch: real BuildKit, real PyPI, a base of a few hundred MB."""
+"""The command line on a small recipe without torch: real BuildKit, real PyPI, a base of a few hundred MB.
+
+Proves the thing for the command line and the bake; nothing of torch, models or extensions.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""The unchanged recipe `deepprep`, baked through a mirror with a password, on a stand-in base; what can differ from it.
+"""The recipe `deepprep`, baked through a mirror with a password, on a stand-in base; what can differ from it.
 
-The stand-ins keep names, tags, layout and device code of the real files (see ``lab/README.md``); their torch is no
-torch, so what is proven here is the recipe's path through mirrors, toolkits, packages, patches, models and checks.
+Proves the packaging. The stand-ins keep names, tags, layout and device code of the real files (see ``lab/README.md``);
+their torch is no torch, so what is proven here is the recipe's path through mirrors, toolkits, packages, patches,
+models and checks. Of the recipe nothing is changed but the names of both images, which are the tests' own. The thing is
+proven by `make real`.
 """
 
 from __future__ import annotations
@@ -21,12 +23,13 @@ import pytest
 from bake import results
 from generator.recipe import load_recipe
 from generator.resolve import asset_folder
-from tests.engine.mirror import ARCHIVE, PASSWORD, RUNFILE, Lab, docker
+from tests.engine.mirror import ARCHIVE, BASE, PASSWORD, RUNFILE, Lab, docker
 from tests.engine.small import plain, unpack
 
 pytestmark = pytest.mark.engine
 
-IMAGE = "deepprep:25.1.0-rtx5090"
+IMAGE = f"uplift-test-deepprep:{os.getpid()}"
+SHIPPED = ("--site", "site.toml", "--base", BASE, "--tag", IMAGE)  # the recipe as it ships, under other names
 GUIDE = {  # the guide's expected table
     "pyg-lib": "0.5.0+pt27cu128",
     "pytorch3d": "0.7.9",
@@ -48,7 +51,7 @@ summary = "The stack, and little else"
 tag = "uplift-test-lab:{tag}"
 
 [base]
-image = "pbfslab/deepprep:25.1.0"
+image = "{base}"
 prefix = "/opt/conda/envs/deepprep"
 
 [stack]
@@ -61,10 +64,10 @@ remove = [
 
 @pytest.fixture(scope="module")
 def baked(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of one bake of the recipe, as it ships, with nothing but a site file."""
+    """The folder of one bake of the recipe, as it ships, with a site file and names of its own."""
     folder = tmp_path_factory.mktemp("deepprep")
     lab.write_site(folder)
-    done = lab.generator("bake", "--site", "site.toml", folder=folder)
+    done = lab.generator("bake", *SHIPPED, folder=folder)
     assert done.returncode == 0, done.stderr[-6000:]
     assert done.stdout.startswith(f"{IMAGE}@sha256:")
     (folder / "said.txt").write_text(done.stdout + done.stderr)
@@ -164,14 +167,14 @@ def test_the_password_is_nowhere(baked: Path) -> None:
 
 
 def test_the_layers_add_little_more_than_what_is_installed(baked: Path, lab: Lab) -> None:
-    base = docker("image", "inspect", "--format", "{{len .RootFS.Layers}}", f"{lab.hub}/pbfslab/deepprep:25.1.0")
+    base = docker("image", "inspect", "--format", "{{len .RootFS.Layers}}", f"{lab.hub}/{BASE}")
     image = docker("image", "inspect", "--format", "{{len .RootFS.Layers}}", IMAGE)
     assert int(image) - int(base) == 4  # stack, wheels, patched files, models
     assert baked.is_dir()
 
 
 def test_nothing_runs_again_without_a_change(lab: Lab, baked: Path) -> None:
-    done = lab.generator("bake", "--site", "site.toml", folder=baked)
+    done = lab.generator("bake", *SHIPPED, folder=baked)
     assert done.returncode == 0
     for target in ("torch", "toolchain", "wheel-pytorch3d", "rebuild", "image"):
         found = [step for step in results.load(baked / "build").steps_of(target) if step.kind == "instruction"]
@@ -189,7 +192,7 @@ def test_the_installer_is_taken_from_the_host_where_it_was_fetched(lab: Lab, tmp
         (folder / recipe.assets[name].file_name).write_bytes(lab.fetch(path))
     before = [path for path in lab.served() if path.endswith((".run", ".tar.gz"))]
     lab.write_site(tmp_path, assets='"assets"')
-    done = lab.generator("bake", "wheel-pytorch3d", "--site", "site.toml", folder=tmp_path)
+    done = lab.generator("bake", "wheel-pytorch3d", *SHIPPED, folder=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     assert [path for path in lab.served() if path.endswith((".run", ".tar.gz"))] == before
 
@@ -199,13 +202,13 @@ def test_a_file_of_another_checksum_is_refused(lab: Lab, tmp_path: Path) -> None
     folder.mkdir(parents=True)
     (folder / RUNFILE.rsplit("/", 1)[1]).write_bytes(b"half a file")
     lab.write_site(tmp_path, assets='"assets"')
-    done = lab.generator("bake", "toolchain", "--site", "site.toml", folder=tmp_path)
+    done = lab.generator("bake", "toolchain", *SHIPPED, folder=tmp_path)
     assert done.returncode == 1
     assert f"its SHA-256 is {hashlib.sha256(b'half a file').hexdigest()}" in done.stderr
 
 
 def small(folder: Path, more: str = "") -> None:
-    (folder / "small.toml").write_text(SMALL.format(tag=os.getpid()) + more)
+    (folder / "small.toml").write_text(SMALL.format(tag=os.getpid(), base=BASE) + more)
 
 
 def test_an_sdist_is_compiled_where_the_page_has_no_wheel_and_gets_the_local_version(lab: Lab, tmp_path: Path) -> None:
@@ -247,7 +250,7 @@ def test_a_new_conflict_fails_the_verification(lab: Lab, tmp_path: Path) -> None
 
 
 def test_the_toolkit_of_a_devel_image_and_a_git_repository_in_one(lab: Lab, tmp_path: Path) -> None:
-    devel = f"{lab.hub}/library/cuda-devel:12.8"  # where the site's mirror has what the recipe calls cuda-devel:12.8
+    devel = f"{lab.hub}/uplift-test/cuda-devel:12.8"  # where the mirror has what the recipe names
     (tmp_path / "devel").mkdir()
     (tmp_path / "devel/Dockerfile").write_text(
         f"FROM uplift-lab:{os.getpid()}\n"
@@ -262,7 +265,7 @@ def test_the_toolkit_of_a_devel_image_and_a_git_repository_in_one(lab: Lab, tmp_
         f"""
 [toolkit]
 source = "image"
-image = "cuda-devel:12.8"
+image = "uplift-test/cuda-devel:12.8"
 
 [extensions.pytorch3d]
 source = "git"

@@ -3,6 +3,9 @@
 Only PyTorch3D's archive is the lab's stand-in. Takes half an hour and more on two cores; not among the default tests:
 
     bake/local/ca-bundle.sh .venv/bin/python -m pytest -m heavy tests/engine/test_deepprep_cu130.py
+
+Proves the thing for the stack and the four PyG extensions; the packaging for PyTorch3D and the models, which are
+stand-ins. `make real` has the real ones.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What `make demo` left behind, held against what it promises. Runs after it: `.ci/run`, or `-m demo`."""
+"""What `make demo` left behind, held against what it promises. Runs after it: `.ci/run`, or `-m demo`.
+
+Proves the thing for torch and two extensions; the packaging for DeepPrep, of which the demo is a stand-in.
+"""
 
 from __future__ import annotations
 

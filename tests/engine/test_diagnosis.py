@@ -1,4 +1,7 @@
-"""The failures of the manual guide's FAQ that a build can show, provoked with real BuildKit and told by `diagnose`."""
+"""The failures of the manual guide's FAQ that a build can show, provoked with real BuildKit and told by `diagnose`.
+
+Proves the thing: the words are BuildKit's.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a runner with nothing on its disk takes from a private registry: several engines, TLS, a password."""
+"""What a runner with nothing on its disk takes from a private registry: several engines, TLS, a password.
+
+Proves the thing for caches and what goes over the wire; for compiles the packaging, nvcc being a stand-in.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +91,7 @@ def lab(
     )
     docker(*login, "push", "--quiet", base)
     shutil.rmtree(configuration)
-    project = Project(folder=folder, base=base, tag="compiled:1", extensions=("hello", "world"))
+    project = Project(folder=folder, base=base, tag="uplift-test-compiled:1", extensions=("hello", "world"))
     project.write()
     try:
         with Engine("fresh-a", switch) as one, Engine("fresh-b", switch) as two:
@@ -113,7 +116,7 @@ def warm(lab: Lab) -> str:
     assert done.returncode == 0, done.stderr[-4000:]
     assert {wheel["origin"] for wheel in lab.record(None)["wheels"].values()} == {"compiled"}
     assert sorted(lab.registry.tags(CACHES)) == ["hello", "world"]
-    return lab.registry.digest("fresh/compiled", "1")
+    return lab.registry.digest("fresh/uplift-test-compiled", "1")
 
 
 @pytest.mark.usefixtures("warm")
@@ -129,8 +132,8 @@ def test_with_a_warm_registry_nothing_runs_and_the_image_is_the_same(lab: Lab) -
     assert not {"torch", "tools", "inventory", "patch"} & ran, [
         (name, step) for name in ran for step in data["targets"][name]["steps"] if not step["cached"]
     ]
-    assert lab.registry.traffic(mark).uploaded_bytes.get("fresh/compiled", 0) < 100_000
-    assert data["published"]["digest"] == lab.registry.digest("fresh/compiled", "1")
+    assert lab.registry.traffic(mark).uploaded_bytes.get("fresh/uplift-test-compiled", 0) < 100_000
+    assert data["published"]["digest"] == lab.registry.digest("fresh/uplift-test-compiled", "1")
 
 
 @pytest.mark.usefixtures("warm")

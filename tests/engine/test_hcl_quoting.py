@@ -1,4 +1,7 @@
-"""Quoting held against the real parser: what goes in comes out of ``docker buildx bake --print``."""
+"""Quoting held against the real parser: what goes in comes out of ``docker buildx bake --print``.
+
+Proves the thing: the parser is buildx's.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The package as users install it: from its wheel, into an empty environment, away from the checkout."""
+"""The package as users install it: from its wheel, into an empty environment, away from the checkout.
+
+Proves the thing: the wheel is built, installed and used.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""An image whose stack is shared out over several layers is, file by file, the one that has it in a single layer."""
+"""An image whose stack is shared out over several layers is, file by file, the one that has it in a single layer.
+
+Proves the thing: layers, files and registry are real, and the packages small.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``lock`` and ``doctor --fix`` with a real registry on loopback and the real engine."""
+"""``lock`` and ``doctor --fix`` with a real registry on loopback and the real engine.
+
+Proves the thing, on a base of one file.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ name = "locked"
 summary = "A recipe whose base is in a registry"
 
 [image]
-tag = "locked:1"
+tag = "uplift-test-locked:1"
 
 [base]
 image = "{BASE}"

@@ -1,4 +1,7 @@
-"""The laboratory itself: fresh engines, a private registry with TLS and accounts, a network between them."""
+"""The laboratory itself: fresh engines, a private registry with TLS and accounts, a network between them.
+
+Proves the thing: that the laboratory which other tests rely on does what it says.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``verify --gpu`` on the engine of this machine, and the container of the checks without a GPU."""
+"""``verify --gpu`` on the engine of this machine, and the container of the checks without a GPU.
+
+Proves the packaging on a machine without a GPU, where most of these run.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Pushing for real: engine, registry with a password, and a gate between them that counts and does harm."""
+"""Pushing for real: engine, registry with a password, and a gate between them that counts and does harm.
+
+Proves the thing: engine, registry and their protocol are real.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """Pushes through a proxy that does to them what networks and registries do: what the user sees, and what stays whole.
 
 An earlier version lies in the registry under the tag that is pushed to. ``-s`` prints all that happened as a table.
+
+Proves the thing: the faults are made on the wire, the registry and the pushes are real.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What a bake leaves in a registry and what the next one takes from there: wheels, compiler caches, cached steps."""
+"""What a bake leaves in a registry and what the next one takes from there: wheels, compiler caches, cached steps.
+
+Proves the thing for what is kept and found again; for compiles the packaging, nvcc being a stand-in.
+"""
 
 from __future__ import annotations
 

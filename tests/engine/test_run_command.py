@@ -1,4 +1,7 @@
-"""``run`` with real containers: what goes in, what comes out, and what is left when it ends."""
+"""``run`` with real containers: what goes in, what comes out, and what is left when it ends.
+
+Proves the packaging: containers are real, the pipeline in them is a script.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The verified image as a file: loaded back, checked blob by blob, and made a SIF image by the real Apptainer."""
+"""The verified image as a file: loaded back, checked blob by blob, and made a SIF image by the real Apptainer.
+
+Proves the thing: the archive is read by the engine and by Apptainer.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""An image without static libraries, headers and tests of its new packages: real packages, layers and imports."""
+"""An image without static libraries, headers and tests of its new packages: real packages, layers and imports.
+
+Proves the thing, on packages of PyPI other than torch.
+"""
 
 from __future__ import annotations
 

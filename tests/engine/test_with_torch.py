@@ -1,4 +1,7 @@
-"""Runs `tests/with_torch` where torch is: in the old environment of the demo's base, and in the uplifted one."""
+"""Runs `tests/with_torch` where torch is: in the old environment of the demo's base, and in the uplifted one.
+
+Proves the thing: both torches are PyTorch's own.
+"""
 
 from __future__ import annotations
 

@@ -52,8 +52,19 @@ def test_only_changed_files_are_written_and_the_source_stays(tree: Path, tmp_pat
     assert first["edits"] == [
         {"line": 2, "column": 5, "before": "x = torch.load(f)", "after": "x = torch.load(f, weights_only=False)"}
     ]
+    assert report["counts"] == {
+        "calls_changed": 2,
+        "places_undecided": 2,
+        "of_them_bare": 0,
+        "files_changed": 2,
+        "files_skipped": 1,
+        "other_files": 0,
+    }
     assert [item["file"] for item in report["skipped"]] == [f"{tree}/python2.py"]
-    assert [(item["file"], item["line"]) for item in report["undecided"]] == [(f"{tree}/open.py", 2)]
+    assert [(item["file"], item["line"]) for item in report["undecided"]] == [
+        (f"{tree}/open.py", 2),
+        (f"{tree}/python2.py", 1),
+    ]
 
 
 def test_mode_and_owner_are_kept_also_of_the_folders_and_of_read_only_files(tree: Path, tmp_path: Path) -> None:
@@ -118,7 +129,8 @@ def test_the_command_line(tree: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     assert json.loads(report.read_text())["files"] == 5
-    assert "2 calls changed in 2 files, 1 places undecided, 1 files left" in done.stdout
+    assert "2 calls changed in 2 files, 2 places undecided, 1 files left" in done.stdout
+    assert "5 Python files and 0 others looked at" in done.stdout
     command[command.index(tree)] = "/nowhere"
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stderr) == (2, "conversion: no such folder to patch: /nowhere\n")
@@ -140,6 +152,7 @@ def test_rows_of_a_patched_image(tree: Path, tmp_path: Path) -> None:
     assert [(row.subject, row.status) for row in rows] == [
         (f"{tree}/open.py:2", "info"),
         (f"{tree}/python2.py", "info"),
+        (f"{tree}/python2.py:1", "info"),
         (str(tree), "pass"),
     ]
 
@@ -148,7 +161,8 @@ def test_rows_of_an_image_that_was_not_patched(tree: Path, tmp_path: Path) -> No
     report = patch.patch([str(tree)], tmp_path / "out")
     assert {row.found for row in patch_rows.patched_file_rows(report)} == {"other content"}
     failing = [row for row in patch_rows.root_rows([str(tree)]) if row.status == "fail"]
-    assert [row.subject for row in failing] == [f"{tree}/deep/er/a.py:2", f"{tree}/script:3"]
+    assert [row.subject for row in failing] == [f"{tree}/deep/er/a.py:2", f"{tree}/script:3", str(tree)]
+    assert failing[-1].found == "2 bare calls"
 
 
 def test_rows_of_a_patched_file_that_is_gone_or_broken(tree: Path, tmp_path: Path) -> None:
@@ -160,5 +174,6 @@ def test_rows_of_a_patched_file_that_is_gone_or_broken(tree: Path, tmp_path: Pat
 
 def test_a_bare_call_in_an_fstring_fails(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text('import torch\nf"{torch.load(x)=}"\n')
-    (row,) = patch_rows.root_rows([str(tmp_path)])
+    row, root = patch_rows.root_rows([str(tmp_path)])
     assert (row.status, row.found) == ("fail", "a bare call")
+    assert (root.status, root.found) == ("fail", "1 bare calls")

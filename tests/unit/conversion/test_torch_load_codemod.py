@@ -1,100 +1,15 @@
-"""The codemod against a corpus of hard cases, against generated source, and beside the guide's sed."""
+"""What the codemod tells of a file, and the codemod against generated source."""
 
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
 
 import pytest
-import tomli
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conversion.torch_load_codemod import FSTRINGS_HAVE_POSITIONS, transform
-
-Case = dict[str, Any]
-CORPUS: dict[str, Case] = tomli.loads((Path(__file__).parent / "corpus.toml").read_text(encoding="utf-8"))
-VERSION = sys.version_info[0] * 100 + sys.version_info[1]
-
-# Step 1.3 of the manual guide that this replaces
-GUIDE_SED = (
-    r"s/torch\.load(\([^,)]*\), map_location=\([^,)]*\))/torch.load(\1, map_location=\2, weights_only=False)/g",
-    r"s/torch\.load(\([^,)]*\))/torch.load(\1, weights_only=False)/g",
-)
-
-
-def as_bytes(case: Case, field: str) -> bytes:
-    text: str = case[field] if case.get("bare") else "import torch\n" + case[field]
-    return text.encode(case.get("encoding", "utf-8"))
-
-
-def outcome(case: Case) -> tuple[bytes, list[str]]:
-    """The expected bytes and undecided reasons on this Python."""
-    changes = "after" in case and (FSTRINGS_HAVE_POSITIONS or not case.get("fstring"))
-    undecided = case.get("undecided", [])
-    if case.get("fstring") and FSTRINGS_HAVE_POSITIONS:
-        undecided = []
-    return as_bytes(case, "after" if changes else "before"), undecided
-
-
-# A case in the syntax of a later Python than this one is no case here.
-@pytest.mark.parametrize("name", [name for name, case in CORPUS.items() if case.get("since", 0) <= VERSION])
-def test_corpus(name: str) -> None:
-    case = CORPUS[name]
-    expected, reasons = outcome(case)
-    result = transform(as_bytes(case, "before"))
-    assert result.source == expected
-    assert len(result.undecided) == len(reasons)
-    for place, reason in zip(result.undecided, reasons, strict=True):
-        assert reason in place.reason
-    if "error" in case:
-        assert result.error is not None
-        assert case["error"] in result.error
-    else:
-        assert result.error is None
-        again = transform(result.source)
-        assert again.source == result.source
-        assert not again.edits
-
-
-def test_the_corpus_is_large_and_its_afters_differ() -> None:
-    assert len(CORPUS) >= 40
-    assert all(case["after"] != case["before"] for case in CORPUS.values() if "after" in case)
-
-
-def sed(source: bytes) -> bytes:
-    for script in GUIDE_SED:
-        source = subprocess.run(["sed", script], input=source, capture_output=True, check=True).stdout
-    return source
-
-
-def test_what_the_guides_sed_makes_of_the_corpus() -> None:
-    """Where sed fails: it breaks calls, misses them, or changes what is none (the share is what this shows)."""
-    wrong = []
-    for name, case in CORPUS.items():
-        if "error" in case or case.get("since", 0) > VERSION or case.get("undecided"):
-            continue
-        if sed(as_bytes(case, "before")) != outcome(case)[0]:
-            wrong.append(name)
-    assert {"nested_call_argument", "load_in_load", "several_lines", "module_alias", "strings_and_comments"} <= set(
-        wrong
-    )
-    assert len(wrong) >= 40
-
-
-def test_sed_corrupts_a_nested_call() -> None:
-    before = b"x = torch.load(open(f))\n"
-    assert sed(before) == b"x = torch.load(open(f, weights_only=False))\n"
-    assert transform(b"import torch\n" + before).source.endswith(b"torch.load(open(f), weights_only=False)\n")
-
-
-def test_sed_changes_strings_and_passes_the_argument_to_others() -> None:
-    assert sed(b's = "torch.load(f)"\n') == b's = "torch.load(f, weights_only=False)"\n'
-    broken = sed(b"x = torch.load(str(f), map_location=a)\n")
-    assert broken == b"x = torch.load(str(f, weights_only=False), map_location=a)\n"
+from conversion import torch_load_codemod
+from conversion.torch_load_codemod import transform
 
 
 def test_an_edit_tells_its_place_and_line() -> None:
@@ -202,3 +117,22 @@ def test_any_bytes_give_a_result(source: bytes) -> None:
 def test_any_text_gives_a_result(text: str) -> None:
     result = transform(b"import torch\n" + text.encode())
     assert result.error is not None or transform(result.source).source == result.source
+
+
+WORDS = """
+torch load getattr vars th = ( ) ( ) . . , : [ ] { } * ** lambda import from as def class global if else f x 'load'
+'torch' '__dict__' __dict__ get setattr patch partial weights_only None True
+"""
+PIECES = st.sampled_from([*WORDS.split(), "\n", "\n", "\t"])
+
+
+@given(st.lists(PIECES, max_size=14))
+def test_any_words_of_the_language_give_a_result(words: list[str]) -> None:
+    result = transform(b"import torch\nfrom functools import partial\n" + " ".join(words).encode())
+    assert "can't be followed" not in str(result.error)
+    assert result.error is not None or transform(result.source).source == result.source
+
+
+def test_a_mistake_of_ours_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch_load_codemod, "Mentions", lambda *_: vars()["x"])
+    assert transform(b"x = 1\n").error == "can't be followed by the codemod: KeyError: 'x'"

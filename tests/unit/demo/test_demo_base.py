@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bake.local import demo_base, demo_rootfs
+from bake.local import base_image, demo_base, demo_rootfs
+from bake.local.base_image import BaseImage
 from generator.errors import BuildFailed, EnvironmentUnfit
 
 
@@ -43,24 +44,28 @@ def context(tmp_path: Path) -> Path:
     return folder
 
 
+def of(context: Path, **contexts: Path) -> BaseImage:
+    return BaseImage(tag="x:1", target="some", needed_bytes=8 * 10**9, takes="soon", context=context, contexts=contexts)
+
+
 @pytest.fixture
 def built(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     commands: list[list[str]] = []
-    monkeypatch.setattr(demo_base, "build", lambda command: commands.append(list(command)))
+    monkeypatch.setattr(base_image, "build", lambda command: commands.append(list(command)))
     return commands
 
 
 def test_hash_is_stable_and_ignores_compiled_files(context: Path) -> None:
-    before = demo_base.inputs_hash(context)
+    before = base_image.inputs_hash(context)
     cache = context / "source" / "__pycache__"
     cache.mkdir()
     (cache / "a.cpython-311.pyc").write_bytes(b"\0")
-    assert demo_base.inputs_hash(context) == before
+    assert base_image.inputs_hash(context) == before
 
 
 @pytest.mark.parametrize("change", ["content", "name", "mode", "new file", "moved border"])
 def test_hash_sees_every_change(context: Path, change: str) -> None:
-    before = demo_base.inputs_hash(context)
+    before = base_image.inputs_hash(context)
     file = context / "source" / "a.py"
     if change == "content":
         file.write_text("a = 2\n")
@@ -73,12 +78,12 @@ def test_hash_sees_every_change(context: Path, change: str) -> None:
     else:
         file.write_text("a = 1")
         (context / "source" / "a.py2").write_text("\n")
-    assert demo_base.inputs_hash(context) != before
+    assert base_image.inputs_hash(context) != before
 
 
 def test_nothing_is_built_when_the_inputs_are_unchanged(context: Path, built: list[list[str]]) -> None:
-    machine = FakeMachine({"x:1": demo_base.inputs_hash(context)})
-    assert not demo_base.make("x:1", force=False, machine=machine, environ={}, context=context)
+    machine = FakeMachine({"x:1": base_image.inputs_hash(context)})
+    assert not base_image.make(of(context), force=False, machine=machine, environ={})
     assert built == []
     assert machine.made == []
 
@@ -87,21 +92,21 @@ def test_nothing_is_built_when_the_inputs_are_unchanged(context: Path, built: li
 def test_a_missing_or_outdated_image_is_built(context: Path, built: list[list[str]], label: str | None) -> None:
     labels = {demo_rootfs.LOCAL_ROOTFS: ""} | ({} if label is None else {"x:1": label})
     machine = FakeMachine(labels)
-    assert demo_base.make("x:1", force=False, machine=machine, environ={}, context=context)
-    assert f"{demo_rootfs.LABEL}={demo_base.inputs_hash(context)}" in built[0]
+    assert base_image.make(of(context), force=False, machine=machine, environ={})
+    assert f"{demo_rootfs.LABEL}={base_image.inputs_hash(context)}" in built[0]
     assert f"ROOTFS={demo_rootfs.LOCAL_ROOTFS}" in built[0]
     assert machine.made == []
 
 
 def test_root_filesystem_is_pulled_where_that_works(context: Path, built: list[list[str]]) -> None:
     machine = FakeMachine({}, pulls=True)
-    demo_base.make("x:1", force=False, machine=machine, environ={}, context=context)
+    base_image.make(of(context), force=False, machine=machine, environ={})
     assert f"ROOTFS={demo_rootfs.PULLED_ROOTFS}" in built[0]
 
 
 def test_root_filesystem_is_made_where_nothing_can_be_pulled(context: Path, built: list[list[str]]) -> None:
     machine = FakeMachine({})
-    demo_base.make("x:1", force=False, machine=machine, environ={}, context=context)
+    base_image.make(of(context), force=False, machine=machine, environ={})
     assert machine.made == [demo_rootfs.LOCAL_ROOTFS]
     assert f"ROOTFS={demo_rootfs.LOCAL_ROOTFS}" in built[0]
 
@@ -112,19 +117,19 @@ def test_the_ca_bundle_is_a_secret_and_never_a_build_argument(
     bundle = tmp_path / "ca.pem"
     bundle.write_text("x")
     environ = {"GENERATOR_CA_BUNDLE": str(bundle)}
-    demo_base.make("x:1", force=True, machine=FakeMachine({}), environ=environ, context=context)
+    base_image.make(of(context), force=True, machine=FakeMachine({}), environ=environ)
     command = built[0]
     assert command[command.index("--secret") + 1] == f"id=ca-bundle,src={bundle}"
     assert sum(str(bundle) in part for part in command) == 1
 
 
 def test_no_secret_without_a_bundle() -> None:
-    assert demo_base.ca_bundle({"SSL_CERT_FILE": "/nonexistent.pem"}) is None
+    assert base_image.ca_bundle({"SSL_CERT_FILE": "/nonexistent.pem"}) is None
 
 
 def test_a_wrong_ca_bundle_is_said() -> None:
     with pytest.raises(EnvironmentUnfit, match="no readable file") as raised:
-        demo_base.ca_bundle({"GENERATOR_CA_BUNDLE": "/nonexistent.pem"})
+        base_image.ca_bundle({"GENERATOR_CA_BUNDLE": "/nonexistent.pem"})
     assert raised.value.where == "GENERATOR_CA_BUNDLE"
 
 
@@ -164,12 +169,12 @@ def test_no_mirror_and_no_pull(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_too_little_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10**9})())
     with pytest.raises(EnvironmentUnfit, match=r"needs 8 GB .* and 1\.0 GB are free"):
-        demo_base.check_disk(tmp_path)
+        base_image.check_disk(tmp_path, of(tmp_path))
 
 
 def test_a_failing_build_is_said() -> None:
     with pytest.raises(BuildFailed, match="ended with status 7"):
-        demo_base.build(["sh", "-c", "exit 7"])
+        base_image.build(["sh", "-c", "exit 7"])
 
 
 def test_main_gives_the_exit_status_without_a_traceback(
@@ -181,3 +186,18 @@ def test_main_gives_the_exit_status_without_a_traceback(
     assert captured.out == ""
     assert captured.err.startswith("error: there is no `docker` on PATH")
     assert "make engine" in captured.err
+
+
+def test_folders_that_take_the_place_of_stages_count_among_the_inputs(
+    context: Path, built: list[list[str]], tmp_path: Path
+) -> None:
+    source = tmp_path / "sources"
+    source.mkdir()
+    (source / "a.py").touch()
+    image = of(context, source=source)
+    before = image.inputs
+    base_image.make(image, force=True, machine=FakeMachine({}), environ={})
+    assert built[0][built[0].index("--build-context") + 1] == f"source={source}"
+    assert built[0][built[0].index("--target") + 1] == "some"
+    (source / "b.py").touch()
+    assert image.inputs != before

@@ -71,23 +71,35 @@ def test_the_model_never_says_a_device() -> None:
     assert "device" not in names
 
 
-def test_constructor_arguments_are_attributes() -> None:
-    init = function(parsed(SUGAR / "gatunet_model.py"), "__init__")
+def assigned(node: ast.AST) -> set[str]:
+    """Names of the attributes of ``self`` that some code assigns."""
+    return {
+        target.attr
+        for found in ast.walk(node)
+        if isinstance(found, ast.Assign)
+        for target in found.targets
+        if isinstance(target, ast.Attribute)
+    }
+
+
+def test_the_module_keeps_what_the_real_class_keeps_and_no_more() -> None:
     model = next(
         node
         for node in ast.walk(parsed(SUGAR / "gatunet_model.py"))
         if isinstance(node, ast.ClassDef) and node.name == "GatUNet"
     )
-    init = next(node for node in model.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
-    assert [argument.arg for argument in init.args.args[1:]] == CONSTRUCTOR
-    assigned = {
-        target.attr
-        for node in ast.walk(init)
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Attribute)
+    methods = {node.name: node for node in model.body if isinstance(node, ast.FunctionDef)}
+    assert [argument.arg for argument in methods["__init__"].args.args[1:]] == CONSTRUCTOR
+    kept = assigned(methods["__init__"])
+    assert kept & set(CONSTRUCTOR) == {
+        "use_position_decoding",
+        "use_residual",
+        "input_dropout",
+        "euler_scale",
+        "rigid",
     }
-    assert set(CONSTRUCTOR) | {"edges", "pooling", "unpooling"} <= assigned
+    assert {"edges", "between", "activate_layer", "edge_e", "pe", "theta_phi"} <= kept
+    assert "p_e" in assigned(methods["forward"]) - kept
 
 
 def test_index_tensors_are_no_buffers() -> None:
@@ -153,3 +165,19 @@ def test_models_vary() -> None:
     assert len(kinds) * 2 >= 4
     for argument in ("rigid", "ico_level", "euler_scale", "num_heads", "use_position_decoding"):
         assert len({kind[argument] for kind in kinds.values()}) > 1, argument
+
+
+REAL = DEMO.with_name("real-base")
+
+
+def test_the_real_bases_lists_are_pinned_and_its_script_compiles() -> None:
+    for name in ("requirements.txt", "extensions.txt"):
+        lines = (REAL / "environment" / name).read_text().splitlines()
+        assert all("==" in line for line in lines if line and not line.startswith("#"))
+    script = REAL / "models" / "make_models.py"
+    compile(script.read_bytes(), str(script), "exec")
+
+
+def test_the_real_base_has_the_versions_of_deepprep() -> None:
+    lines = (REAL / "environment" / "requirements.txt").read_text().splitlines()
+    assert {"torch==2.0.1", "torch-geometric==2.2.0", "numpy==1.26.4", "nnunet==1.7.1"} <= set(lines)

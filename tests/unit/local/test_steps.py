@@ -168,6 +168,7 @@ def test_make_alone_lists_every_target() -> None:
         "registry",
         "demo-base",
         "demo",
+        "real",
         "test",
         "test-all",
         "bench",

@@ -17,6 +17,7 @@ import torch  # noqa: E402
 from utils.icosphere import icosphere, level_number  # noqa: E402
 
 MODELS = Path("/opt/model/SUGAR/model_files")
+CHANNELS = 2  # sulcal depth and curvature
 
 
 def load_model(path, device):
@@ -33,9 +34,9 @@ def main():
     arguments = parser.parse_args()
 
     model = load_model(arguments.model, arguments.device)
-    vertices, _, _ = icosphere(level_number(model.ico_level))
+    vertices, _, _ = icosphere(level_number(arguments.model.parent.name))  # the level stands in the path alone
     torch.manual_seed(arguments.seed)
-    x = torch.randn(len(vertices), model.in_channels).to(arguments.device)
+    x = torch.randn(len(vertices), CHANNELS).to(arguments.device)
     xyz = torch.from_numpy(100 * vertices).float().to(arguments.device)
     began = time.perf_counter()
     with torch.no_grad():

@@ -6,10 +6,14 @@ from torch_scatter import scatter
 from utils.icosphere import directed_edges, icosphere
 
 
-def get_network_index(level, device="cuda"):
-    """Edges of the mesh at ``level``, in both directions: (2, e) int64."""
-    _, faces, _ = icosphere(level)
-    return torch.from_numpy(directed_edges(faces)).to(device)
+def get_network_index(level, encoding, device="cuda"):
+    """Edges of the mesh at ``level``, in both directions: (2, e) int64, their offsets (e, 3) and what ``encoding`` makes of
+    these.
+    """
+    vertices, faces, _ = icosphere(level)
+    edges = directed_edges(faces)
+    offsets = torch.from_numpy(vertices[edges[0]] - vertices[edges[1]]).float().to(device)
+    return torch.from_numpy(edges).to(device), offsets, encoding(offsets)
 
 
 def get_pooling_index(level, device="cuda"):
@@ -30,9 +34,9 @@ def get_unpooling_index(level, device="cuda"):
     return torch.from_numpy(parents).to(device)
 
 
-def pool(x, index, size, reduce="max"):
-    """``x`` (fine, c) on the coarser mesh of ``size`` vertices: (size, c)."""
-    return scatter(x[index[0]], index[1], dim=0, dim_size=size, reduce=reduce)
+def pool(x, index):
+    """``x`` (fine, c) on the coarser mesh, the largest of what ``index`` gathers for each vertex: (coarse, c)."""
+    return scatter(x[index[0]], index[1], dim=0, reduce="max")
 
 
 def unpool(x, parents):

@@ -1,23 +1,32 @@
-"""Edge and vertex features made from positions on the sphere."""
+"""Features made from positions on the sphere."""
 
 import math
 
 import torch
-
-FREQUENCIES = 4
-ENCODED = 3 * (1 + 2 * FREQUENCIES)  # 27: the offset itself, and a sine and cosine for each frequency
+from torch import nn
 
 
-def encode(offset):
-    """(n, 3) offsets, of order one, as (n, 27) features."""
-    parts = [offset]
-    for octave in range(FREQUENCIES):
-        angle = offset * (math.pi * 2**octave)
-        parts += [torch.sin(angle), torch.cos(angle)]
-    return torch.cat(parts, dim=1)
+class Encoding(nn.Module):
+    """``channels`` numbers of order one, with sines and cosines at ``octaves`` frequencies: (n, width).
+
+    It has no parameters; frequencies and functions are plain attributes.
+    """
+
+    def __init__(self, channels, octaves):
+        super().__init__()
+        self.width = channels * (1 + 2 * octaves)
+        self.waves = [torch.sin, torch.cos]
+        self.frequencies = math.pi * 2.0 ** torch.arange(octaves)
+
+    def forward(self, values):
+        parts = [values]
+        for frequency in self.frequencies:
+            parts += [wave(values * frequency) for wave in self.waves]
+        return torch.cat(parts, dim=1)
 
 
-def edge_features(xyz, edge_index):
-    """Features (e, 27) of the edges of a graph with vertices ``xyz`` (n, 3) on a sphere of any radius."""
-    unit = xyz / xyz.norm(dim=1, keepdim=True)
-    return encode(unit[edge_index[0]] - unit[edge_index[1]])
+def longitude_latitude(xyz):
+    """Longitude and latitude of points ``xyz`` (n, 3) on a sphere of any radius, each within [-1, 1]: (n, 2)."""
+    longitude = torch.atan2(xyz[:, 1], xyz[:, 0]) / math.pi
+    latitude = torch.atan2(xyz[:, 2], xyz[:, :2].norm(dim=1)) * 2 / math.pi
+    return torch.stack([longitude, latitude], dim=1)
