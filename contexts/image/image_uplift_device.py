@@ -68,7 +68,7 @@ def hold_back(tensorflow: Any, up_to: str) -> None:
     known = capabilities()
     if known is not None and all(capability <= latest for capability in known):
         return
-    name = f"TensorFlow {getattr(tensorflow, '__version__', '')}"
+    name = f"TensorFlow {getattr(tensorflow, '__version__', '')}".rstrip()
     try:
         served, late = [], []
         for card in tensorflow.config.list_physical_devices("GPU"):

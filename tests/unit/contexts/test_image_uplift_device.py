@@ -117,7 +117,7 @@ def test_an_import_never_fails_by_this(stand_in: Path) -> None:
     (stand_in / "tensorflow/__init__.py").write_text("class config: visible = 1\n")
     done = start(stand_in, SCRIPT)
     assert "visible 1" in done.stdout
-    assert done.stderr.startswith("image-uplift: TensorFlow  can't be held back from the card: AttributeError")
+    assert done.stderr.startswith("image-uplift: TensorFlow can't be held back from the card: AttributeError")
     (stand_in / "tensorflow/__init__.py").write_text("raise ImportError('its own reason')\n")
     assert "its own reason" in start(stand_in, SCRIPT).stderr
     shutil.rmtree(stand_in / "tensorflow")
