@@ -13,7 +13,7 @@ from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from conversion.inventory import normalise
 from conversion.rows import INFO, Row
-from conversion.source_files import look_at
+from conversion.source_files import entries, is_below, look_at
 from conversion.text_mentions import lines
 from conversion.torch_load_codemod import transform
 
@@ -33,24 +33,28 @@ def look_rows(roots: Sequence[str], patched: Sequence[str], fresh: Sequence[str]
         patched: folders that the patch covers, which are left out.
         fresh: packages that came with the new stack.
     """
-    covered = tuple(os.path.realpath(root) + os.sep for root in patched)
+    covered = [os.path.realpath(root) for root in patched]
     seen: List[str] = []
     for root in roots:
         if not os.path.isdir(root):
             yield Row("torch-load", root, "", "not in this image", INFO)
             continue
         real = os.path.realpath(root)
-        if any(real == other or real.startswith(other + os.sep) for other in seen):
+        if is_below(real, seen):
             continue
         seen.append(real)
         yield from _below(real, covered, {normalise(name) for name in fresh})
 
 
-def _below(root: str, covered: Tuple[str, ...], fresh: "set[str]") -> Iterator[Row]:
+def _below(root: str, covered: Sequence[str], fresh: "set[str]") -> Iterator[Row]:
     looked = found = 0
     left: List[str] = []
     torches: Dict[str, Optional[str]] = {}
-    for path in _candidates(root, covered):
+    for path, unread in entries(root, covered):
+        if unread is not None:
+            left.append(f"{path}: {unread}")
+        if unread is not None or not path.endswith(".py") or os.path.islink(path):
+            continue
         looked += 1
         if looked > FILES:
             yield Row("torch-load", root, "", f"only the first {FILES:,} files were looked at", INFO)
@@ -75,18 +79,6 @@ def _below(root: str, covered: Tuple[str, ...], fresh: "set[str]") -> Iterator[R
         INFO,
         f"{looked} files looked at",
     )
-
-
-def _candidates(root: str, covered: Tuple[str, ...]) -> Iterator[str]:
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if name != "__pycache__")
-        if (folder + os.sep).startswith(covered):
-            folders[:] = []
-            continue
-        for name in sorted(names):
-            path = os.path.join(folder, name)
-            if name.endswith(".py") and not os.path.islink(path):
-                yield path
 
 
 def _sites(path: str) -> Tuple[List[Tuple[int, str, str]], Optional[str]]:

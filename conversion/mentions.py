@@ -35,7 +35,8 @@ RUNNERS = frozenset({"eval", "exec", "compile"})
 OWN = frozenset({"self", "cls"})  # their load is the class's own
 PASSED_ON = "torch is passed on as a whole, its load with it"
 REPLACED = "torch.load is replaced here, for other files too: what takes its place must take weights_only"
-WHOLE = frozenset({"__dict__", "__getattribute__", "__getattr__"})  # lead to load past its name
+WHOLE = frozenset({"__dict__", "__getattribute__", "__getattr__", "__setattr__", "__delattr__"})  # past load's name
+READERS = frozenset({"get", "__getitem__", "__getattribute__", "__getattr__"})
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,8 @@ class Mentions:
                     node,
                     "an attribute of what may be torch is fetched under a name that isn't known here",
                 )
+        elif {"torch", "load"} <= {text_of(item) for item in node.args}:
+            self._leave(node, REPLACED)
         elif isinstance(function, ast.Name) and function.id in RUNNERS and self._meanings(function) <= {OTHER}:
             self._run_text(node)
 
@@ -156,12 +159,12 @@ class Mentions:
     # --- uses of torch and of its load ------------------------------------------------------------------------------
 
     def _use(self, node: ast.AST) -> str:
-        """How a value is used: "called", "attribute", "named", "tested", "set" or "passed"."""
+        """How a value is used: "called", "attribute", "named", "tested", "stored", "set" or "passed"."""
         child, parent = node, self._parents.get(node)
         if node in self._partials:
             return "called"
         if not isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
-            return "tested" if isinstance(node, ast.Name) else "set"
+            return "tested" if isinstance(node, ast.Name) else "stored"
         while isinstance(parent, (ast.BoolOp, ast.NamedExpr)) or (
             isinstance(parent, ast.IfExp) and child is not parent.test
         ):
@@ -169,7 +172,7 @@ class Mentions:
         if isinstance(parent, ast.Call):
             return "called" if child is parent.func else self._argument(parent, child)
         if isinstance(parent, ast.Attribute):
-            return self._attribute(parent)
+            return self._whole(parent, parent.attr) if parent.attr in WHOLE else "attribute"
         if isinstance(parent, TESTS) or (isinstance(parent, ast.comprehension) and child in parent.ifs):
             return "tested"
         return "named" if self._is_plain_name(child) else "passed"
@@ -181,20 +184,26 @@ class Mentions:
             return "tested"
         if is_getattr(call) and argument is call.args[0]:
             return "attribute"
-        if function == "vars" and isinstance(self._parents.get(call), ast.Subscript):
-            return "attribute"
+        if function == "vars":
+            return self._whole(call, "__dict__")
         if function in SETTERS and argument in call.args[:-1]:
-            name = call.args[call.args.index(argument) + 1]
-            text = text_of(name)
+            text = text_of(call.args[call.args.index(argument) + 1])
             return "set" if text == "load" or (text is None and function != "patch") else "attribute"
-        return "passed"
+        return "set" if _names_load(call) else "passed"
 
-    def _attribute(self, node: ast.Attribute) -> str:
-        """Whether an attribute of torch is one that can be followed."""
-        if node.attr not in WHOLE:
-            return "attribute"
-        item = self._parents.get(node)
-        return "attribute" if isinstance(item, ast.Subscript) and text_of(item.slice) is not None else "passed"
+    def _whole(self, node: ast.AST, name: str) -> str:
+        """How torch's dictionary is used, or one of its methods that lead past the names of its attributes."""
+        around = self._parents.get(node)
+        if isinstance(around, ast.Subscript):
+            return "passed" if text_of(around.slice) is None else "attribute"
+        method = around.attr if isinstance(around, ast.Attribute) else name
+        call = self._parents.get(around) if isinstance(around, ast.Attribute) else around
+        if not isinstance(call, ast.Call) or not call.args + call.keywords:
+            return "passed"
+        if method in READERS:
+            key = text_of(call.args[0]) if method == "get" and call.args else None
+            return "passed" if key is None else "attribute"
+        return "set" if _names_load(call) else "passed"
 
     def _is_plain_name(self, value: ast.AST) -> bool:
         """Whether an assignment gives a value to names of this file alone; a class's are its instances' too."""
@@ -215,16 +224,16 @@ class Mentions:
 
     def _load(self, node: ast.AST) -> None:
         use = self._use(node)
-        if use == "set":
+        if use == "stored":
             self._leave(node, REPLACED)
-        elif use in {"passed", "attribute"}:
+        elif use in {"passed", "attribute", "set"}:
             self._leave(node, "torch.load is passed on, not called here")
         elif use == "named" and self._scopes[node].kind == "module":
             self._leave(node, "torch.load is passed on under another name, which other files can import")
 
     def _module(self, node: ast.AST) -> None:
         use = self._use(node)
-        if use == "set" and isinstance(self._parents.get(node), ast.Call):
+        if use == "set":
             self._leave(node, REPLACED)
         elif use in {"passed", "called"}:
             self._leave(node, PASSED_ON)
@@ -264,7 +273,7 @@ class Mentions:
         text = text_mentions.text(node)
         if "torch" not in text or "load" not in text:
             return
-        if text.strip() in LOADS:
+        if may_be_load(text.strip()) and all(part.isidentifier() for part in text.strip().split(".")):
             setting = isinstance(parent, ast.Call) and _last_name(parent.func) in SETTERS and node in parent.args[:1]
             self._leave(node, REPLACED if setting else "torch.load is named in a text")
         elif _has_code(text) and not self._shows_its_source(node):
@@ -313,6 +322,12 @@ def _receiver_of_load(node: ast.AST) -> Optional[ast.AST]:
     if isinstance(node, ast.Call) and is_getattr(node) and text_of(node.args[1]) == "load":
         return node.args[0]
     return None
+
+
+def _names_load(call: ast.Call) -> bool:
+    """Whether a call is given the word load: given torch too, it may well replace torch.load."""
+    inside = (node for item in [*call.args, *call.keywords] for node in ast.walk(item))
+    return any(text_of(node) == "load" or (isinstance(node, ast.keyword) and node.arg == "load") for node in inside)
 
 
 def _last_name(node: ast.AST) -> str:

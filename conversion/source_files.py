@@ -67,22 +67,42 @@ def is_below(path: str, roots: Sequence[str]) -> bool:
     return any(path == root or path.startswith(root.rstrip(os.sep) + os.sep) for root in roots)
 
 
-def _paths(root: str, roots: Sequence[str]) -> List[Tuple[str, Optional[str]]]:
-    """Every path below a root that is no folder, sorted; with the reason where it is one that isn't gone into."""
-    if not os.path.isdir(root):
-        return [(root, None)]
-    found: List[Tuple[str, Optional[str]]] = []
-
-    def failed(error: OSError) -> None:
-        found.append((str(error.filename), f"a folder that can't be read: {error.strerror or error}"))
-
-    for folder, folders, names in os.walk(root, onerror=failed):
-        found.extend((os.path.join(folder, name), None) for name in names)
-        for name in folders:
-            path = os.path.join(folder, name)
+def _paths(root: str, roots: Sequence[str]) -> Iterator[Tuple[str, Optional[str]]]:
+    """Every path below a root that is no folder; with the reason where it links to a folder outside of the roots."""
+    for path, reason in entries(root) if os.path.isdir(root) else [(root, None)]:
+        if reason is None and os.path.islink(path) and os.path.isdir(path):
             real = os.path.realpath(path)
-            if os.path.islink(path) and not is_below(real, roots):
-                found.append((path, f"a link to the folder {real}, which is below no root"))
+            if not is_below(real, roots):
+                yield path, f"a link to the folder {real}, which is below no root"
+        else:
+            yield path, reason
+
+
+def entries(root: str, left: Sequence[str] = ()) -> List[Tuple[str, Optional[str]]]:
+    """Every path below a folder that is no folder itself, sorted, links as what they are; however deep it is.
+
+    Args:
+        root: the folder.
+        left: folders that aren't gone into.
+
+    Returns:
+        Path and None, or the path of a folder that can't be read and why.
+    """
+    found: List[Tuple[str, Optional[str]]] = []
+    waiting = [root]
+    while waiting:
+        folder = waiting.pop()
+        if is_below(folder, left):
+            continue
+        try:
+            with os.scandir(folder) as listed:
+                for entry in listed:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    else:
+                        found.append((entry.path, None))
+        except OSError as error:
+            found.append((folder, f"a folder that can't be read: {error.strerror or error}"))
     return sorted(found)
 
 

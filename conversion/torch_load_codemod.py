@@ -98,6 +98,8 @@ def _transform(source: bytes, known: Optional[Mapping[str, str]]) -> Result:
             _assert_only_added(source, changed, sum(site.none is not None for site in mentions.sites))
     except (Unreadable, SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return Result(source, error=f"can't be read as Python {_version()}: {_reason(error)}")
+    except Exception as error:  # noqa: BLE001 - a mistake of ours must not leave the other files unpatched
+        return Result(source, error=f"can't be followed by the codemod: {type(error).__name__}: {error}")
     after = SourceText(changed) if insertions else text
     edits = (_edit(site.call, text, after) for site in mentions.sites)
     undecided = {_undecided(item, text) for item in mentions.left}

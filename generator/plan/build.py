@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 from generator.driver import oldest_driver, requirement
 from generator.plan import specs
-from generator.plan.compiling import compiler_cache, environment, toolchain, wheel, wheel_target
+from generator.plan.compiling import compiler_cache, toolchain, wheel, wheel_target
 from generator.plan.graph import ContextFile, Graph, Kind, Output, Target, Variable
 from generator.plan.layers import layers, part_count
+from generator.plan.sources import REQUIREMENTS, requirements, source
+from generator.plan.specs import environment
+from generator.plan.specs import module_files as _modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,6 +40,9 @@ def build_graph(
     targets = [_tools(recipe), _inventory(recipe), _torch(recipe)]
     if any(extension.compiles for extension in recipe.extensions.values()):
         targets += [toolchain(recipe), compiler_cache(recipe)]
+    if recipe.extensions:
+        targets += [source(recipe, name) for name in recipe.extensions]
+        targets.append(requirements(recipe))
     targets += [wheel(recipe, name) for name in recipe.extensions]
     if recipe.patch:
         targets.append(_patch(recipe))
@@ -101,12 +107,6 @@ def _variables_of_sources(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
         yield "TOOLKIT_IMAGE", recipe.toolkit.image, "The CUDA devel image that the toolkit is taken from"
     for name, asset in recipe.assets.items():
         yield specs.asset_variable(name), "", f"Folder that holds {asset.file_name}; empty: the build fetches it"
-
-
-def _modules(*names: str) -> tuple[ContextFile, ...]:
-    return tuple(
-        ContextFile(path=f"conversion/{name}.py", package="conversion", resource=f"{name}.py") for name in names
-    )
 
 
 def _models_folder() -> tuple[ContextFile, ...]:
@@ -200,6 +200,7 @@ def _extract(recipe: Recipe) -> Target:
 
 def _rebuild(recipe: Recipe) -> Target:
     wheels = [wheel_target(name) for name in specs.needed_by_models(recipe)]
+    wheels += [REQUIREMENTS] if wheels else []
     return Target(
         name="rebuild",
         kind=Kind.REBUILD,
@@ -215,6 +216,7 @@ def _rebuild(recipe: Recipe) -> Target:
 
 def _image(recipe: Recipe, *, stack: str) -> Target:
     wheels = tuple(wheel_target(name) for name in recipe.extensions)
+    wheels += (REQUIREMENTS,) if wheels else ()
     inputs = {"tools": "tools", stack: stack, **{name: name for name in wheels}}
     if recipe.patch:
         inputs["patch"] = "patch"

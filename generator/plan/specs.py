@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from conversion.models.spec import SCHEMA as MODELS_SCHEMA
 from generator.driver import oldest_driver, requirement
+from generator.plan.graph import ContextFile
 from generator.recipe.models import as_json
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 # that use it. A test holds these against the imports.
 INVENTORY_MODULES = ("__init__", "failures", "inventory")
 CONSTRAINTS_MODULES = (*INVENTORY_MODULES, "constraints")
+REQUIREMENTS_MODULES = (*CONSTRAINTS_MODULES, "arrivals", "requirements")
 LAYERS_MODULES = ("__init__", "failures", "parts", "place", "share", "trees")
 SLIM_MODULES = ("__init__", "failures", "imported", "inventory", "kinds", "records", "selection", "slim")
 PATCH_MODULES = (
@@ -65,6 +67,18 @@ VERIFY_MODULES = (
     "verify",
     "versions",
 )
+
+
+def environment(recipe: Recipe) -> dict[str, object]:
+    """Give the values of every template: where the environment is."""
+    return {"prefix": recipe.base.prefix, "python": f"{recipe.base.prefix}/bin/python"}
+
+
+def module_files(*names: str) -> tuple[ContextFile, ...]:
+    """Give modules of ``conversion`` as files of a context."""
+    return tuple(
+        ContextFile(path=f"conversion/{name}.py", package="conversion", resource=f"{name}.py") for name in names
+    )
 
 
 def normalised(name: str) -> str:

@@ -75,6 +75,8 @@ def _source(recipe: Recipe, extension: Extension) -> Iterator[tuple[str, str]]:
         yield "sha256", "missing; without it the sdist may change between two bakes"
     if extension.fallback and extension.source != "wheel":
         yield "fallback", "only a prebuilt wheel has one"
+    if extension.own_archs and not extension.compiles:
+        yield "own-archs", "nothing is compiled here: a prebuilt wheel has the archs that it has; leave the key out"
     if extension.source == "git" and (extension.url is None or extension.commit is None):
         yield "commit" if extension.url else "url", "missing; a repository is pinned by url and commit"
     if extension.source == "archive":

@@ -156,7 +156,10 @@ class Extension(Section):
     """A package with CUDA code for the new stack.
 
     ``wheel`` is prebuilt, from the stack's page of links; ``sdist``, ``archive`` (an asset) and ``git`` are compiled.
-    ``fallback`` compiles the sdist where the page has no wheel that fits.
+    ``fallback`` compiles the sdist where the page has no wheel that fits. What its metadata requires and the
+    environment lacks comes in by itself; ``requires`` pins that, and says it where nobody can read the metadata.
+    ``own_archs`` leaves the archs of a compile to the package's setup.py, for kernels that exist for certain cards
+    alone; by default the stack's are enforced.
     """
 
     source: Literal["wheel", "sdist", "archive", "git"]
@@ -169,7 +172,9 @@ class Extension(Section):
     url: Url | None = None
     commit: Commit | None = None
     device_code: bool = True
+    own_archs: bool = False
     needs: Annotated[tuple[Name, ...], Field(strict=False)] = ()
+    requires: Annotated[tuple[Pinned, ...], Field(strict=False)] | None = None
     env: dict[str, str] = Field(default_factory=dict)
 
     @property

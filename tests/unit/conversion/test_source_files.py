@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 import sys
 import time
 import zipfile
@@ -116,6 +117,20 @@ def test_a_folder_that_can_not_be_listed_is_named(root: Path, monkeypatch: pytes
 
     monkeypatch.setattr(os, "scandir", refusing)
     assert skipped(root) == {"shut": "a folder that can't be read: Permission denied"}
+
+
+def test_folders_deeper_than_a_path_is_long(root: Path) -> None:
+    """Up to where the system opens a path by its name; what is below is named."""
+    with_file = "d/" * 1500
+    subprocess.run(["sh", "-c", f"mkdir -p {with_file} && cp a.py {with_file}"], cwd=root, check=True)
+    deeper = 'for turn in 1 2 3; do mkdir -p "$0" && cd "$0" || exit; done'
+    subprocess.run(["sh", "-c", deeper, with_file], cwd=root, check=False)  # a shell may refuse at some depth
+    try:
+        found = patch.scan([str(root)])
+        assert [item.file for item in found if item.python] == [f"{root}/a.py", f"{root}/{with_file}a.py"]
+        assert any("File name too long" in str(item.skipped) for item in found)
+    finally:
+        subprocess.run(["rm", "-rf", root / "d"], check=True)
 
 
 def test_other_files_are_looked_through(root: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import inspect
+import subprocess
 import sys
 import types
 import warnings
@@ -23,7 +24,7 @@ import tomli
 
 from conversion import patch
 from conversion.patch import Looked
-from conversion.torch_load_codemod import FSTRINGS_HAVE_POSITIONS
+from conversion.torch_load_codemod import FSTRINGS_HAVE_POSITIONS, transform
 
 Case = dict[str, Any]
 CORPUS: dict[str, Case] = tomli.loads((Path(__file__).parent / "corpus.toml").read_text(encoding="utf-8"))
@@ -81,6 +82,48 @@ def test_the_corpus_is_large_and_its_afters_differ() -> None:
     assert len(CORPUS) >= 150
     assert sites >= 250
     assert all(case["after"] != case["before"] for case in CORPUS.values() if "after" in case)
+
+
+# --- beside the guide's sed ---------------------------------------------------------------------------------------
+
+# Step 1.3 of the manual guide that this replaces
+GUIDE_SED = (
+    r"s/torch\.load(\([^,)]*\), map_location=\([^,)]*\))/torch.load(\1, map_location=\2, weights_only=False)/g",
+    r"s/torch\.load(\([^,)]*\))/torch.load(\1, weights_only=False)/g",
+)
+
+
+def sed(source: bytes) -> bytes:
+    for script in GUIDE_SED:
+        source = subprocess.run(["sed", script], input=source, capture_output=True, check=True).stdout
+    return source
+
+
+def test_what_the_guides_sed_makes_of_the_corpus() -> None:
+    """Where sed fails: it breaks calls, misses them, or changes what is none (the share is what this shows)."""
+    wrong = []
+    for name in NAMES:
+        case = CORPUS[name]
+        if "error" in case or case.get("undecided"):
+            continue
+        if sed(as_bytes(case, "before")) != outcome(case)[0]:
+            wrong.append(name)
+    assert {"nested_call_argument", "load_in_load", "several_lines", "module_alias", "strings_and_comments"} <= set(
+        wrong
+    )
+    assert len(wrong) >= 40
+
+
+def test_sed_corrupts_a_nested_call() -> None:
+    before = b"x = torch.load(open(f))\n"
+    assert sed(before) == b"x = torch.load(open(f, weights_only=False))\n"
+    assert transform(b"import torch\n" + before).source.endswith(b"torch.load(open(f), weights_only=False)\n")
+
+
+def test_sed_changes_strings_and_passes_the_argument_to_others() -> None:
+    assert sed(b's = "torch.load(f)"\n') == b's = "torch.load(f, weights_only=False)"\n'
+    broken = sed(b"x = torch.load(str(f), map_location=a)\n")
+    assert broken == b"x = torch.load(str(f, weights_only=False), map_location=a)\n"
 
 
 # --- run with a torch that notes -----------------------------------------------------------------------------------
