@@ -42,7 +42,7 @@ class Finder:
         others = [finder.find_spec for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec")]
         self.asking = True
         try:
-            spec = next((found for find in others if (found := find(name, path, target))), None)
+            spec: Any = next((found for find in others if (found := find(name, path, target))), None)
         finally:
             self.asking = False
         load = getattr(getattr(spec, "loader", None), "exec_module", None)
