@@ -17,8 +17,10 @@ import pytest
 HOOK = Path(__file__).parents[3] / "contexts/image/image_uplift_device.py"
 DRIVER = Path(__file__).parent / "fake_driver.c"
 # What TensorFlow 2.11 wants to find before it looks at a card.
-LIBRARIES = ("cudart.so.11.0", "cublas.so.11", "cublasLt.so.11", "cufft.so.10", "curand.so.10", "cusolver.so.11")
-LIBRARIES += ("cusparse.so.11", "cudnn.so.8")
+LIBRARIES = (
+    *("cudart.so.11.0", "cublas.so.11", "cublasLt.so.11", "cufft.so.10", "curand.so.10", "cusolver.so.11"),
+    *("cusparse.so.11", "cudnn.so.8"),
+)
 TENSORFLOW = """
 import os
 __version__ = "2.11.1"
