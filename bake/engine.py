@@ -55,7 +55,10 @@ class EngineFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFacts:
-    """An image on the engine: ``digest`` is the manifest's, None when it never came from a registry or store."""
+    """An image on the engine: ``digest`` is the manifest's, None when it never came from a registry or store.
+
+    ``user`` and ``environment`` (``NAME=value``) are those of its configuration.
+    """
 
     reference: str
     id: str
@@ -63,6 +66,8 @@ class ImageFacts:
     size: int
     layers: tuple[str, ...]
     architecture: str
+    user: str = ""
+    environment: tuple[str, ...] = ()
 
 
 def connect(context: str | None = None) -> docker.DockerClient:
@@ -183,6 +188,7 @@ def image_facts(client: docker.DockerClient, reference: str) -> ImageFacts | Non
     except APIError as error:
         raise EnvironmentUnfit(f"the engine could not look at the image: {error}", where=reference) from None
     attributes: dict[str, Any] = image.attrs or {}
+    config: dict[str, Any] = attributes.get("Config") or {}
     digests = [str(item).rpartition("@")[2] for item in attributes.get("RepoDigests") or ()]
     return ImageFacts(
         reference=reference,
@@ -191,7 +197,35 @@ def image_facts(client: docker.DockerClient, reference: str) -> ImageFacts | Non
         size=int(attributes.get("Size", 0)),
         layers=tuple((attributes.get("RootFS") or {}).get("Layers") or ()),
         architecture=str(attributes.get("Architecture", "")),
+        user=str(config.get("User") or ""),
+        environment=tuple(map(str, config.get("Env") or ())),
     )
+
+
+def folders_in(client: docker.DockerClient, reference: str, paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Tell which of several paths an image has, without running it: in a container that is made and never started.
+
+    None of them is told where the image isn't on the engine, or the engine makes no container.
+
+    Raises:
+        EnvironmentUnfit: the engine stopped answering.
+
+    """
+    from docker.errors import APIError, ImageNotFound
+
+    api = client.api
+    try:
+        made = api.create_container(reference, command=["/never-started"], entrypoint=[], network_disabled=True)
+    except (ImageNotFound, APIError):
+        return ()
+    try:
+        url = f"{api.base_url}/v{api.api_version}/containers/{made['Id']}/archive"
+        return tuple(path for path in paths if api.head(url, params={"path": path}, timeout=_TIMEOUT).ok)
+    except OSError as error:
+        raise EnvironmentUnfit(f"the engine could not look into the image: {error}", where=reference) from None
+    finally:
+        with suppress(APIError, OSError):
+            api.remove_container(made["Id"], v=True, force=True)
 
 
 def look_up_image(reference: str, *, context: str | None = None) -> ImageFacts | None:

@@ -31,9 +31,10 @@ TIMEOUT = 900  # seconds for one part; the first call of a card may have to load
 
 
 def parts(spec: Dict[str, Any]) -> List[str]:
-    """What is checked once there is a card, in the report's order: operations, then sets of models."""
+    """What is checked once there is a card, in the report's order: operations, packages held back, sets of models."""
     sets = spec.get("models", {}).get("sets", [])
-    return [*OPERATIONS, *(f"models:{entry['name']}" for entry in sets)]
+    held_back = [name for name, rule in spec.get("device", {}).items() if rule["action"] == "cpu"]
+    return [*OPERATIONS, *(f"device:{name}" for name in held_back), *(f"models:{entry['name']}" for entry in sets)]
 
 
 def check(spec: Dict[str, Any], spec_file: Path) -> Iterator[Row]:
@@ -106,6 +107,13 @@ def guarded_each(part: str, spec: Dict[str, Any]) -> Iterator[Row]:
         return
 
     def rows() -> List[Row]:
+        if part.startswith("device:"):
+            import torch
+
+            from conversion.gpu_packages import package_rows
+
+            name = part.partition(":")[2]
+            return list(package_rows(name, spec["device"][name], torch.cuda.get_device_capability(0)))
         from conversion import gpu_operations
 
         return list(gpu_operations.rows_of(part, spec))

@@ -102,6 +102,12 @@ def parse_conflicts(text: str) -> List[str]:
     return sorted({line for line in lines if line and not _CONFLICT_NOISE.match(line)})
 
 
+def serves(pythons: str, version: str) -> bool:
+    """Whether a range, ">=3.10,<3.15", holds a Python, "3.10.14"."""
+    lowest, beyond = (tuple(map(int, re.findall(r"\d+", part))) for part in pythons.split(","))
+    return lowest <= tuple(map(int, re.findall(r"\d+", version)[:2])) < beyond
+
+
 def _check(uv: str, python: str) -> str:
     """The output of ``uv pip check``, which exits 1 where there are conflicts."""
     command = [uv, "pip", "check", "--python", python, *OFFLINE]
@@ -131,9 +137,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m conversion.inventory", description=__doc__)
     parser.add_argument("--uv", required=True)
     parser.add_argument("--prefix", required=True)
+    parser.add_argument("--pythons", help='those that the new stack has wheels for: ">=3.10,<3.15"')
     parser.add_argument("--out", required=True, type=Path)
     options = parser.parse_args()
     found = collect(options.uv, options.prefix)
+    if options.pythons and not serves(options.pythons, found.python):
+        raise failures.ConversionError(
+            f"{options.prefix} has Python {found.python}, and the new stack has wheels for Python {options.pythons} "
+            "alone: take a recipe whose stack serves it (`stack.python` of each says which)"
+        )
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(found.to_json(), indent=1) + "\n", encoding="utf-8")
     print(f"{len(found.packages)} packages, {len(found.conflicts)} conflicts, Python {found.python}")

@@ -1,4 +1,4 @@
-"""Which GPUs a compiled library has machine code (SASS) for, read with cuobjdump and without a GPU.
+"""Which GPUs a compiled library has machine code (SASS) for, read from the file and without a GPU.
 
 A cubin made for X.Y runs on a device X.Z with Z >= Y (CUDA C++ Programming Guide, "Binary Compatibility");
 one made for an architecture-specific target (sm_90a) runs on that compute capability alone, one for a family
@@ -9,16 +9,14 @@ start and only for later devices, so it does not count.
 from __future__ import annotations
 
 import re
-import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Set
 
 from conversion.failures import ConversionError
+from conversion.fatbin import DeviceCode, device_code
 from conversion.rows import FAIL, Row, judged
 
-_ELF = re.compile(r"\.sm_(\d+[af]?)\.cubin\s*$")
-_PTX = re.compile(r"\.sm_(\d+[af]?)\.ptx\s*$")
 _ARCH = re.compile(r"^(\d+)\.(\d)([af]?)$")
 
 
@@ -56,37 +54,6 @@ def _runs_on_later_minor(name: str, wanted: str) -> bool:
     return number[:-1] == wanted[:-1] and int(number) <= int(wanted)
 
 
-def listed(output: str, kind: str = "elf") -> Set[str]:
-    """The targets in the output of ``cuobjdump --list-elf`` or ``--list-ptx``: {"90", "120"}."""
-    pattern = _ELF if kind == "elf" else _PTX
-    return {match.group(1) for match in map(pattern.search, output.splitlines()) if match}
-
-
-def device_code(cuobjdump: str, library: str) -> Tuple[Set[str], Set[str]]:
-    """The SASS and PTX targets of a library; both are empty where it has no device code.
-
-    Raises:
-        ConversionError: cuobjdump can't be run or can't read the file.
-    """
-    return _list(cuobjdump, library, "elf"), _list(cuobjdump, library, "ptx")
-
-
-def _list(cuobjdump: str, library: str, kind: str) -> Set[str]:
-    try:
-        done = subprocess.run(
-            [cuobjdump, f"--list-{kind}", library],
-            capture_output=True,
-            text=True,
-            check=False,
-            errors="replace",
-        )
-    except OSError as error:
-        raise ConversionError(f"can't run {cuobjdump}: {error.strerror or error}") from error
-    if done.returncode and "does not contain device code" not in done.stdout + done.stderr:
-        raise ConversionError(f"cuobjdump can't read {library}: {(done.stderr or done.stdout).strip()}")
-    return listed(done.stdout, kind)
-
-
 def libraries_of(package: str) -> List[str]:
     """The absolute paths of an installed package's shared libraries.
 
@@ -102,14 +69,14 @@ def libraries_of(package: str) -> List[str]:
     return sorted(str(Path(str(item.locate())).resolve()) for item in files if re.search(r"\.so(\.\d+)*$", str(item)))
 
 
-def extension_row(package: str, archs: Sequence[str], cuobjdump: str) -> Row:
+def extension_row(package: str, archs: Sequence[str]) -> Row:
     """One row: every library of the package that has device code must have SASS for every arch."""
     expected = " ".join(f"sm_{sm_name(arch)}" for arch in archs)
-    code: Dict[str, Tuple[Set[str], Set[str]]] = {}
+    code: Dict[str, DeviceCode] = {}
     for library in libraries_of(package):
-        sass, ptx = device_code(cuobjdump, library)
-        if sass or ptx:
-            code[Path(library).name] = (sass, ptx)
+        found = device_code(library)
+        if found:
+            code[Path(library).name] = found
     if not code:
         detail = "none of its libraries has device code: it was compiled without CUDA (FORCE_CUDA=1 is missing?)"
         return Row("sass", package, expected, "no device code", FAIL, detail)
@@ -118,12 +85,12 @@ def extension_row(package: str, archs: Sequence[str], cuobjdump: str) -> Row:
     for name, (sass, ptx) in sorted(code.items()):
         lacking = [arch for arch in archs if serving(arch, sass) is None]
         if lacking:
-            have = " ".join(_sorted(sass)) or ("only PTX for " + " ".join(_sorted(ptx)))
+            have = " ".join(in_order(sass)) or ("only PTX for " + " ".join(in_order(ptx)))
             problems.append(f"{name} lacks {' '.join('sm_' + sm_name(arch) for arch in lacking)} (has {have})")
         notes.extend(_substitutes(name, archs, sass))
     common = set.intersection(*(sass for sass, _ in code.values()))
     detail = "; ".join(problems or [f"{len(code)} libraries with device code: {', '.join(sorted(code))}", *notes])
-    return judged("sass", package, expected, " ".join(_sorted(common)), not problems, detail)
+    return judged("sass", package, expected, " ".join(in_order(common)), not problems, detail)
 
 
 def _substitutes(name: str, archs: Sequence[str], sass: Set[str]) -> Iterator[str]:
@@ -133,5 +100,6 @@ def _substitutes(name: str, archs: Sequence[str], sass: Set[str]) -> Iterator[st
             yield f"{name} serves {arch} with sm_{found}"
 
 
-def _sorted(targets: Iterable[str]) -> List[str]:
+def in_order(targets: Iterable[str]) -> List[str]:
+    """Targets as compilers name them, by number: {"120", "90a"} → ["sm_90a", "sm_120"]."""
     return [f"sm_{name}" for name in sorted(targets, key=lambda item: (int(item.rstrip("af")), item))]

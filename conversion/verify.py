@@ -1,7 +1,7 @@
 """Proves an image: everything that the recipe promises, one row per fact.
 
     python -m conversion.verify --spec verify.json --base-inventory inventory.json --extracted DIR
-        --patch-report FILE --archs "9.0;12.0" --uv /tools/uv --cuobjdump /tools/cuobjdump --out report.json
+        --patch-report FILE --archs "9.0;12.0" --uv /tools/uv --out report.json
 
 Runs inside the image, without network or GPU. The exit status is 0 once the report is written, whatever the
 rows say: who reads the report decides. A check that fails by itself is a failing row.
@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Tuple
 
 from conversion import checkpoints, elsewhere, failures, inventory, packages, patch_rows, versions
+from conversion.device_rows import device_rows
 from conversion.models.check import model_rows
 from conversion.rows import FAIL, Row, guarded, report
 from conversion.sass import extension_row
 from conversion.slim_rows import slim_rows
+from conversion.torch_libraries import driver_rows, library_rows
 
 Check = Tuple[str, str, Callable[[], Iterable[Row]]]
 
@@ -48,9 +51,16 @@ def checks(spec: Dict[str, Any], options: argparse.Namespace) -> List[Check]:
     ]
     if "cuda" in spec:
         work.append(("cuda", "torch", lambda: versions.cuda_rows(spec["cuda"])))
+        work.append(("library", "torch", library_rows))
     if archs:
         work.append(("arch", "torch", lambda: versions.arch_rows(archs)))
-    work.extend(("sass", name, _sass(name, archs, options.cuobjdump)) for name in spec.get("extensions", []))
+    work.extend(("sass", name, _sass(name, archs)) for name in spec.get("extensions", []))
+    asked = spec.get("driver")
+    if asked:
+        work.append(("driver", "image", lambda: driver_rows(asked["require"], asked["oldest"], os.environ)))
+    cards = arch_list(options.archs) or spec.get("cards", [])
+    if cards:
+        work.append(("device", "image", lambda: device_rows(spec, cards, base())))
     if spec.get("models", {}).get("sets"):
         work.append(("model", "models", lambda: model_rows(spec["models"], str(options.extracted), _base(options))))
     load: Dict[str, List[str]] = spec.get("load", {})
@@ -81,8 +91,8 @@ def arch_list(text: str) -> List[str]:
     return [arch.partition("+")[0] for arch in re.split(r"[;,\s]+", text) if arch]
 
 
-def _sass(name: str, archs: List[str], cuobjdump: str) -> Callable[[], Iterable[Row]]:
-    return lambda: [extension_row(name, archs, cuobjdump)]
+def _sass(name: str, archs: List[str]) -> Callable[[], Iterable[Row]]:
+    return lambda: [extension_row(name, archs)]
 
 
 def _base(options: argparse.Namespace) -> str:
@@ -121,7 +131,6 @@ def main() -> int:
     parser.add_argument("--extracted", type=Path)
     parser.add_argument("--patch-report", type=Path)
     parser.add_argument("--uv", required=True)
-    parser.add_argument("--cuobjdump", required=True)
     parser.add_argument("--out", required=True, type=Path)
     options = parser.parse_args()
     spec = failures.read_json(options.spec)

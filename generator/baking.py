@@ -98,7 +98,9 @@ def settle(job: Job, asked: Asked, *, push: bool, load: bool = True) -> Job:
     probe = registry_cache.ask(job.facts)
     warn = job.reporter.warning
     fit = require_fit(job.recipe, job.facts, asked, folder=job.folder, push=push, load=load, warn=warn)
-    facts = dataclasses.replace(job.facts, base=fit.base, platform=fit.platform or job.facts.platform)
+    facts = dataclasses.replace(
+        job.facts, base=fit.base, inherited=fit.inherited, platform=fit.platform or job.facts.platform
+    )
     facts = registry_cache.reachable(facts, probe, warn=warn)
     job = dataclasses.replace(job, facts=facts, own_builder=fit.own_builder)
     return prepare(dataclasses.replace(job, context=fit.context, insecure=fit.insecure))

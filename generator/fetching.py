@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from generator.errors import EnvironmentUnfit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from bake.assets import Request, Store
     from generator.recipe import Recipe
@@ -69,6 +69,42 @@ def requests_here(recipe: Recipe, facts: Facts) -> tuple[Request, ...]:
     from generator.site import mirrored
 
     return requests(recipe, mirrored=lambda url: (mirrored(url, facts.mirrors), url), checksums=facts.checksums)
+
+
+def use_lying(reporter: Reporter, recipe: Recipe, facts: Facts, names: Collection[str]) -> Facts:
+    """Take files that lie in the assets folder under their own names: a bake uses them as if they had been fetched.
+
+    Args:
+        names: the assets that the bake needs.
+
+    Raises:
+        EnvironmentUnfit: such a file is not the one that the recipe or its lock asks for.
+    """
+    from bake.assets import State, Store
+
+    store, wrong, found = Store(facts.assets_folder), [], dict(facts.assets)
+    for request in requests_here(recipe, facts):
+        lying = store.by_hand(request)
+        if request.name not in names or store.state(request) is State.FETCHED or not lying.is_file():
+            continue
+        reporter.note(f"{request.name}: checking {lying}, which lies in the assets folder")
+        try:
+            sha256 = store.adopt(request)
+        except OSError as error:
+            reporter.warning(
+                f"{lying} can't be used: {error.strerror or error}; the build fetches {request.name} itself"
+            )
+            continue
+        if sha256 == request.sha256:
+            found[request.name] = store.folder_of(request).resolve()
+        elif sha256 is not None:
+            wrong.append(f"{lying}: its SHA-256 is {sha256}, and {request.sha256} is asked for (assets.{request.name})")
+    if wrong:
+        raise EnvironmentUnfit(
+            "\n  ".join(["the assets folder holds another file than the recipe or its lock asks for:", *wrong]),
+            remedy="put the right file there, or remove it: then the build fetches it",
+        )
+    return dataclasses.replace(facts, assets=found)
 
 
 def require_assets(recipe: Recipe, folder: Path, names: Iterable[str] | None = None) -> dict[str, Path]:

@@ -101,6 +101,7 @@ def container(access: Access, *, python: str, spec: Path) -> dict[str, Any]:
         "entrypoint": [python],
         "command": ["-m", "conversion.gpu", "--spec", "/uplift/verify.json"],
         "working_dir": "/",
+        "user": "0",  # the mounted files may be this user's alone, and an image may end as another one
         "network_mode": "none",
         "init": False,
         "labels": {LABEL: "gpu"},

@@ -61,6 +61,28 @@ def _write(graph: Graph, output: Path) -> tuple[Path, Mapping[PurePosixPath, byt
     return output / BAKE_FILE, files
 
 
+def _at_hand(
+    reporter: Reporter, loaded: LoadedRecipe, facts: Facts, graph: Graph, targets: tuple[str, ...] = ()
+) -> Facts:
+    """Use what lies in the assets folder, and ask for the disk that these targets need; none: everything.
+
+    Raises:
+        EnvironmentUnfit: a file there is a wrong one.
+    """
+    from dataclasses import replace
+
+    from generator import room
+    from generator.fetching import use_lying
+    from generator.plan.specs import asset_variable
+
+    wanted = targets or room.EVERYTHING
+    needed = {name for target in wanted for name in (target, *graph.ancestors(target))}
+    variables = {variable for name in needed for variable in graph[name].assets.values()}
+    names = [name for name in loaded.recipe.assets if asset_variable(name) in variables]
+    facts = replace(facts, disk_gib=room.needed_gib(graph, facts.disk_gib, targets))
+    return use_lying(reporter, loaded.recipe, facts, names)
+
+
 def _job(reporter: Reporter, choices: Choices, loaded: LoadedRecipe, facts: Facts, graph: Graph) -> Job:
     from generator.baking import Job
 
@@ -138,10 +160,12 @@ def bake(
     graph = _plan(loaded, choices)
     for name in targets:
         graph[name]  # an unknown target is refused before anything is written
-    job = _job(reporter, choices, loaded, facts, graph)
     if asked is None:
+        job = _job(reporter, choices, loaded, facts, graph)
         baking.show_dry_run(job, targets, push=push, archive=archive)
         return
+    facts = _at_hand(reporter, loaded, facts, graph, targets)
+    job = _job(reporter, choices, loaded, facts, graph)
     load = not push and archive is None and (not targets or baking.IMAGE in targets)
     job = baking.settle(job, asked, push=push, load=load)
     with step_summary(job.folder):
@@ -170,6 +194,7 @@ def warm(reporter: Reporter, choices: Choices) -> None:
         )
     asked = surroundings.ask(facts)
     graph = _plan(loaded, choices)
+    facts = _at_hand(reporter, loaded, facts, graph)
     job = _job(reporter, choices, loaded, facts, graph)
     job = baking.settle(job, asked, push=False, load=False)
     with step_summary(job.folder):
@@ -195,6 +220,9 @@ def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str
     graph = _plan(loaded, choices)
     if gpu:
         on_card.require(image or facts.image)  # before anything is built
+    # An image by name takes the place of the one that would be built.
+    parts = tuple(name for name in graph["verify"].inputs.values() if name != "image") if image else ()
+    facts = _at_hand(reporter, loaded, facts, graph, parts)
     job = _job(reporter, choices, loaded, facts, graph)
     job = baking.settle(job, asked, push=False, load=False)
     report = baking.check(job, image=image)

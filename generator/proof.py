@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _HITS = re.compile(r"compile\.py: compiler cache: (\d+) of (\d+) calls hit")
 _SAID = re.compile(r"compile\.py: (budget|measured): (.+)")
+_ARRIVALS = "arrivals.py: "
 _CORES = re.compile(r"\b(\d+) cores")
 _CPU = re.compile(r"\bin (\d+) CPU seconds")
 STORE, COMPILED, CACHED, ABSENT = "store", "compiled", "cached", ""
@@ -127,6 +128,9 @@ def show_proof(reporter: Reporter, outcome: BakeOutcome, shelf: Shelf, pushed: t
             ABSENT: "not made",
         }[wheel_origins(outcome, shelf)[wheel.target]]
         reporter.note(f"  {wheel.target}: {said}{'; pushed to the store' if wheel.target in pushed else ''}")
+    for target, line in outcome.notes:
+        if line.startswith(_ARRIVALS):
+            reporter.note(f"  {target}: {line[len(_ARRIVALS) :]}")
 
 
 def _hits_text(hits: tuple[int, int] | None) -> str:

@@ -13,6 +13,7 @@ from bake.retry import Policy
 from generator.arch import Arch, parse_arch_list, unsupported
 from generator.caching import Caches, Wishes, combined, settle
 from generator.errors import EnvironmentUnfit, UsageError
+from generator.inherited import Inherited
 from generator.labels import Origin, origin_of
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Facts:
     base: str
     archs: str
     ca_bundle: Path | None
+    inherited: Inherited = field(default_factory=Inherited)
     builder: str | None = None
     described: Described | None = None
     netrc: Path | None = None
@@ -102,6 +104,8 @@ class Facts:
             "IMAGE_VERSION": _tag_of(self.tag),
             "REGISTRY": self.registry,
             "BASE_IMAGE": self.base,
+            "BASE_USER": self.inherited.user,
+            "NVIDIA_REQUIRE": "new" if self.inherited.requires else "kept",
             "TORCH_CUDA_ARCH_LIST": self.archs,
             "CA_BUNDLE": str(self.ca_bundle) if self.ca_bundle else "",
             **self.caches.variables(),

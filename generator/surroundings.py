@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from generator.errors import EnvironmentUnfit
+from generator.inherited import Inherited, inherited, require_python
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,9 +31,10 @@ class Fit:
     """What the surroundings are.
 
     Args:
-        base: the base image with its digest. own_builder: whether the engine's own BuildKit builds. platform: what the
-            builder builds for when nothing else is asked; "" where it is not told. context: the docker context of the
-            engine that builds, None: the current one. insecure: the engine calls the registry of the push insecure.
+        base: the base image with its digest. inherited: what it brings along. own_builder: whether the engine's own
+            BuildKit builds. platform: what the builder builds for when nothing else is asked; "" where it is not told.
+            context: the docker context of the engine that builds, None: the current one. insecure: the engine calls the
+            registry of the push insecure.
     """
 
     base: str
@@ -40,6 +42,7 @@ class Fit:
     platform: str = ""
     context: str | None = None
     insecure: bool = False
+    inherited: Inherited = field(default_factory=Inherited)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,11 +101,12 @@ def require_fit(
         _subject(recipe, facts, push=push), known_builder=builder, ask_buildx=asked.buildx.answer
     )
     with closing(doctor.Engine(subject)) as engine:
-        return _require_fit(subject, facts, engine, folder=folder, push=push, warn=warn, load=load)
+        return _require_fit(subject, recipe, facts, engine, folder=folder, push=push, warn=warn, load=load)
 
 
 def _require_fit(
     subject: Subject,
+    recipe: Recipe,
     facts: Facts,
     engine: Engine,
     *,
@@ -134,10 +138,16 @@ def _require_fit(
         if finding.check == doctor.layers.NAME:
             warn(f"{finding.message}; {finding.remediation}")
     own = builder is None or builder.own
+    base = pinned(facts.base, builder, facts, engine)
+    require_python(recipe, facts.base, builder, engine)
+    brought = inherited(facts.base, builder, facts, engine)
+    if not brought.known:
+        warn(f"nobody tells which user {facts.base} ends as, and which driver it requires: the image ends as root")
     known = [node.platforms[0] for node in builder.nodes if node.platforms] if builder else []
     registry = parse_reference(facts.image).registry
     return Fit(
-        base=pinned(facts.base, builder, facts, engine),
+        base=base,
+        inherited=brought,
         own_builder=own,
         platform=next(iter(known), "").rstrip("*"),
         context=builder.context if builder else None,

@@ -97,7 +97,7 @@ def _have(request: Request, store: Store, watcher: Watcher, *, again: bool) -> b
         if request.sha256 in (None, found):
             return True
         watcher.said(f"{request.name}: its SHA-256 is {found}, not {request.sha256}; fetching it anew")
-    elif store.adopt(request):
+    elif request.sha256 is not None and store.adopt(request) == request.sha256:
         watcher.said(f"{request.name}: {store.by_hand(request)} is the right file; no need to fetch it")
         return True
     return False

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import Enum
@@ -115,16 +116,26 @@ class Store:
         _write(self._record_of(request), json.dumps(asdict(record), indent=2) + "\n")
         return record
 
-    def adopt(self, request: Request) -> bool:
-        """Take a file that a person put into the folder, when it is the right one; it keeps its name there too."""
+    def adopt(self, request: Request) -> str | None:
+        """Take a file that a person put into the folder, when it is the right one; it keeps its name there too.
+
+        Returns:
+            its SHA-256, whether it was taken or is a wrong one; None: there is none, or nobody knows which is right.
+
+        Raises:
+            OSError: the folder can't be written.
+        """
         candidate = self.by_hand(request)
-        if request.sha256 is None or not candidate.is_file() or digest_of(candidate) != request.sha256:
-            return False
-        self.folder_of(request).mkdir(parents=True, exist_ok=True)
-        self.path_of(request).unlink(missing_ok=True)
-        os.link(candidate, self.path_of(request))
-        self.note(request, request.sha256)
-        return True
+        if request.sha256 is None or not candidate.is_file():
+            return None
+        found = digest_of(candidate)
+        if found == request.sha256:
+            self.folder_of(request).mkdir(parents=True, exist_ok=True)
+            new = self.folder / f"{request.key}.{os.getpid()}.new"
+            _link(candidate.resolve(), new)
+            new.replace(self.path_of(request))
+            self.note(request, found)
+        return found
 
     def parts(self) -> Iterator[Leftover]:
         """List unfinished downloads that no fetch is at work on."""
@@ -146,6 +157,15 @@ class Store:
 
     def _record_of(self, request: Request) -> Path:
         return self.folder / f"{request.key}.json"
+
+
+def _link(file: Path, new: Path) -> None:
+    """Give a file a second name; where it lies on another disk, copy it."""
+    new.unlink(missing_ok=True)
+    try:
+        os.link(file, new)
+    except OSError:
+        shutil.copyfile(file, new)
 
 
 def _seen(path: Path, record: Record) -> Record:

@@ -34,7 +34,7 @@ class BaseImage:
 
     Args:
         tag: its name. target: the stage of the Dockerfile that it is.
-        needed_bytes: what must be free while it is made. takes: how long that is, in words.
+        needed_bytes: what must be free before it is made. needed_for: what for. takes: how long that is, in words.
         context: the folder of the Dockerfile. contexts: stage of the Dockerfile -> folder that replaces it.
     """
 
@@ -42,6 +42,7 @@ class BaseImage:
     target: str
     needed_bytes: int
     takes: str
+    needed_for: str = "while it is made"
     context: Path = CONTEXT
     contexts: Mapping[str, Path] = field(default_factory=lambda: NO_CONTEXTS)
 
@@ -106,8 +107,9 @@ def check_disk(data_root: Path, image: BaseImage) -> None:
         return
     free = shutil.disk_usage(data_root).free
     if free < image.needed_bytes:
+        needed = f"{image.tag}, {image.needed_for}, needs {image.needed_bytes / 1e9:.0f} GB"
         raise EnvironmentUnfit(
-            f"{image.tag} needs {image.needed_bytes / 1e9:.0f} GB while it is made, and {free / 1e9:.1f} GB are free",
+            f"{needed}, and {free / 1e9:.1f} GB are free",
             where=str(data_root),
             remedy="free some, for example with `docker builder prune`",
         )

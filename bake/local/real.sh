@@ -36,8 +36,8 @@ fi
 say "make real: about 25 GB of disk and, on two cores, an hour and a half at first; what is done is kept."
 say "It bakes the recipe $recipe as shipped for $archs, on $base, which is made here."
 say "Real: DeepPrep's sources and model class, torch 2.0.1, torch-geometric 2.2.0, torch-scatter, torch-sparse, PyTorch3D."
-say "Not real: the models' weights are random; Python is Debian's 3.11; the base's PyTorch3D is a stand-in that can only"
-say "be imported; TensorFlow is left out; no GPU is used, so nothing here shows that a kernel runs."
+say "Not real: the models' weights are random; Python is Debian's 3.11; the base's own PyTorch3D is a small stand-in, made to"
+say "be replaced; TensorFlow and nighres are left out; no GPU is used, so nothing here shows that a kernel runs."
 
 show() {  # whatever came of it, also where a check failed
     if [ -e "$real/build/verify/report.json" ]; then

@@ -1,7 +1,7 @@
 """Makes the lab's base of the true shape: `python -m bake.local.real_base --deepprep FOLDER`.
 
 The sources are those of FOLDER, a checkout of DeepPrep; the models are of its class, with random weights. Three things
-are not as in the real image: Python is Debian's 3.11, PyTorch3D is a stand-in that can be imported, TensorFlow is left
+are not as in the real image: Python is Debian's 3.11, PyTorch3D is a small stand-in, TensorFlow and nighres are left
 out.
 """
 

@@ -59,6 +59,27 @@ class Registry:
         """Fetch the manifest of an image, by its digest if it has one."""
         return self._ask("GET", _manifest(reference), {"Accept": _MANIFESTS})
 
+    def image_config(self, reference: Reference, platform: str) -> dict[str, Any] | None:
+        """Fetch the configuration of an image, as its ``config`` holds it; None where the registry gives none.
+
+        Args:
+            platform: the one of several, as ``linux/amd64``.
+        """
+        manifest = self.manifest(reference).data
+        if "manifests" in manifest:
+            fitting = (
+                item
+                for item in manifest["manifests"]
+                if _platform(item.get("platform") or {}) == platform.split("/")[:2]
+            )
+            digest = next((str(item.get("digest", "")) for item in fitting), "")
+            path = f"/v2/{reference.repository}/manifests/{digest}"
+            manifest = self._ask("GET", path, {"Accept": _MANIFESTS}).data if digest else {}
+        digest = str((manifest.get("config") or {}).get("digest", ""))
+        answer = self._ask("GET", f"/v2/{reference.repository}/blobs/{digest}") if digest else None
+        config = answer.data.get("config") if answer is not None and answer.outcome is Outcome.ANSWERS else None
+        return config if isinstance(config, dict) else None
+
     def digest_of(self, reference: Reference) -> str | None:
         """Give the digest that a tag stands for now; None: there is no such image.
 
@@ -189,6 +210,10 @@ class Registry:
         self, method: str, url: str, headers: Mapping[str, str] | None, authorization: str, body: bytes | None
     ) -> Answer:
         return self._transport.send(method, url, headers, authorization=authorization, body=body)
+
+
+def _platform(entry: dict[str, Any]) -> list[str]:
+    return [str(entry.get("os", "")), str(entry.get("architecture", ""))]
 
 
 def _manifest(reference: Reference) -> str:

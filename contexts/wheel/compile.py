@@ -2,8 +2,8 @@
 
 Runs inside a compile target: the new environment is mounted read-only over the old one, the toolkit stands at
 ``CUDA_HOME``, build requirements beside both. Standard library only, apart from torch and setuptools. Beside it stand
-``source_tree.py`` (what is compiled), ``budget.py`` (how many compilers at once), ``slot.py`` (holds them to it) and
-``precompiled.py`` (headers).
+``source_tree.py`` (what is compiled), ``budget.py`` (how many compilers at once), ``slot.py`` (holds them to it),
+``flags.py`` (the archs, and equal wheels from equal sources) and ``precompiled.py`` (headers).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 import budget  # noqa: E402  beside this file
+import flags  # noqa: E402
 import precompiled  # noqa: E402
 import source_tree  # noqa: E402
 
@@ -39,6 +40,7 @@ TOOLKIT = Path("/build-cuda")  # the toolkit again, with its inner compilers hel
 HEADERS = Path("/build-headers")
 CALLS = Path("/build-calls.log")
 WEIGHTS = Path("/build-weights.json")
+FOREIGN = Path("/build-foreign-archs.log")
 CACHE = Path("/ccache")
 STATS = Path("/build-ccache.log")
 LAUNCHER = "ccache "  # before a compiler's path; tests/bench measures compilers without it
@@ -56,6 +58,7 @@ def main() -> None:
     parser.add_argument("--awaited", action="store_true", help="another target waits for this wheel: compile it first")
     parser.add_argument("--out", type=Path, required=True, help="folder for the wheel")
     parser.add_argument("--local", help="local version that the wheel gets, such as pt27cu128")
+    parser.add_argument("--own-archs", action="store_true", help="leave the archs to the package's setup.py")
     parser.add_argument("--commit", help="commit that the archive must say it is of")
     options = parser.parse_args()
     options.out.mkdir(parents=True)
@@ -65,8 +68,13 @@ def main() -> None:
         source_tree.mark_local(source, options.local)
     unpack_wheels(options.needs)
     prepare_environment(options.package, awaited=options.awaited)
+    archs = "" if options.own_archs else os.environ["TORCH_CUDA_ARCH_LIST"]
+    os.environ.update(flags.settings(source, archs, FOREIGN, CUDA_HOME / "bin/nvcc"))
     build_wheel(source, options.out.resolve())
     report_cache()
+    said = flags.summary(FOREIGN, archs)
+    if said:
+        print(f"compile.py: {said}", flush=True)
     report_calls(source)
 
 
@@ -99,8 +107,9 @@ def prepare_environment(package: str, *, awaited: bool) -> None:
         CUDA_HOME=str(CUDA_HOME),
         CPATH=os.pathsep.join(str(folder) for folder in header_folders()),
         MAX_JOBS=str(chosen.jobs),
-        NVCC_APPEND_FLAGS=f"--threads {chosen.threads}",
-        CFLAGS="-g0",  # debug sections cost time and are stripped in the end
+        NVCC_APPEND_FLAGS=added("NVCC_APPEND_FLAGS", f"--threads {chosen.threads}"),
+        CFLAGS=added("CFLAGS", "-g0"),  # debug sections cost time, and nobody reads them
+        LDFLAGS=added("LDFLAGS", "-Wl,-s"),  # without the names of local symbols: nvcc's temporary files are among them
         FORCE_CUDA="1",
         SOURCE_DATE_EPOCH="315532800",  # the earliest time that a zip file can hold: equal input, equal wheel
         PYTHONDONTWRITEBYTECODE="1",
@@ -126,6 +135,11 @@ def prepare_environment(package: str, *, awaited: bool) -> None:
         CCACHE_MAXSIZE="2G",
     )
     print(f"compile.py: budget: {chosen.why}; archs {archs}", flush=True)
+
+
+def added(name: str, flag: str) -> str:
+    """Give a variable of the recipe's or the base's with a flag added."""
+    return f"{os.environ.get(name, '')} {flag}".strip()
 
 
 def costs_file(package: str) -> Path:

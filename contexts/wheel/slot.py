@@ -14,7 +14,7 @@ waits for comes first, then the longest file; who has waited very long comes bef
 Environment: ``SLOTS`` folder of the slots; ``SLOT_JOBS``, ``SLOT_WORKERS`` how many; ``SLOT_RANK`` of the target, the
 lower first; ``SLOT_WEIGHTS`` file with the weight of each source, the higher first (JSON); ``SLOT_MEMORY`` bytes that a
 worker takes; ``SLOT_LOG`` file to which each call adds one line of JSON, in seconds and bytes; ``SLOT_HEADERS`` folder
-of precompiled headers (precompiled.py).
+of precompiled headers (precompiled.py); and those of flags.py, which sets the flags of each call of the first pool.
 """
 
 from __future__ import annotations
@@ -26,13 +26,16 @@ import sys
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import flags
+
 JOBS, WORKERS = "jobs", "workers"
 # What nvcc starts for each arch; the host compiler is one too, unless it only preprocesses or links.
 DEVICE_TOOLS = ("cicc", "ptxas", "cudafe++")
 PATIENCE = 600.0  # seconds after which nobody is let past any more
 PAUSE, PAUSE_OF_THE_FIRST = 0.2, 0.02  # seconds between two looks for a free slot
 MOST_WEIGHT = 99_999  # seconds
-SUFFIXES = (".cu", ".cpp", ".cc", ".cxx", ".c", ".ii", ".ptx", ".h")
 
 
 def take(folder: Path, pool: str, count: int, rank: int, memory: int = 0) -> int:
@@ -133,7 +136,7 @@ def needs_slot(pool: str, command: list[str]) -> bool:
 def source_of(command: list[str]) -> str:
     """Name the file that a call compiles: nvcc's tools are told by ``SLOT_SOURCE`` whose they are."""
     given = os.environ.get("SLOT_SOURCE")
-    return given or next((word for word in reversed(command) if word.endswith(SUFFIXES)), "")
+    return given or flags.source_of(command)
 
 
 def run(pool: str, command: list[str]) -> int:
@@ -171,6 +174,8 @@ def execute(command: list[str]) -> None:
 def main() -> None:
     """Take a slot for a compile, and run it."""
     pool, command = sys.argv[1], sys.argv[2:]
+    if pool == JOBS:
+        command = flags.settle(command, os.environ)
     if not needs_slot(pool, command):
         execute(command)
     if pool == WORKERS:
@@ -196,7 +201,7 @@ def rank_of(source: str) -> int:
 def with_header(command: list[str]) -> list[str]:
     """Add the precompiled header that was made for the head of this source, when it is ready."""
     folder = os.environ.get("SLOT_HEADERS")
-    source = next((word for word in reversed(command) if word.endswith(SUFFIXES)), "")
+    source = flags.source_of(command)
     index = Path(folder, "index.json") if folder else None
     if index is None or not source or not index.is_file():
         return command

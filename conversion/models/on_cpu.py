@@ -135,12 +135,27 @@ if TorchFunctionMode is not None:
             bits = name == "view" and any(isinstance(value, torch.dtype) for value in args)
             if schema is None or bits or name in _PLAIN:
                 return func(*args, **(kwargs or {}))
+            if name in _RANDOM:
+                return self.draw(func, schema, args, kwargs or {})
             written = _written(schema)
             changed = [value if index in written else self.change(value, name) for index, value in enumerate(args)]
             named = {
                 key: value if key in written else self.change(value, name) for key, value in (kwargs or {}).items()
             }
             return func(*changed, **named)
+
+        def draw(self, func: Any, schema: Any, args: Any, kwargs: Dict[str, Any]) -> Any:
+            """Random numbers as single precision draws them: a generator gives others for doubles."""
+            changed = [_narrowed(value) for value in args]
+            named = {key: _narrowed(value) for key, value in kwargs.items()}
+            makes = any(argument.name == "dtype" for argument in schema.arguments)
+            if makes and named.get("dtype") is None and not any(isinstance(value, torch.Tensor) for value in args):
+                named["dtype"] = torch.float32  # otherwise it is the default one, which is float64
+            if not schema.is_mutable:
+                return _widened(func(*changed, **named), self.types)
+            func(*changed, **named)
+            written, drawn = (kwargs["out"], named["out"]) if "out" in kwargs else (args[0], changed[0])
+            return written.copy_(drawn)
 
         def change(self, value: Any, name: str) -> Any:
             """An argument with its types widened."""
@@ -151,6 +166,12 @@ if TorchFunctionMode is not None:
             return self.types.get(value, value) if isinstance(value, torch.dtype) else value
 
 
+# Operations that draw from a generator.
+_RANDOM = (
+    "rand", "rand_like", "randn", "randn_like", "normal", "normal_", "normal_functional", "uniform", "uniform_",
+    "bernoulli", "bernoulli_", "exponential", "exponential_", "log_normal", "log_normal_", "cauchy", "cauchy_",
+    "geometric", "geometric_", "random", "random_", "multinomial", "poisson", "binomial", "_standard_gamma",
+)  # fmt: skip
 # Operations that hand a tensor on as it is; to widen what they are given would cut the tie to it.
 _PLAIN = ("detach", "alias", "set_", "resize_", "lift_fresh")
 
@@ -162,6 +183,13 @@ def _written(schema: Any) -> Tuple[Any, ...]:
         if argument.alias_info is not None and argument.alias_info.is_write:
             found.extend((index, argument.name))
     return tuple(found)
+
+
+def _narrowed(value: Any) -> Any:
+    narrow = {torch.float64: torch.float32, torch.complex128: torch.complex64}
+    if isinstance(value, torch.Tensor):
+        return value.to(narrow.get(value.dtype, value.dtype))
+    return narrow.get(value, value) if isinstance(value, torch.dtype) else value
 
 
 def _widened(value: Any, types: Types) -> Any:

@@ -9,6 +9,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Tuple
 import torch
 
 Outputs = List[Tuple[str, Any]]
+DRAW = "~"  # in a place, before the number of further inputs that the same call was given
 INPUTS = "(inputs)"  # how a place ends that holds a digest of what a call was given
 
 

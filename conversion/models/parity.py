@@ -7,16 +7,18 @@ the old one is. No number has to be chosen; a recipe's tolerance is the exceptio
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Any, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 
-from conversion.models.outputs import INPUTS, Outputs
+from conversion.models.outputs import DRAW, INPUTS, Outputs
 from conversion.models.spec import Tolerance
 
 FLOAT64 = 1e-12  # of an output's largest value
 FLOAT32 = 2.0  # times the old environment's distance from float64
+_DRAWS = re.compile(DRAW + r"\d+")
 STEPS = 4  # of rounding, of an output's largest value: below that it is chance which environment is nearer
 
 
@@ -50,12 +52,14 @@ class Verdict:
 
 @dataclass(frozen=True)
 class _Output:
-    """What is said of one output."""
+    """What is said of one output; ``step``: a rounding step of its largest value, relative to it."""
 
+    place: str
     problem: str = ""
     float64: float = 0.0
     old_error: float = 0.0
     new_error: float = 0.0
+    step: float = 0.0
 
 
 def compare(old: Recorded, new: Recorded, tolerance: Optional[Tolerance] = None) -> Verdict:
@@ -67,7 +71,7 @@ def compare(old: Recorded, new: Recorded, tolerance: Optional[Tolerance] = None)
             return Verdict(False, text, float("inf"), float("inf"), float("inf"), False)
     allowed64 = FLOAT64 if tolerance is None or tolerance.float64 is None else tolerance.float64
     allowed32 = 0.0 if tolerance is None or tolerance.float32 is None else tolerance.float32
-    found = _outputs(old, new, allowed64, allowed32)
+    found = _pooled(_outputs(old, new, allowed64), allowed32)
     bitwise = all(same_bits(a, b) for (_, a), (_, b) in zip(old.float32, new.float32))
     problems = [output.problem for output in found if output.problem]
     figures = (
@@ -75,7 +79,8 @@ def compare(old: Recorded, new: Recorded, tolerance: Optional[Tolerance] = None)
         max((output.old_error for output in found), default=0.0),
         max((output.new_error for output in found), default=0.0),
     )
-    words = _words(figures, sum(not place.endswith(INPUTS) for place, _ in old.float64), bitwise)
+    places = {_DRAWS.sub("", place) for place, _ in old.float64 if not place.endswith(INPUTS)}
+    words = _words(figures, len(places), bitwise)
     if tolerance is not None:
         pairs = (("float64", tolerance.float64), ("float32", tolerance.float32))
         given = [f"{name} {value:.1e}" for name, value in pairs if value is not None]
@@ -97,60 +102,76 @@ def _places(outputs: Outputs) -> str:
     return ", ".join(place or "(one)" for place, _ in outputs)
 
 
-def _outputs(old: Recorded, new: Recorded, allowed64: float, allowed32: float) -> List[_Output]:
+def _outputs(old: Recorded, new: Recorded, allowed64: float) -> List[_Output]:
     if [place for place, _ in old.float32] == [place for place, _ in old.float64]:
         every = zip(old.float32, old.float64, new.float32, new.float64)
-        return [_one(a[0], (a[1], b[1], c[1], d[1]), allowed64, allowed32) for a, b, c, d in every]
+        return [_one(a[0], (a[1], b[1], c[1], d[1]), allowed64) for a, b, c, d in every]
     double = [_double(place, a, b, allowed64) for (place, a), (_, b) in zip(old.float64, new.float64)]
     # The model gives other outputs in single precision: there is nothing true to measure these against.
     single = [
-        _Output("" if same_bits(a, b) else f"output {place or '(one)'}: differs in float32, has no float64 beside it")
+        _Output(place, "" if same_bits(a, b) else f"{_named(place)}: differs in float32, has no float64 beside it")
         for (place, a), (_, b) in zip(old.float32, new.float32)
     ]
     return double + single
 
 
-def _one(place: str, outputs: Tuple[Any, ...], allowed64: float, allowed32: float) -> _Output:
+def _one(place: str, outputs: Tuple[Any, ...], allowed64: float) -> _Output:
     old32, old64, new32, new64 = outputs
     double = _double(place, old64, new64, allowed64)
     if double.problem:
         return double
-    here = f"output {place or '(one)'}"
     kind = unlike(old32, new32)
     if kind:
-        return _Output(f"{here}: in float32 {kind}", double.float64)
+        return _Output(place, f"{_named(place)}: in float32 {kind}", double.float64)
     if old32.shape != old64.shape or exact(old64) or exact(old32):
         if same_bits(old32, new32) or same_bits(new32, new64):
             return double
-        return _Output(f"{here}: differs in float32 ({_count(old32, new32)})", double.float64)
-    top = largest(old64)
-    old_error, new_error = gap(old32, old64), gap(new32, new64 if allowed64 > FLOAT64 else old64)
-    step = STEPS * max(torch.finfo(_real(new32).dtype).eps, torch.finfo(torch.float32).eps) * top
-    bound = max(FLOAT32 * old_error, step, allowed32 * top)
-    scale = top or 1.0
-    problem = ""
-    if not new_error <= bound:
-        problem = (
-            f"{here}: in float32 the new environment is {new_error / scale:.1e} of the largest value from float64, "
-            f"the old one {old_error / scale:.1e}; {bound / scale:.1e} is allowed"
+        return _Output(place, f"{_named(place)}: differs in float32 ({_count(old32, new32)})", double.float64)
+    scale = largest(old64) or 1.0
+    old_error, new_error = gap(old32, old64) / scale, gap(new32, new64 if allowed64 > FLOAT64 else old64) / scale
+    step = max(torch.finfo(_real(new32).dtype).eps, torch.finfo(torch.float32).eps)
+    return _Output(place, "", double.float64, old_error, new_error, step if largest(old64) else 0.0)
+
+
+def _pooled(outputs: List[_Output], allowed32: float) -> List[_Output]:
+    """The outputs, with a problem for each whose error is too large; what several draws gave is one output."""
+    pools: Dict[str, List[_Output]] = {}
+    for output in outputs:
+        pools.setdefault(_DRAWS.sub("", output.place), []).append(output)
+    found: List[_Output] = []
+    for place, pool in pools.items():
+        found.extend(pool)
+        old_error, new_error, step = (
+            max(getattr(output, name) for output in pool) for name in ("old_error", "new_error", "step")
         )
-    return _Output(problem, double.float64, old_error / scale, new_error / scale)
+        bound = max(FLOAT32 * old_error, step, allowed32)
+        if not new_error <= bound:
+            text = (
+                f"{_named(place)}: in float32 the new environment is {new_error:.1e} of the largest value off float64, "
+                f"the old one {old_error:.1e}; {bound:.1e} is allowed"
+            )
+            found.append(_Output(place, text))
+    return found
+
+
+def _named(place: str) -> str:
+    return f"output {place or '(one)'}"
 
 
 def _double(place: str, old: Any, new: Any, allowed: float) -> _Output:
     """What is said of one output in double precision."""
     if place.endswith(INPUTS):
-        return _Output("" if same_bits(old, new) else f"{place}: the probe was given other inputs")
-    here = f"output {place or '(one)'}"
+        return _Output(place, "" if same_bits(old, new) else f"{place}: the probe was given other inputs")
+    here = _named(place)
     kind = unlike(old, new)
     if kind:
-        return _Output(f"{here}: in float64 {kind}", float("inf"))
+        return _Output(place, f"{here}: in float64 {kind}", float("inf"))
     if exact(old):
-        return _Output("" if same_bits(old, new) else f"{here}: differs in float64 ({_count(old, new)})")
+        return _Output(place, "" if same_bits(old, new) else f"{here}: differs in float64 ({_count(old, new)})")
     top = largest(old)
     apart = gap(old, new) / (top or 1.0)
     problem = "" if apart <= allowed else f"{here}: differs in float64 by {apart:.1e} of the largest value, {top:.3g}"
-    return _Output(problem, apart)
+    return _Output(place, problem, apart)
 
 
 def unlike(old: Any, new: Any) -> str:

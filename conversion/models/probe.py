@@ -7,6 +7,7 @@ seeded. What is handed in is used up: its tensors are widened in place and forwa
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import hashlib
 import linecache
@@ -14,19 +15,22 @@ import os
 import random
 import sys
 import traceback
-from typing import Any, Callable, Iterator, List, Tuple
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import torch
 
 from conversion.failures import ConversionError, describe
 from conversion.models import graph
 from conversion.models.draw import arguments
-from conversion.models.on_cpu import names_cuda, on_card, on_cpu, wider
-from conversion.models.outputs import INPUTS, Outputs, flat
+from conversion.models.on_cpu import Types, names_cuda, on_card, on_cpu, wider
+from conversion.models.outputs import DRAW, INPUTS, Outputs, flat
 from conversion.models.probe_spec import Function, Probe
 from conversion.models.sizes import resolve
 
 THREADS = 1
+ENOUGH = 64  # numbers whose largest error says how large errors are
+MOST_DRAWS = 8
 _WRAPPERS = {"DataParallel": "module", "DistributedDataParallel": "module", "OptimizedModule": "_orig_mod"}
 
 
@@ -41,39 +45,71 @@ def outputs(probe: Probe, checkpoint: Any, file: str, precision: str, *, card: b
     Raises:
         ConversionError: there is nothing to call, a call failed, or no tensor came back.
     """
-    settings = on_card if card else functools.partial(on_cpu, precision)
-    move = _to_card if card else _unmoved
     widen(checkpoint, precision)
     if card:
         for tensor in graph.tensors(checkpoint):
             tensor.data = tensor.data.cuda()
+    settings = _Settings(
+        on_card if card else functools.partial(on_cpu, precision),
+        _to_card if card else _unmoved,
+        wider(precision),
+    )
     if probe.function is not None:
         for _, module in graph.outermost_modules(checkpoint):
             _prepare(module, card=card)
         function = _compiled(probe.function)
-        return _run(f"function {probe.function.name}", "", lambda: function(checkpoint, file), probe.seed, settings)
+        work = functools.partial(function, checkpoint, file)
+        return _run(f"function {probe.function.name}", "", work, probe.seed, settings)
     sizes = resolve(probe.sizes, file)
     found: Outputs = []
     for path, module in modules_of(probe, checkpoint):
         _prepare(module, card=card)
-        for index, call in enumerate(probe.calls):
-            number = f"#{index}" if len(probe.calls) > 1 else ""
-            where = f"{path}{number}{f'.{call.method}' if call.method else ''}"
-            given = (call.inputs, str(index), probe.seed, sizes)
-            called = module if call.method is None else getattr(module, call.method, None)
-            if not callable(called):
-                raise ConversionError(f"the probe: a {type(module).__name__} has no method {call.method!r}")
-            positional, named = move(arguments(*given, wider(precision)))
-            found.append((where + INPUTS, _digest(arguments(*given, {}))))
-            work = functools.partial(called, *positional, **named)
-            found.extend(_run(f"call of {where or 'the model'}", where, work, probe.seed, settings))
+        for index in range(len(probe.calls)):
+            again = functools.partial(_call, probe, index, path, module, sizes, settings)
+            first = again(0)
+            found.extend(first)
+            for draw in range(1, _draws(first)):
+                found.extend(again(draw))
     return found
 
 
-def _run(what: str, place: str, work: Callable[[], Any], number: int, settings: Callable[[], Any]) -> Outputs:
+@dataclass(frozen=True)
+class _Settings:
+    """How calls are made: what is around them, where their tensors go, and what types become."""
+
+    around: Callable[[], Any]
+    move: Callable[[Any], Any]
+    types: Types
+
+
+def _draws(outputs: Outputs) -> int:
+    """How many inputs a call gets: the error of a handful of numbers is a matter of luck, so it is taken of more."""
+    counts = [value.numel() for _, value in outputs if value.is_floating_point() or value.is_complex()]
+    fewest = min([count for count in counts if count], default=ENOUGH)
+    return max(1, min(MOST_DRAWS, -(-ENOUGH // fewest)))
+
+
+def _call(
+    probe: Probe, index: int, path: str, module: Any, sizes: Dict[str, int], settings: _Settings, draw: int
+) -> Outputs:
+    call = probe.calls[index]
+    number = f"#{index}" if len(probe.calls) > 1 else ""
+    place = f"{path}{number}{f'.{call.method}' if call.method else ''}{f'{DRAW}{draw}' if draw else ''}"
+    called = module if call.method is None else getattr(module, call.method, None)
+    if not callable(called):
+        raise ConversionError(f"the probe: a {type(module).__name__} has no method {call.method!r}")
+    given = (call.inputs, str(index), probe.seed + draw, sizes)
+    positional, named = settings.move(arguments(*given, settings.types))
+    inputs = (place + INPUTS, _digest(arguments(*given, {})))
+    work = functools.partial(called, *positional, **named)
+    return [inputs, *_run(f"call of {place or 'the model'}", place, work, probe.seed + draw, settings)]
+
+
+def _run(what: str, place: str, work: Callable[[], Any], number: int, settings: _Settings) -> Outputs:
     seed(number)
     try:
-        with _one_thread(), torch.no_grad(), settings():
+        # Scripted code is not optimised, which it would be from its third run on: then it computes other bits.
+        with _one_thread(), torch.no_grad(), torch.jit.optimized_execution(False), settings.around():
             returned = work()
             found = flat(returned, place)
     except (Exception, SystemExit) as error:  # model code may raise anything
@@ -108,7 +144,8 @@ def _digest(inputs: Any) -> Any:
     digest = hashlib.sha256()
     for place, value in flat(inputs):
         digest.update(f"{place} {value.dtype} {tuple(value.shape)} ".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b"")
+        if value.numel():
+            digest.update(ctypes.string_at(value.data_ptr(), value.numel() * value.element_size()))
     return torch.tensor(list(digest.digest()), dtype=torch.uint8)
 
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from generator.driver import oldest_driver, requirement
 from generator.plan import specs
-from generator.plan.compiling import compiler_cache, environment, toolchain, wheel, wheel_target
+from generator.plan.compiling import compiler_cache, toolchain, wheel, wheel_target
 from generator.plan.graph import ContextFile, Graph, Kind, Output, Target, Variable
 from generator.plan.layers import layers, part_count
+from generator.plan.sources import REQUIREMENTS, requirements, source
+from generator.plan.specs import environment
+from generator.plan.specs import module_files as _modules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from generator.recipe.model import Recipe
 
+HOOK = "image_uplift_device"
 CA_BUNDLE_SECRET = "ca-bundle"  # noqa: S105  the name of a secret, not a secret
 
 
@@ -34,6 +40,9 @@ def build_graph(
     targets = [_tools(recipe), _inventory(recipe), _torch(recipe)]
     if any(extension.compiles for extension in recipe.extensions.values()):
         targets += [toolchain(recipe), compiler_cache(recipe)]
+    if recipe.extensions:
+        targets += [source(recipe, name) for name in recipe.extensions]
+        targets.append(requirements(recipe))
     targets += [wheel(recipe, name) for name in recipe.extensions]
     if recipe.patch:
         targets.append(_patch(recipe))
@@ -62,6 +71,8 @@ def _variables(recipe: Recipe, build_dir: str) -> Iterator[Variable]:
         ("IMAGE_REVISION", "", "Label: revision in that repository"),
         ("IMAGE_VERSION", "", "Label: version of the image"),
         ("BASE_IMAGE", recipe.base.image, "The frozen image"),
+        ("BASE_USER", "", "User that the frozen image ends as, and so the new one; empty: root"),
+        ("NVIDIA_REQUIRE", "kept", "new: the frozen image sets NVIDIA_REQUIRE_CUDA, and it is rewritten; or kept"),
         ("TORCH_CUDA_ARCH_LIST", archs, "Compute capabilities that extensions are compiled for"),
         ("MAX_JOBS", "", "Compile jobs of one target; empty: from cores and memory"),
         ("NVCC_THREADS", "", "Archs that one nvcc compiles at a time; empty: from cores and jobs"),
@@ -98,12 +109,6 @@ def _variables_of_sources(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
         yield specs.asset_variable(name), "", f"Folder that holds {asset.file_name}; empty: the build fetches it"
 
 
-def _modules(*names: str) -> tuple[ContextFile, ...]:
-    return tuple(
-        ContextFile(path=f"conversion/{name}.py", package="conversion", resource=f"{name}.py") for name in names
-    )
-
-
 def _models_folder() -> tuple[ContextFile, ...]:
     """Give the whole folder that carries models over, and the modules that it needs beside itself."""
     names = sorted(
@@ -122,7 +127,7 @@ def _tools(recipe: Recipe) -> Target:
     return Target(
         name="tools",
         kind=Kind.TOOLS,
-        description="uv, cuobjdump and the CA wrapper; mounted by other targets, never copied",
+        description="uv and the CA wrapper; mounted by other targets, never copied",
         from_base=True,
         values=environment(recipe),
         files=(
@@ -141,7 +146,7 @@ def _inventory(recipe: Recipe) -> Target:
         description="packages and conflicts of the frozen environment",
         inputs={"tools": "tools"},
         from_base=True,
-        values=environment(recipe),
+        values={**environment(recipe), "pythons": recipe.stack.python},
         files=_modules(*specs.INVENTORY_MODULES),
     )
 
@@ -158,6 +163,7 @@ def _torch(recipe: Recipe) -> Target:
             "install": recipe.stack.packages,
             "modules": specs.modules(recipe),
             "index": recipe.stack.index,
+            "pythons": recipe.stack.python,
             "remove": specs.removed(recipe),
             "release": specs.released(recipe),
         },
@@ -194,6 +200,7 @@ def _extract(recipe: Recipe) -> Target:
 
 def _rebuild(recipe: Recipe) -> Target:
     wheels = [wheel_target(name) for name in specs.needed_by_models(recipe)]
+    wheels += [REQUIREMENTS] if wheels else []
     return Target(
         name="rebuild",
         kind=Kind.REBUILD,
@@ -209,11 +216,13 @@ def _rebuild(recipe: Recipe) -> Target:
 
 def _image(recipe: Recipe, *, stack: str) -> Target:
     wheels = tuple(wheel_target(name) for name in recipe.extensions)
+    wheels += (REQUIREMENTS,) if wheels else ()
     inputs = {"tools": "tools", stack: stack, **{name: name for name in wheels}}
     if recipe.patch:
         inputs["patch"] = "patch"
     if recipe.models:
         inputs["rebuild"] = "rebuild"
+    held_back = specs.held_back(recipe)
     return Target(
         name="image",
         kind=Kind.IMAGE,
@@ -228,9 +237,25 @@ def _image(recipe: Recipe, *, stack: str) -> Target:
             "models": bool(recipe.models),
             "slim": recipe.image.left_out,
             "extensions": tuple(recipe.extensions),
+            "held_back": held_back,
+            "require": requirement(recipe.stack.cuda),
+            "driver": oldest_driver(recipe.stack.cuda),
         },
-        files=_modules(*specs.SLIM_MODULES) if recipe.image.slim and recipe.extensions else (),
+        files=(
+            *(_modules(*specs.SLIM_MODULES) if recipe.image.slim and recipe.extensions else ()),
+            *(_hook(held_back) if held_back else ()),
+        ),
+        args={"BASE_USER": "BASE_USER", "NVIDIA_REQUIRE": "NVIDIA_REQUIRE"},
         output=Output.IMAGE,
+    )
+
+
+def _hook(held_back: Mapping[str, object]) -> tuple[ContextFile, ...]:
+    """Give the module that keeps packages off cards, and the line that starts it with every interpreter."""
+    call = f"import {HOOK}; {HOOK}.install({json.dumps(held_back)})\n"
+    return (
+        ContextFile(path=f"device/{HOOK}.py", package="contexts", resource=f"image/{HOOK}.py"),
+        ContextFile(path=f"device/{HOOK}.pth", text=call),
     )
 
 

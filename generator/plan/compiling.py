@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from generator.errors import UsageError
 from generator.plan import specs
 from generator.plan.graph import ContextFile, Kind, Target
+from generator.plan.sources import asset, source_target
 
 if TYPE_CHECKING:
     from generator.recipe.model import Extension, Recipe
@@ -14,17 +14,13 @@ if TYPE_CHECKING:
 # A compile can't do without these, whatever the recipe lists.
 COMPILERS = ("g++", "ccache")
 COMPILER_CACHE = "compiler-cache"
+_SCRIPTS = ("compile.py", "source_tree.py", "budget.py", "slot.py", "flags.py", "precompiled.py")
 _SOURCES = {
     "wheel": "prebuilt for the new stack",
     "sdist": "compiled for the new stack",
     "archive": "compiled for the new stack from its source archive",
     "git": "compiled for the new stack from its repository",
 }
-
-
-def environment(recipe: Recipe) -> dict[str, object]:
-    """Give the values of every template: where the environment is."""
-    return {"prefix": recipe.base.prefix, "python": f"{recipe.base.prefix}/bin/python"}
 
 
 def wheel_target(extension: str) -> str:
@@ -49,12 +45,12 @@ def toolchain(recipe: Recipe) -> Target:
         assets={"assets": specs.asset_variable(toolkit.asset)} if runfile and toolkit.asset else {},
         from_base=True,
         values={
-            **environment(recipe),
+            **specs.environment(recipe),
             "source": toolkit.source,
             "cuda": recipe.stack.cuda,
             "install": toolkit.install,
             "keep": toolkit.keep,
-            "asset": _asset(recipe, toolkit.asset) if runfile and toolkit.asset else {},
+            "asset": asset(recipe, toolkit.asset) if runfile and toolkit.asset else {},
             "installer_apt": toolkit.installer_apt,
             "apt": _apt(recipe),
             "build_requires": toolkit.build_requires,
@@ -75,29 +71,24 @@ def wheel(recipe: Recipe, name: str) -> Target:
     extension = recipe.extensions[name]
     needs = {wheel_target(needed): wheel_target(needed) for needed in extension.needs}
     compiles = {"toolchain": "toolchain", "torch": "torch", **needs} if extension.compiles else {}
-    of_archive = extension.source == "archive" and extension.asset is not None
     return Target(
         name=wheel_target(name),
         kind=Kind.WHEEL,
         description=f"{name} {extension.version} {_SOURCES[extension.source]}",
-        inputs={"tools": "tools", **compiles},
-        assets={"assets": specs.asset_variable(extension.asset)} if of_archive and extension.asset else {},
-        from_base=True,
+        inputs={"source": source_target(name), **compiles},
+        from_base=extension.compiles,  # below toolchain and torch: what its key holds
         values={
-            **environment(recipe),
+            **specs.environment(recipe),
             "package": name,
             "version": extension.version,
             "full_version": specs.full_version(recipe, name),
             "local": specs.local_version(recipe, name),
             "source": extension.source,
             "compiles": extension.compiles,
-            "sha256": extension.sha256,
-            "page": extension.page or recipe.stack.find_links,
-            "asset": _asset(recipe, extension.asset) if extension.asset else {},
-            "url": extension.url,
             "commit": extension.commit,
             "env": dict(sorted(extension.env.items())),
             "needs": tuple(needs),
+            "own_archs": extension.own_archs,
             "awaited": name in specs.needed_by_models(recipe) or _is_needed(recipe, name),
         },
         files=_files(extension),
@@ -116,7 +107,7 @@ def compiler_cache(recipe: Recipe) -> Target:
         inputs={"toolchain": "toolchain"},
         assets={f"saved-{name}": specs.compiler_cache_variable(name) for name in names},
         from_base=True,
-        values={**environment(recipe), "packages": names},
+        values={**specs.environment(recipe), "packages": names},
         files=(ContextFile(path="carry.py", package="contexts", resource="compiler-cache/carry.py"),),
     )
 
@@ -126,17 +117,5 @@ def _is_needed(recipe: Recipe, name: str) -> bool:
 
 
 def _files(extension: Extension) -> tuple[ContextFile, ...]:
-    found = ("prebuilt.py",) if extension.source == "wheel" else ()
-    compiled = ("compile.py", "source_tree.py", "budget.py", "slot.py", "precompiled.py") if extension.compiles else ()
-    return tuple(ContextFile(path=name, package="contexts", resource=f"wheel/{name}") for name in (*found, *compiled))
-
-
-def _asset(recipe: Recipe, name: str) -> dict[str, object]:
-    asset = recipe.assets[name]
-    if asset.sha256 is None:  # a lock may know what the recipe does not: so this is no matter of the recipe alone
-        raise UsageError(
-            "it has no sha256, in the recipe or a lock; the build checks every file that it fetches",
-            where=f"assets.{name}",
-            remedy="run `lock`, or write the sha256 into the recipe",
-        )
-    return {"file": asset.file_name, "sha256": asset.sha256, "urls": (asset.url, *asset.alternatives)}
+    compiled = _SCRIPTS if extension.compiles else ()
+    return tuple(ContextFile(path=name, package="contexts", resource=f"wheel/{name}") for name in compiled)

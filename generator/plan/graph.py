@@ -23,6 +23,8 @@ class Kind(str, Enum):
     PATCH = "patch"
     TORCH = "torch"
     LAYERS = "layers"
+    SOURCE = "source"
+    REQUIREMENTS = "requirements"
     TOOLCHAIN = "toolchain"
     WHEEL = "wheel"
     REBUILD = "rebuild"

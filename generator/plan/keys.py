@@ -69,15 +69,15 @@ def changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[tuple[str, s
 
 
 def _of_wheel(graph: Graph, target: Target, files: Mapping[PurePosixPath, bytes]) -> dict[str, str]:
-    """Give what a wheel takes from the targets that it is compiled in: the toolchain, and the stack by its packages.
+    """Give what a wheel takes from other targets: its source, the toolchain, and the stack by its packages.
 
     How the stack gets installed is no matter of the wheel's; what gets installed is.
     """
     found: dict[str, str] = {}
     for name in sorted(set(target.inputs.values())):
         used = graph[name]
-        if used.kind is Kind.TOOLCHAIN:
-            found |= {f"toolchain {path}": value for path, value in _own_files(used, files).items()}
+        if used.kind in (Kind.SOURCE, Kind.TOOLCHAIN):
+            found |= {f"{used.kind} {path}": value for path, value in _own_files(used, files).items()}
         if used.kind is Kind.TORCH:
             found |= {f"stack {key}": _text(used.values[key]) for key in ("install", "index")}
     return found

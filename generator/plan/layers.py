@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from generator.errors import UsageError
 from generator.plan import specs
-from generator.plan.compiling import environment
-from generator.plan.graph import ContextFile, Kind, Target
+from generator.plan.graph import Kind, Target
 
 if TYPE_CHECKING:
     from generator.recipe.model import Recipe
@@ -61,9 +60,6 @@ def layers(recipe: Recipe, *, count: int, limit_mib: int | None) -> Target:
         description=f"the new stack {', '.join(part for part in (shared, without) if part)}",
         inputs={"torch": "torch"},
         from_base=True,
-        values={**environment(recipe), "count": count, "limit": limit_mib, "slim": slim},
-        files=tuple(
-            ContextFile(path=f"conversion/{name}.py", package="conversion", resource=f"{name}.py")
-            for name in (modules if slim else specs.LAYERS_MODULES)
-        ),
+        values={**specs.environment(recipe), "count": count, "limit": limit_mib, "slim": slim},
+        files=specs.module_files(*(modules if slim else specs.LAYERS_MODULES)),
     )

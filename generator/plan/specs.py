@@ -7,6 +7,8 @@ import re
 from typing import TYPE_CHECKING
 
 from conversion.models.spec import SCHEMA as MODELS_SCHEMA
+from generator.driver import oldest_driver, requirement
+from generator.plan.graph import ContextFile
 from generator.recipe.models import as_json
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 # that use it. A test holds these against the imports.
 INVENTORY_MODULES = ("__init__", "failures", "inventory")
 CONSTRAINTS_MODULES = (*INVENTORY_MODULES, "constraints")
+REQUIREMENTS_MODULES = (*CONSTRAINTS_MODULES, "arrivals", "requirements")
 LAYERS_MODULES = ("__init__", "failures", "parts", "place", "share", "trees")
 SLIM_MODULES = ("__init__", "failures", "imported", "inventory", "kinds", "records", "selection", "slim")
 PATCH_MODULES = (
@@ -39,7 +42,10 @@ VERIFY_MODULES = (
     "checkpoints",
     "constraints",
     "contents",
+    "device_files",
+    "device_rows",
     "elsewhere",
+    "fatbin",
     "imported",
     "inventory",
     "kinds",
@@ -56,10 +62,23 @@ VERIFY_MODULES = (
     "source_files",
     "source_text",
     "text_mentions",
+    "torch_libraries",
     "torch_load_codemod",
     "verify",
     "versions",
 )
+
+
+def environment(recipe: Recipe) -> dict[str, object]:
+    """Give the values of every template: where the environment is."""
+    return {"prefix": recipe.base.prefix, "python": f"{recipe.base.prefix}/bin/python"}
+
+
+def module_files(*names: str) -> tuple[ContextFile, ...]:
+    """Give modules of ``conversion`` as files of a context."""
+    return tuple(
+        ContextFile(path=f"conversion/{name}.py", package="conversion", resource=f"{name}.py") for name in names
+    )
 
 
 def normalised(name: str) -> str:
@@ -164,6 +183,9 @@ def verify_json(recipe: Recipe) -> str:
             "absent": [name for name in removed(recipe) if name not in versions],
             **cuda,
             "extensions": [name for name, extension in recipe.extensions.items() if extension.device_code],
+            "cards": list(stack.archs),
+            "driver": {"require": requirement(stack.cuda), "oldest": oldest_driver(stack.cuda)},
+            "device": {name: device.model_dump(exclude_none=True) for name, device in recipe.device.items()},
             "release": list(released(recipe)),
             "patch_roots": list(recipe.patch.roots) if recipe.patch else [],
             "look_roots": list(recipe.patch.look) if recipe.patch else [],
@@ -172,6 +194,15 @@ def verify_json(recipe: Recipe) -> str:
             **({"slim": list(recipe.image.left_out)} if recipe.image.slim else {}),
         }
     )
+
+
+def held_back(recipe: Recipe) -> dict[str, dict[str, str]]:
+    """Give the modules that must stay off cards later than those they serve: name → {"up_to": "9.0"}."""
+    return {
+        name: {"up_to": device.up_to}
+        for name, device in recipe.device.items()
+        if device.action == "cpu" and device.up_to is not None
+    }
 
 
 def _dump(value: object) -> str:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from generator.recipe.model import Extension, Recipe
 
+# Packages that contexts/image/image_uplift_device.py can keep off a card, by the names of their modules.
+HELD_BACK = ("tensorflow",)
+
 Mistake = tuple[tuple[str | int, ...], str]
 
 
@@ -26,6 +29,7 @@ def cross_check(recipe: Recipe) -> list[Mistake]:
         *_archs(recipe),
         *_extensions(recipe),
         *_toolkit(recipe),
+        *_device(recipe),
         *_models(recipe),
         *_assets(recipe),
         *_run(recipe),
@@ -71,6 +75,8 @@ def _source(recipe: Recipe, extension: Extension) -> Iterator[tuple[str, str]]:
         yield "sha256", "missing; without it the sdist may change between two bakes"
     if extension.fallback and extension.source != "wheel":
         yield "fallback", "only a prebuilt wheel has one"
+    if extension.own_archs and not extension.compiles:
+        yield "own-archs", "nothing is compiled here: a prebuilt wheel has the archs that it has; leave the key out"
     if extension.source == "git" and (extension.url is None or extension.commit is None):
         yield "commit" if extension.url else "url", "missing; a repository is pinned by url and commit"
     if extension.source == "archive":
@@ -98,6 +104,22 @@ def _toolkit(recipe: Recipe) -> Iterator[Mistake]:
     if toolkit.source == "runfile":
         for key, message in _asset(recipe, toolkit.asset):
             yield ("toolkit", key), f"toolkit.{key}: {message}"
+
+
+def _device(recipe: Recipe) -> Iterator[Mistake]:
+    for name, device in recipe.device.items():
+        where = f"device.{name}"
+        if device.action == "cpu" and name not in HELD_BACK:
+            yield (
+                ("device", name, "action"),
+                f"{where}.action: only {', '.join(HELD_BACK)} can be kept on the CPU from outside; write inform",
+            )
+        if device.action == "cpu" and device.up_to is None:
+            yield ("device", name), f'{where}.up-to: missing; it is the latest card that {name} runs on, such as "9.0"'
+        if device.action != "cpu" and device.up_to is not None:
+            yield ("device", name, "up-to"), f'{where}.up-to: only action = "cpu" has it'
+        if device.up_to and not device.up_to.replace(".", "").isdigit():
+            yield ("device", name, "up-to"), f"{where}.up-to: {device.up_to} is no card; write it as 9.0"
 
 
 def _models(recipe: Recipe) -> Iterator[Mistake]:

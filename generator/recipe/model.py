@@ -21,6 +21,7 @@ __all__ = ["ModelSet", "Name", "NonEmpty", "Section"]  # from the section module
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._,\s-]+\])?\s*==\s*[A-Za-z0-9.!+*_-]+")
+_PYTHONS = re.compile(r">=3\.(\d{1,2}),<3\.(\d{1,2})")
 _CUDA = re.compile(r"\d{1,2}\.\d{1,2}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _URL = re.compile(r"https?://[^\s\"'$`\\]+")
@@ -53,6 +54,7 @@ Arch = Annotated[str, AfterValidator(_arch)]
 Pinned = Annotated[str, AfterValidator(_pinned)]
 Sha256 = Annotated[str, matches(_SHA256, "a SHA-256 digest: 64 lower-case hexadecimal digits")]
 Digest = Annotated[str, matches(_DIGEST, "a digest: sha256: and 64 hexadecimal digits")]
+Pythons = Annotated[str, matches(_PYTHONS, 'a range of Python releases such as ">=3.10,<3.15"')]
 CudaRelease = Annotated[str, matches(_CUDA, 'a CUDA release such as "13.0"')]
 Commit = Annotated[str, matches(_COMMIT, "a commit: 40 lower-case hexadecimal digits")]
 Url = Annotated[str, matches(_URL, "an http or https address")]
@@ -89,12 +91,13 @@ class Stack(Section):
     """The new packages of the environment.
 
     ``from`` names a file of ``stacks`` whose keys these are laid over; it is resolved before this class is made.
-    ``installed_mib`` is what all of it takes in an image, in MiB: from it follows how many layers it needs where a
-    registry limits their size.
+    ``python`` is the range of Pythons that it has wheels for. ``installed_mib`` is what all of it takes in an image, in
+    MiB: from it follows how many layers it needs where a registry limits their size.
     """
 
     from_: str | None = Field(default=None, alias="from")
     cuda: CudaRelease
+    python: Pythons | None = None
     archs: Annotated[tuple[Arch, ...], Field(min_length=1, strict=False)]
     install: Annotated[tuple[Pinned, ...], Field(min_length=1, strict=False)]
     also: Annotated[tuple[Pinned, ...], Field(strict=False)] = ()
@@ -153,7 +156,10 @@ class Extension(Section):
     """A package with CUDA code for the new stack.
 
     ``wheel`` is prebuilt, from the stack's page of links; ``sdist``, ``archive`` (an asset) and ``git`` are compiled.
-    ``fallback`` compiles the sdist where the page has no wheel that fits.
+    ``fallback`` compiles the sdist where the page has no wheel that fits. What its metadata requires and the
+    environment lacks comes in by itself; ``requires`` pins that, and says it where nobody can read the metadata.
+    ``own_archs`` leaves the archs of a compile to the package's setup.py, for kernels that exist for certain cards
+    alone; by default the stack's are enforced.
     """
 
     source: Literal["wheel", "sdist", "archive", "git"]
@@ -166,7 +172,9 @@ class Extension(Section):
     url: Url | None = None
     commit: Commit | None = None
     device_code: bool = True
+    own_archs: bool = False
     needs: Annotated[tuple[Name, ...], Field(strict=False)] = ()
+    requires: Annotated[tuple[Pinned, ...], Field(strict=False)] | None = None
     env: dict[str, str] = Field(default_factory=dict)
 
     @property
@@ -214,6 +222,18 @@ class Verify(Section):
     path: Annotated[tuple[AbsolutePath, ...], Field(strict=False)] = ()
 
 
+class Device(Section):
+    """What happens to a package, or to what lies below a folder, that has no code for the asked cards.
+
+    ``cpu``: it stays off cards later than ``up-to``, the latest that it runs on; ``replaced``: the recipe replaces it,
+    and it must serve them; ``inform``: the report says it; ``fail``: verification fails.
+    """
+
+    action: Literal["cpu", "replaced", "inform", "fail"]
+    up_to: Arch | None = None
+    reason: NonEmpty
+
+
 class Recipe(Section):
     """One recipe, as parsed; see ``generator/recipes`` for those that ship."""
 
@@ -226,6 +246,7 @@ class Recipe(Section):
     toolkit: Toolkit | None = None
     extensions: dict[Name, Extension] = Field(default_factory=dict)
     patch: Patch | None = None
+    device: dict[NonEmpty, Device] = Field(default_factory=dict)
     models: dict[Name, ModelSet] = Field(default_factory=dict)
     assets: dict[Name, Asset] = Field(default_factory=dict)
     verify: Verify = Field(default_factory=Verify)

@@ -52,6 +52,12 @@ def shipped_stacks() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
 
 
+def pythons_of(name: str) -> str | None:
+    """Give the range of Pythons that a stack that ships has wheels for; None: it does not say."""
+    stack: dict[str, str] = _parse(resources.files("generator.recipes") / "stacks" / f"{name}.toml").get("stack", {})
+    return stack.get("python")
+
+
 def _find(name: str, *, origin: str, beside: Path | None) -> Path | Traversable:
     folders = [] if beside is None else [beside, beside / "stacks"]
     for folder in folders:

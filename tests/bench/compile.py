@@ -259,6 +259,7 @@ def places(folder: Path, cuda_home: Path) -> dict[str, Any]:
         "HEADERS": folder / "headers",
         "CALLS": folder / "calls.log",
         "WEIGHTS": folder / "weights.json",
+        "FOREIGN": folder / "foreign-archs.log",
         "STATS": folder / "ccache.log",
         "LAUNCHER": "",
     }

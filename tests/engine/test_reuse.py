@@ -12,6 +12,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -111,7 +112,7 @@ def test_a_changed_source_is_not_warm_and_why_is_told(project: Project, stored: 
     project.write(one="int one() { return 40; }\n")
     told = run(project, "plan", "--why", TARGET)
     assert told.returncode == 0
-    assert told.stdout.startswith("file Dockerfile: ")
+    assert told.stdout.startswith("source file Dockerfile: ")
     assert "toolchain" not in told.stdout
     done = run(project, "bake", "--registry", stored, "--require-warm")
     assert done.returncode == 1
@@ -148,6 +149,31 @@ def test_what_was_compiled_before_a_store_was_named_is_kept_with_its_compiler_ca
     assert f"hello-{wheel['key'][:32]}" in tags(stored, "uplift-wheels")
     assert tags(stored, "late") == ["hello"]
     project.write()
+
+
+def test_a_second_compile_gives_the_same_wheel(project: Project, stored: str, tmp_path: Path) -> None:
+    """The packaging and the host compiler; test_equal_wheels.py has the real nvcc."""
+    project.write()
+    wheels = {}
+    for name, anew in (("first", ""), ("second", 'env = { CCACHE_RECACHE = "1" }\n')):
+        project.recipe.write_text(project.recipe.read_text() + anew)
+        done = run(project, "bake", TARGET, "--registry", stored)
+        assert done.returncode == 0, done.stderr[-4000:]
+        key = record(project)["wheels"][TARGET]["key"]
+        wheels[name] = wheel_of(f"{stored}/uplift-wheels:hello-{key[:32]}", tmp_path / name)
+    assert record(project)["wheels"][TARGET]["compilers"]["measured"].startswith("3 files in ")
+    assert wheels["first"] == wheels["second"]
+    project.write()
+
+
+def wheel_of(reference: str, folder: Path) -> bytes:
+    """Read the wheel that a store keeps."""
+    container = docker("create", reference, "nothing")
+    docker("cp", f"{container}:/.", str(folder))
+    docker("rm", container)
+    docker("image", "rm", "--force", reference)
+    (wheel,) = folder.glob("*.whl")
+    return wheel.read_bytes()
 
 
 def test_who_sets_max_jobs_gets_no_more_compilers(project: Project) -> None:
@@ -196,3 +222,17 @@ def test_a_registry_cache_that_can_not_be_reached_is_one_warning(project: Projec
     assert done.returncode == 0, done.stderr[-4000:]
     assert done.stderr.count("warning: ") == 1
     assert "the registry cache 127.0.0.1:1/steps can't be reached" in done.stderr
+
+
+def test_an_archive_that_lies_under_its_own_name_is_used_and_checked(project: Project) -> None:
+    (fetched,) = project.assets.glob("hello-*/hello-1.0.tar.gz")
+    lying = project.assets / "by-hand" / fetched.name
+    lying.parent.mkdir()
+    lying.write_bytes(fetched.read_bytes())
+    asset = {"GENERATOR_ASSETS_DIR": str(lying.parent)}  # its address exists nowhere
+    done = run(project, "bake", "source-hello", **asset)
+    assert done.returncode == 0, done.stderr[-4000:]
+    lying.write_bytes(b"another")
+    wrong = run(project, "bake", "source-hello", **asset)
+    assert wrong.returncode == 3
+    assert f"{lying}: its SHA-256 is" in wrong.stderr

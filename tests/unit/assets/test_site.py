@@ -7,9 +7,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import tomli
+
+from generator.errors import EnvironmentUnfit
 
 TOP = Path(__file__).parents[3]
 ORIGINAL = "https://downloads.invalid/"
@@ -105,3 +109,66 @@ def test_the_lock_of_a_fetched_asset(sources, run, tmp_path):
     assert done.returncode == 0, done.stderr
     locked = tomli.loads((tmp_path / "small.lock.toml").read_text())["assets"]["tool"]
     assert locked == {"url": f"{ORIGINAL}files/tool.run", "sha256": digest(source.content), "size": 3000000}
+
+
+@pytest.fixture
+def lying(tmp_path):
+    """Decide what a bake uses of the assets folder, as it lies there."""
+    from generator import fetching
+    from generator.recipe import load_recipe
+    from generator.resolve import Choices, resolve
+
+    def use(content, *, names=("tool",), sha256=None):
+        text = RECIPE.format(original=ORIGINAL, digest="a" * 64, sha256=sha256 or digest(content))
+        (tmp_path / "small.toml").write_text(text)
+        folder = tmp_path / "kept"
+        folder.mkdir(exist_ok=True)
+        if not (folder / "tool.run").exists():
+            (folder / "tool.run").write_bytes(content)
+        recipe = load_recipe(str(tmp_path / "small.toml")).recipe
+        facts = resolve(recipe, Choices(recipe=str(tmp_path / "small.toml"), assets_dir=folder))
+        said: list[str] = []
+        reporter: Any = SimpleNamespace(note=said.append, warning=lambda text: said.append(f"warning: {text}"))
+        return fetching.use_lying(reporter, recipe, facts, names), said
+
+    return use
+
+
+def test_a_bake_takes_what_lies_there_under_its_own_name(lying, tmp_path):
+    facts, said = lying(b"content")
+    assert [path.name for path in facts.assets["tool"].iterdir()] == ["tool.run"]
+    assert (facts.assets["tool"] / "tool.run").read_bytes() == b"content"
+    assert (tmp_path / "kept/tool.run").read_bytes() == b"content"
+    assert said == [f"tool: checking {tmp_path}/kept/tool.run, which lies in the assets folder"]
+    again, said = lying(b"content")
+    assert (again.assets, said) == (facts.assets, [])  # known again, and not read
+    (tmp_path / "kept/tool.run").write_bytes(b"another")  # which is the same file as what was taken
+    with pytest.raises(EnvironmentUnfit, match="asked for"):
+        lying(b"content")
+
+
+def test_a_link_to_it_will_do(lying, tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "elsewhere").write_bytes(b"content")
+    (tmp_path / "kept/tool.run").symlink_to(tmp_path / "elsewhere")
+    facts, _ = lying(b"content")
+    assert not (facts.assets["tool"] / "tool.run").is_symlink()
+
+
+def test_another_file_of_that_name_is_an_error_with_both_hashes(lying, tmp_path):
+    with pytest.raises(EnvironmentUnfit) as caught:
+        lying(b"other", sha256=digest(b"content"))
+    assert f"{tmp_path}/kept/tool.run: its SHA-256 is {digest(b'other')}, and {digest(b'content')}" in str(caught.value)
+    assert "remove it: then the build fetches it" in str(caught.value)
+    facts, said = lying(b"other", sha256=digest(b"content"), names=())  # for a target that does not need it
+    assert (facts.assets, said) == ({}, [])
+
+
+def test_a_folder_that_can_not_be_written_is_a_warning(lying, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("bake.assets.store.Store.adopt", refuse)
+    facts, said = lying(b"content")
+    assert facts.assets == {}
+    assert said[-1].startswith("warning: ")

@@ -136,7 +136,7 @@ def test_credentials_in_an_address_are_not_shown(download: Any) -> None:
 
 @pytest.fixture
 def prebuilt(download: Any) -> Any:
-    spec = importlib.util.spec_from_file_location("prebuilt", TOP / "contexts/wheel/prebuilt.py")
+    spec = importlib.util.spec_from_file_location("prebuilt", TOP / "contexts/source/prebuilt.py")
     assert spec is not None
     assert spec.loader is not None
     assert download is not None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -17,19 +16,9 @@ from conversion.failures import ConversionError
 from conversion.inventory import Inventory
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from conversion.rows import Row
-
-LISTING = """ELF file    1: _scatter_cuda.1.sm_90.cubin
-ELF file    2: _scatter_cuda.2.sm_120.cubin
-ELF file    3: tmpxft_00000a_sm_35_x.3.sm_90a.cubin
-ELF file    4: libx.4.sm_120f.cubin
-"""
-
-
-def test_the_targets_of_a_listing() -> None:
-    assert sass.listed(LISTING) == {"90", "120", "90a", "120f"}
-    assert sass.listed("PTX file    1: _scatter_cuda.1.sm_120.ptx\n", "ptx") == {"120"}
-    assert sass.listed("cuobjdump info    : File 'x' does not contain device code\n") == set()
 
 
 @pytest.mark.parametrize(
@@ -72,72 +61,48 @@ def test_what_is_no_arch(arch: str) -> None:
 
 
 @pytest.fixture
-def cuobjdump(tmp_path: Path) -> str:
-    """A stand-in that answers from a table: library's name → archs of its SASS; the words are the program's own."""
-    program = tmp_path / "cuobjdump"
-    program.write_text(
-        f"""#!{sys.executable}
-import sys
-kind, path = sys.argv[1], sys.argv[2]
-name = path.rsplit("/", 1)[-1]
-if name.startswith("broken"):
-    sys.exit("cuobjdump fatal   : Support for 'sm_35' has been removed.")
-archs = [part for part in name.split(".")[0].split("_") if part[0].isdigit()]
-ptx = "ptx" in name
-if not archs:
-    print("cuobjdump info    : File '%s' does not contain device code" % path, file=sys.stderr)
-    sys.exit(255)
-if kind == "--list-elf" and not ptx:
-    for i, arch in enumerate(archs):
-        print("ELF file    %d: %s.%d.sm_%s.cubin" % (i, name, i, arch))
-if kind == "--list-ptx" and ptx:
-    for i, arch in enumerate(archs):
-        print("PTX file    %d: %s.%d.sm_%s.ptx" % (i, name, i, arch))
-"""
-    )
-    program.chmod(0o755)
-    return str(program)
+def row_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, library: Any) -> Callable[..., Row]:
+    """The row of a package with libraries that have code for what their names say: ``scatter_90_120_ptx.so``."""
+
+    def row(*names: str) -> Row:
+        files = []
+        for name in names:
+            archs = " ".join(part for part in name.split(".")[0].split("_") if part[0].isdigit())
+            kind = "ptx" if "ptx" in name else "sass"
+            files.append(str(library.write(tmp_path / name, **{kind: archs})))
+        monkeypatch.setattr(sass, "libraries_of", lambda _package: files)
+        return sass.extension_row("torch-scatter", ["9.0", "12.0"])
+
+    return row
 
 
-def row_of(monkeypatch: pytest.MonkeyPatch, cuobjdump: str, *libraries: str) -> Row:
-    monkeypatch.setattr(sass, "libraries_of", lambda _package: [f"/site/{name}" for name in libraries])
-    return sass.extension_row("torch-scatter", ["9.0", "12.0"], cuobjdump)
-
-
-def test_every_library_with_device_code_has_every_arch(monkeypatch: pytest.MonkeyPatch, cuobjdump: str) -> None:
-    row = row_of(monkeypatch, cuobjdump, "version.so", "scatter_90_120.so", "segment_120_90_100.so")
+def test_every_library_with_device_code_has_every_arch(row_of: Callable[..., Row]) -> None:
+    row = row_of("version.so", "scatter_90_120.so", "segment_120_90_100.so")
     assert (row.status, row.expected, row.found) == ("pass", "sm_90 sm_120", "sm_90 sm_120")
     assert row.detail.startswith("2 libraries with device code: scatter_90_120.so, segment_120_90_100.so")
 
 
-def test_one_library_that_lacks_an_arch_fails_by_name(monkeypatch: pytest.MonkeyPatch, cuobjdump: str) -> None:
-    row = row_of(monkeypatch, cuobjdump, "scatter_90_120.so", "segment_90.so")
+def test_one_library_that_lacks_an_arch_fails_by_name(row_of: Callable[..., Row]) -> None:
+    row = row_of("scatter_90_120.so", "segment_90.so")
     assert (row.status, row.found) == ("fail", "sm_90")
     assert row.detail == "segment_90.so lacks sm_120 (has sm_90)"
 
 
-def test_ptx_is_not_sass(monkeypatch: pytest.MonkeyPatch, cuobjdump: str) -> None:
-    row = row_of(monkeypatch, cuobjdump, "scatter_90_120_ptx.so")
+def test_ptx_is_not_sass(row_of: Callable[..., Row]) -> None:
+    row = row_of("scatter_90_120_ptx.so")
     assert row.status == "fail"
     assert "lacks sm_90 sm_120 (has only PTX for sm_90 sm_120)" in row.detail
 
 
-def test_another_target_that_serves_is_told(monkeypatch: pytest.MonkeyPatch, cuobjdump: str) -> None:
-    row = row_of(monkeypatch, cuobjdump, "scatter_90a_120.so")
+def test_another_target_that_serves_is_told(row_of: Callable[..., Row]) -> None:
+    row = row_of("scatter_90a_120.so")
     assert row.status == "pass"
     assert "scatter_90a_120.so serves 9.0 with sm_90a" in row.detail
 
 
-def test_a_cpu_build_fails(monkeypatch: pytest.MonkeyPatch, cuobjdump: str) -> None:
-    row = row_of(monkeypatch, cuobjdump, "scatter.so")
+def test_a_cpu_build_fails(row_of: Callable[..., Row]) -> None:
+    row = row_of("scatter.so")
     assert (row.status, row.found) == ("fail", "no device code")
-
-
-def test_what_cuobjdump_cannot_do_is_an_error_of_the_check(monkeypatch: pytest.MonkeyPatch, cuobjdump: str) -> None:
-    with pytest.raises(ConversionError, match=r"can't read /site/broken_35\.so: .*sm_35.* removed"):
-        row_of(monkeypatch, cuobjdump, "broken_35.so")
-    with pytest.raises(ConversionError, match="can't run /nowhere/cuobjdump"):
-        row_of(monkeypatch, "/nowhere/cuobjdump", "scatter_90_120.so")
 
 
 def test_the_libraries_of_installed_packages() -> None:

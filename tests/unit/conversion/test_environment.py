@@ -211,3 +211,10 @@ def test_the_report_passes_only_with_rows_and_without_a_failing_one() -> None:
         "status": "fail",
         "detail": "",
     }
+
+
+@pytest.mark.parametrize(
+    ("version", "served"), [("3.9.18", False), ("3.10.14", True), ("3.14.0rc1", True), ("3.15.0", False)]
+)
+def test_the_pythons_that_a_stack_serves(version: str, served: bool) -> None:
+    assert inventory.serves(">=3.10,<3.15", version) is served

@@ -6,11 +6,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from conversion import gpu
+from conversion import gpu, gpu_packages
 from conversion.failures import SpecError
 from conversion.rows import FAIL, INFO, PASS, Row
 
@@ -122,3 +123,30 @@ def test_the_report_goes_to_a_file_too(tmp_path: Path, spec_file: Path, monkeypa
     interpreter(tmp_path, monkeypatch, row(PASS))
     assert gpu.main(["--spec", str(spec_file), "--out", str(tmp_path / "out.json")]) == 0
     assert json.loads((tmp_path / "out.json").read_text())["passed"] is True
+
+
+@pytest.mark.parametrize(
+    ("device", "capability", "status"),
+    [("CPU:0", (12, 0), PASS), ("GPU:0", (12, 0), FAIL), ("GPU:0", (8, 6), PASS), ("CPU:0", (8, 6), PASS)],
+)
+def test_a_package_that_is_held_back_runs_where_it_should(
+    monkeypatch: pytest.MonkeyPatch, device: str, capability: tuple[int, int], status: str
+) -> None:
+    class Array:
+        def __eq__(self, other: object) -> Any:
+            return SimpleNamespace(all=lambda: other == 64)
+
+        __hash__ = None  # type: ignore[assignment]
+
+    product = SimpleNamespace(device=f"/job:localhost/device:{device}", numpy=Array)
+    module = SimpleNamespace(
+        __version__="2.11.1", ones=lambda _shape: None, linalg=SimpleNamespace(matmul=lambda _a, _b: product)
+    )
+    monkeypatch.setitem(sys.modules, "stand_in", module)  # type: ignore[arg-type]
+    (found,) = gpu_packages.package_rows("stand_in", {"up_to": "9.0"}, capability)
+    assert (found.status, found.found) == (status, f"right, on {device}")
+
+
+def test_what_is_held_back_is_a_part_of_the_checks() -> None:
+    spec = {"device": {"tensorflow": {"action": "cpu", "up_to": "9.0"}, "open3d": {"action": "inform"}}}
+    assert [part for part in gpu.parts(spec) if part.startswith("device:")] == ["device:tensorflow"]

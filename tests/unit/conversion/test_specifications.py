@@ -27,7 +27,7 @@ def run_verify(tmp_path: Path, spec: dict[str, Any]) -> subprocess.CompletedProc
         "--uv",
         "/nowhere/uv",
     ]
-    command += ["--base-inventory", tmp_path / "absent.json", "--cuobjdump", "/nowhere/cuobjdump"]
+    command += ["--base-inventory", tmp_path / "absent.json"]
     command += ["--out", tmp_path / "report.json"]
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     return subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
@@ -41,6 +41,7 @@ def test_verify_writes_a_report_even_if_every_check_crashes(tmp_path: Path) -> N
         "absent": ["pytorch3d"],
         "cuda": "13.0",
         "archs": ["9.0"],
+        "cards": ["9.0"],
         "extensions": ["torch-scatter"],
         "patch_roots": ["/nowhere"],
         "models": {"schema": 2, "sets": [{"name": "a", "files": ["/a"], "unprobed": "a test"}]},
@@ -50,7 +51,20 @@ def test_verify_writes_a_report_even_if_every_check_crashes(tmp_path: Path) -> N
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["schema"], report["recipe"], report["passed"]) == (1, "demo", False)
     assert {row["status"] for row in report["rows"]} == {"fail"}
-    checks = ["version", "absent", "cuda", "arch", "sass", "model", "patch", "patch", "conflict", "constraint"]
+    checks = [
+        "version",
+        "absent",
+        "cuda",
+        "library",
+        "arch",
+        "sass",
+        "device",
+        "model",
+        "patch",
+        "patch",
+        "conflict",
+        "constraint",
+    ]
     assert [row["check"] for row in report["rows"]] == [*checks, "difference"]
     assert all(row["detail"] for row in report["rows"])
 

@@ -9,6 +9,7 @@ import pytest
 from bake.local import base_image, demo_base, demo_rootfs
 from bake.local.base_image import BaseImage
 from generator.errors import BuildFailed, EnvironmentUnfit
+from generator.recipe import load_recipe
 
 
 class FakeMachine(demo_rootfs.Machine):
@@ -168,8 +169,17 @@ def test_no_mirror_and_no_pull(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_too_little_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10**9})())
-    with pytest.raises(EnvironmentUnfit, match=r"needs 8 GB .* and 1\.0 GB are free"):
+    with pytest.raises(EnvironmentUnfit, match=r"while it is made, needs 8 GB, and 1\.0 GB are free"):
         base_image.check_disk(tmp_path, of(tmp_path))
+
+
+def test_what_the_demo_needs_is_said_alike_everywhere() -> None:
+    top = Path(demo_base.__file__).parents[2]
+    bake = load_recipe("demo").recipe.image.disk_gib * 2**30
+    assert demo_base.NEEDED_BYTES + bake < demo_base.DEMO_BYTES < demo_base.NEEDED_BYTES + bake + 3e9
+    readme = (top / "README.md").read_text(encoding="utf-8")
+    assert f"about {demo_base.DEMO_BYTES / 1e9:.0f} GB of disk" in readme
+    assert "demo_base --demo" in (top / "bake/local/demo.sh").read_text(encoding="utf-8")
 
 
 def test_a_failing_build_is_said() -> None:

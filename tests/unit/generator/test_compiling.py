@@ -30,7 +30,7 @@ def deepprep() -> Recipe:
 
 def test_a_wheel_without_fallback_waits_for_no_toolchain(deepprep: Recipe) -> None:
     graph = build_graph(deepprep)
-    assert graph.ancestors("wheel-pyg-lib") == {"tools"}
+    assert graph.ancestors("wheel-pyg-lib") == {"tools", "source-pyg-lib"}
     assert "toolchain" in graph.ancestors("wheel-torch-scatter")
 
 
@@ -51,6 +51,16 @@ def test_compilers_are_there_whatever_the_recipe_lists(deepprep: Recipe) -> None
 def test_the_toolchain_is_held_to_the_stacks_release(deepprep: Recipe) -> None:
     dockerfile = render(build_graph(deepprep))[PurePosixPath("contexts/toolchain/Dockerfile")].decode()
     assert "grep -F 'release 12.8'" in dockerfile
+
+
+def test_the_archs_are_enforced_unless_an_extension_keeps_its_own(deepprep: Recipe) -> None:
+    extensions = dict(deepprep.extensions)
+    extensions["torch-sparse"] = extensions["torch-sparse"].model_copy(update={"own_archs": True})
+    files = render(build_graph(deepprep.model_copy(update={"extensions": extensions})))
+    for name, own in (("torch-sparse", True), ("pytorch3d", False)):
+        text = files[PurePosixPath(f"contexts/wheel-{name}/Dockerfile")].decode()
+        assert (" --own-archs --out /wheels" in text) is own
+        assert f"contexts/wheel-{name}/flags.py" in {str(path) for path in files}
 
 
 def test_host_assets_are_contexts_that_may_be_empty(deepprep: Recipe) -> None:
@@ -74,6 +84,10 @@ def test_mirrors_change_nothing_that_is_rendered(minimal: str, write_recipe: Wri
         (
             '[extensions.x]\nsource = "wheel"\nversion = "1"\npage = "https://e.org/"\nfallback = "sdist"\n',
             "extensions.x.sha256: missing",
+        ),
+        (
+            '[extensions.x]\nsource = "wheel"\nversion = "1"\npage = "https://e.org/"\nown-archs = true\n',
+            "extensions.x.own-archs: nothing is compiled here",
         ),
         ('[extensions.x]\nsource = "git"\nversion = "1"\n', "extensions.x.url: missing"),
         (

@@ -80,8 +80,9 @@ def test_what_a_wheel_depends_on_changes_its_key(what: Recipe, facts: dict[str, 
         (recipe(), {"origin": "/somewhere/else.toml"}),
         (recipe(models__sugar__probe__seed=7), {}),
         (recipe(stack__remove=["pytorch3d", "something"]), {}),
+        (recipe(**{"extensions__torch-scatter__requires": ["iopath==0.1.9"]}), {}),
     ],
-    ids=["machine and names", "recipe name", "tag", "path", "models", "removed packages"],
+    ids=["machine and names", "recipe name", "tag", "path", "models", "removed packages", "what comes in with it"],
 )
 def test_what_it_does_not_depend_on_leaves_its_key(what: Recipe, facts: dict[str, str]) -> None:
     assert keys(what, **facts)[WHEEL] == KNOWN[WHEEL]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,7 @@ from bake.driver import BakeOutcome, BakeRequest
 from bake.events import State, Step, StepKind
 from generator.errors import BuildFailed
 from generator.plan.keys import Key
-from generator.proof import as_data, compiler_budget, compiler_cpu
+from generator.proof import as_data, compiler_budget, compiler_cpu, show_proof
 from generator.reuse import Reuse, made
 from generator.store import Shelf, Wheel
 
@@ -86,3 +88,12 @@ def test_the_record_of_a_bake_has_the_choice_beside_the_hits():
     data = as_data(one, Reuse(shelf=Shelf(wheels=(WHEEL,))))["wheels"]["wheel-x"]
     assert data["compiler_cache"] == {"hits": 1, "calls": 3}
     assert sorted(data["compilers"]) == ["budget", "measured"]
+
+
+def test_what_comes_in_is_told_with_the_line_that_pins_it():
+    said: list[str] = []
+    lines = ("arrivals.py: comes in: iopath==0.1.9 (for x)", "download.py: x.tar.gz from https://e.org/")
+    one = dataclasses.replace(outcome([State.DONE]), notes=tuple(("requirements", line) for line in lines))
+    reporter: Any = SimpleNamespace(note=said.append)
+    show_proof(reporter, one, Shelf(), ())
+    assert said[1:] == ["  requirements: comes in: iopath==0.1.9 (for x)"]

@@ -108,6 +108,7 @@ def imports_of(module: str) -> set[str]:
         (["inventory", "constraints"], specs.CONSTRAINTS_MODULES),
         (["share", "place"], specs.LAYERS_MODULES),
         (["slim"], specs.SLIM_MODULES),
+        (["requirements", "arrivals"], specs.REQUIREMENTS_MODULES),
         (["patch"], specs.PATCH_MODULES),
         ([FOLDER], specs.MODELS_MODULES),
         (["verify", "contents", FOLDER], specs.VERIFY_MODULES),

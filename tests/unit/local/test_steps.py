@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 PYTHON = """
 case "$*" in
-    "-m bake.local.demo_base") exit {base} ;;
+    "-m bake.local.demo_base --demo") exit {base} ;;
     *" bake "*) exit {bake} ;;
     *" verify "*) exit {verify} ;;
 esac
@@ -44,7 +44,7 @@ def test_demo_pulls_back_what_it_pushed_and_verifies_that(machine: Machine) -> N
         f" --times {machine.state}/demo.times --json {machine.state}/demo.json"
     )
     assert machine.calls("python") == [
-        "python -m bake.local.demo_base",
+        "python -m bake.local.demo_base --demo",
         "python -m generator -r demo bake --push --registry 127.0.0.1:5123",
         f"python -m generator -r demo verify {image}",
         summary_call,

@@ -1,4 +1,4 @@
-"""The part of torch's extension builder that a setup.py uses: PYTORCH_NVCC for .cu, CXX for .cpp, as torch does."""
+"""The part of torch's extension builder that a setup.py uses: PYTORCH_NVCC for .cu, CXX for .cpp, LDFLAGS, as torch does."""
 
 import os
 import shutil
@@ -16,21 +16,24 @@ def is_ninja_available():
 
 class BuildExtension(build_ext):
     def __init__(self, *args, **kwargs):
-        assert kwargs.pop("use_ninja", False), "compile.py turns ninja on"
+        self.with_ninja = kwargs.pop("use_ninja", False)
         super().__init__(*args, **kwargs)
 
     def build_extension(self, extension):
+        assert self.with_ninja, "compile.py turns ninja on"
         objects = []
         for source in extension.sources:
             out = f"{self.build_temp}/{Path(source).name}.o"
             Path(self.build_temp).mkdir(parents=True, exist_ok=True)
-            compiler = os.environ["PYTORCH_NVCC" if source.endswith(".cu") else "CXX"]
+            device = source.endswith(".cu")
+            compiler = [os.environ["PYTORCH_NVCC"], "-Xcompiler"] if device else [os.environ["CXX"]]
             include = f"-I{sysconfig.get_paths()['include']}"
-            subprocess.run([compiler, "-fPIC", include, "-c", source, "-o", out], check=True)
+            subprocess.run([*compiler, "-fPIC", include, "-c", source, "-o", out], check=True)
             objects.append(out)
         target = self.get_ext_fullpath(extension.name)
         Path(target).parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["g++", "-shared", "-o", target, *objects], check=True)
+        flags = os.environ.get("LDFLAGS", "").split()
+        subprocess.run(["g++", "-shared", *flags, "-o", target, *objects], check=True)
 
 
 CUDAExtension = Extension

@@ -20,10 +20,11 @@ def CUDAExtension(name, sources, **keywords):  # noqa: N802
 
 class BuildExtension(build_ext):
     def __init__(self, *args, **kwargs):
-        assert kwargs.pop("use_ninja", False), "compile.py turns ninja on"
+        self.with_ninja = kwargs.pop("use_ninja", False)
         super().__init__(*args, **kwargs)
 
     def build_extension(self, extension):
+        assert self.with_ninja, "compile.py turns ninja on"
         objects = []
         for source in extension.sources:
             out = os.path.join(self.build_temp, os.path.basename(source) + ".o")

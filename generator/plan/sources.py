@@ -1,0 +1,120 @@
+"""The targets that fetch what extensions are made of, and the one that reads what these require. Pure.
+
+They wait for no toolchain: what can't come in is told right after the new stack is there, while the compiles begin.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from generator.errors import UsageError
+from generator.plan import specs
+from generator.plan.graph import ContextFile, Kind, Target
+
+if TYPE_CHECKING:
+    from generator.recipe.model import Recipe
+
+REQUIREMENTS = "requirements"
+_SOURCES = {
+    "wheel": "looked for prebuilt",
+    "sdist": "its sdist",
+    "archive": "its source archive",
+    "git": "its repository",
+}
+
+
+def source_target(extension: str) -> str:
+    """Name the target that fetches an extension's source, or its prebuilt wheel."""
+    return f"source-{extension}"
+
+
+def source(recipe: Recipe, name: str) -> Target:
+    """Plan the fetch of one extension: its prebuilt wheel, its sdist, archive or repository."""
+    extension = recipe.extensions[name]
+    of_archive = extension.source == "archive" and extension.asset is not None
+    return Target(
+        name=source_target(name),
+        kind=Kind.SOURCE,
+        description=f"{name} {extension.version}: {_SOURCES[extension.source]}",
+        inputs={"tools": "tools"},
+        assets={"assets": specs.asset_variable(extension.asset)} if of_archive and extension.asset else {},
+        from_base=True,
+        values={
+            **specs.environment(recipe),
+            "package": name,
+            "version": extension.version,
+            "full_version": specs.full_version(recipe, name),
+            "source": extension.source,
+            "compiles": extension.compiles,
+            "sha256": extension.sha256,
+            "page": extension.page or recipe.stack.find_links,
+            "asset": asset(recipe, extension.asset) if extension.asset else {},
+            "url": extension.url,
+            "commit": extension.commit,
+        },
+        files=(ContextFile(path="prebuilt.py", package="contexts", resource="source/prebuilt.py"),)
+        if extension.source == "wheel"
+        else (),
+    )
+
+
+def requirements(recipe: Recipe) -> Target:
+    """Plan the check of what all extensions require, and the wheels of what the environment lacks of it."""
+    compiles = any(extension.compiles for extension in recipe.extensions.values())
+    return Target(
+        name=REQUIREMENTS,
+        kind=Kind.REQUIREMENTS,
+        description="what the extensions require, read before they are compiled, and the wheels of what is missing",
+        inputs={
+            "tools": "tools",
+            "inventory": "inventory",
+            "torch": "torch",
+            **{source_target(name): source_target(name) for name in recipe.extensions},
+        },
+        from_base=compiles,
+        values={
+            **specs.environment(recipe),
+            "build_requires": recipe.toolkit.build_requires if compiles and recipe.toolkit else (),
+            "extensions": [
+                {
+                    "name": name,
+                    "compiles": extension.compiles,
+                    "env": dict(sorted(extension.env.items())),
+                    "commit": extension.commit if extension.source == "archive" else None,
+                }
+                for name, extension in recipe.extensions.items()
+            ],
+        },
+        files=(
+            ContextFile(path="metadata.py", package="contexts", resource="requirements/metadata.py"),
+            ContextFile(path="source_tree.py", package="contexts", resource="wheel/source_tree.py"),
+            *specs.module_files(*specs.REQUIREMENTS_MODULES),
+            ContextFile(path="requirements.json", text=_spec(recipe)),
+        ),
+    )
+
+
+def _spec(recipe: Recipe) -> str:
+    """Write what ``conversion.requirements`` reads."""
+    entries = [
+        {"name": name, "version": specs.full_version(recipe, name), "requires": extension.requires}
+        for name, extension in recipe.extensions.items()
+    ]
+    return json.dumps({"extensions": entries}, indent=2, ensure_ascii=False) + "\n"
+
+
+def asset(recipe: Recipe, name: str) -> dict[str, object]:
+    """Give what a build has to know of an asset to fetch it.
+
+    Raises:
+        UsageError: nobody knows its hash.
+    """
+    found = recipe.assets[name]
+    if found.sha256 is None:  # a lock may know what the recipe does not: so this is no matter of the recipe alone
+        raise UsageError(
+            "it has no sha256, in the recipe or a lock; the build checks every file that it fetches",
+            where=f"assets.{name}",
+            remedy="run `lock`, or write the sha256 into the recipe",
+        )
+    return {"file": found.file_name, "sha256": found.sha256, "urls": (found.url, *found.alternatives)}
