@@ -80,11 +80,12 @@ def prove_file(model_set: Any, manifest: Any, taken: Any, original: str, migrate
 
 def check_set(model_set: Any, extracted: Path, base: Optional[Path], limit: float) -> Iterator[Row]:
     """A row per model file of one set."""
-    from conversion.models import isolate, records
+    from conversion.models import isolate, proof, records
     from conversion.models.extract import files_of
     from conversion.models.rebuild import explain
 
     manifest = records.read_manifest(extracted)
+    isolate.preload(proof.Place.beside(manifest).libraries)
     files = files_of(model_set)
     work = partial(_work, model_set, manifest, extracted, base)
     for outcome in isolate.each(work, files, limit):

@@ -64,6 +64,7 @@ def rebuild(specification: spec.Specification, extracted: Path, out: Path, repor
     """Rebuild all sets into `out` and write the report; returns the exit status."""
     manifest = records.read_manifest(extracted)
     out.mkdir(parents=True, exist_ok=True)
+    isolate.preload(proof.Place.beside(manifest).libraries)
     entries: List[Dict[str, Any]] = []
     failed: List[Tuple[str, str]] = []
     for model_set in specification.sets:

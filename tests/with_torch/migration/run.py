@@ -45,6 +45,11 @@ class Run:
         """What the image would hold: the file that was written anew, or the old one."""
         return self.rebuilt(case) if self.rebuilt(case).exists() else self.file(case)
 
+    def extracted(self) -> set[str]:
+        """The files that extract took."""
+        manifest = json.loads((self.out / "extracted" / "manifest.json").read_text())
+        return {entry["file"] for entry in manifest["models"]}
+
     def entry(self, case: Case) -> dict[str, Any]:
         return {
             "name": case.name,
@@ -126,11 +131,12 @@ def said_of(run: Run, case: Case, log: str) -> str:
 
 def judge(run: Run, case: Case, entry: dict[str, Any] | None) -> dict[str, Any]:
     """What became of a case: its outcome, and the reason of a refusal or a loss."""
-    told = said_of(run, case, "extract")
-    if told and (entry is None or not entry["agrees"]):
-        outcome, reason = "refused", told
+    if str(run.file(case)) not in run.extracted():
+        outcome, reason = "refused", said_of(run, case, "extract")
+        if not reason:
+            outcome, reason = "lost", "neither extracted nor refused by name"
     elif entry is None:
-        outcome, reason = "lost", "neither extracted nor refused by name"
+        outcome, reason = "lost", "extracted, and not in the report"
     elif not entry["agrees"]:
         outcome, reason = "refused", "\n".join(map(str, entry["problems"]))
     else:
