@@ -166,7 +166,7 @@ class Result:
     loss: Any = None
 
 
-class ModelOutput(collections.OrderedDict):
+class ModelOutput(collections.OrderedDict):  # type: ignore[type-arg]  # no subscript on Python 3.8
     """As the large libraries have it: a dict whose entries are attributes too."""
 
     def __init__(self, **items: Any) -> None:

@@ -140,9 +140,7 @@ print("others see", count.value)
 """
 
 
-@pytest.mark.skipif(
-    "UPLIFT_TENSORFLOW_PYTHON" not in os.environ, reason="UPLIFT_TENSORFLOW_PYTHON: an interpreter with it"
-)
+@pytest.mark.heavy  # an interpreter with TensorFlow, named by UPLIFT_TENSORFLOW_PYTHON
 def test_the_real_tensorflow(tmp_path: Path, driver: Path) -> None:
     python = os.environ["UPLIFT_TENSORFLOW_PYTHON"]
     environ = {"LD_LIBRARY_PATH": str(driver), "TF_CPP_MIN_LOG_LEVEL": "1"}
