@@ -199,7 +199,7 @@ target "patch" {
 
 target "extract" {
   inherits    = ["_common"]
-  description = "what the pickled models hold, read in the old environment"
+  description = "the pickled models' object graphs and outputs, recorded in the old environment"
   context     = "${BUILD_DIR}/contexts/extract"
   contexts = {
     base = "docker-image://${BASE_IMAGE}"
@@ -344,7 +344,7 @@ target "wheel-torch-spline-conv" {
 
 target "rebuild" {
   inherits    = ["_common"]
-  description = "the models made anew in the new environment, each proven equal to the old one"
+  description = "the models carried into the new environment, each proven by its object graph and its probe"
   context     = "${BUILD_DIR}/contexts/rebuild"
   contexts = {
     tools = "target:tools"
