@@ -263,7 +263,10 @@ _PLAIN: Dict[type, Any] = {
 def _order(item: Any) -> str:
     """A place for an element of a set: by what it is, never by where it lies."""
     atom = as_atom(item)
-    return repr(atom) if atom is not None else type_name(type(item))
+    if atom is not None:
+        return repr(atom)
+    held = sorted((label, repr(as_atom(value))) for label, value in _attributes(item))
+    return f"{type_name(type(item))} {held}"
 
 
 def _attributes(item: Any) -> Iterator[Tuple[str, Any]]:
