@@ -140,7 +140,7 @@ def judge(run: Run, case: Case, entry: dict[str, Any] | None) -> dict[str, Any]:
     elif not entry["agrees"]:
         outcome, reason = "refused", "\n".join(map(str, entry["problems"]))
     else:
-        outcome = entry["outcome"]
+        outcome, reason = entry["outcome"], ""
         try:
             with importing(run.code(case)) as net:
                 case.keep(case.load(run.migrated(case)), net)
