@@ -191,7 +191,7 @@ def as_atom(item: Any) -> Optional[List[Any]]:  # noqa: PLR0911 - one return per
     if isinstance(item, torch.device):
         return ["device", str(item)]
     if kind.__module__ == "typing" or kind in _ALIASES:  # Python keeps these in caches of its own
-        return ["annotation", repr(item)]
+        return ["annotation", f"{item!r} of {getattr(item, '__module__', None)!r}"]
     if item is Ellipsis or item is NotImplemented:
         return ["constant", repr(item)]
     return None
@@ -276,8 +276,7 @@ def _attributes(item: Any) -> Iterator[Tuple[str, Any]]:
     except AttributeError:
         own = {}
     for name, value in own.items():
-        if name != "__orig_class__":  # an annotation, by typing
-            yield f".{name}", value
+        yield f".{name}", value
     for cls in type(item).__mro__:
         slots = cls.__dict__.get("__slots__", ())
         for slot in (slots,) if isinstance(slots, str) else slots:
