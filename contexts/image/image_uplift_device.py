@@ -42,7 +42,7 @@ class Finder:
         others = [finder.find_spec for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec")]
         self.asking = True
         try:
-            spec = next((found for find in others if (found := find(name, path, target))), None)
+            spec: Any = next((found for find in others if (found := find(name, path, target))), None)
         finally:
             self.asking = False
         load = getattr(getattr(spec, "loader", None), "exec_module", None)
@@ -68,7 +68,7 @@ def hold_back(tensorflow: Any, up_to: str) -> None:
     known = capabilities()
     if known is not None and all(capability <= latest for capability in known):
         return
-    name = f"TensorFlow {getattr(tensorflow, '__version__', '')}"
+    name = f"TensorFlow {getattr(tensorflow, '__version__', '')}".rstrip()
     try:
         served, late = [], []
         for card in tensorflow.config.list_physical_devices("GPU"):

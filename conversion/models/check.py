@@ -52,11 +52,12 @@ def model_rows(raw_spec: Any, extracted: str, base: str) -> Iterator[Row]:
                 yield Row("model", f"set {model_set['name']}", EXPECTED, "no model was checked", FAIL)
 
 
-def prove_file(model_set: Any, manifest: Any, taken: Any, original: str, migrated: str, *, probed: bool = True) -> Any:
+def prove_file(model_set: Any, place: Any, taken: Any, original: str, migrated: str, *, probed: bool = True) -> Any:
     """The proof of one file; see `conversion.models.proof.Proof`.
 
     Args:
-        model_set: its `ModelSet`, whose folders are importable. manifest, taken: what the old environment recorded.
+        model_set: its `ModelSet`, whose folders are importable. place: what changed since the extraction.
+        taken: what the old environment recorded.
         original, migrated: paths of the old file, and of the one that is checked.
         probed: whether the probe runs.
 
@@ -67,7 +68,6 @@ def prove_file(model_set: Any, manifest: Any, taken: Any, original: str, migrate
 
     from conversion.models import loading, proof
 
-    place = proof.Place.beside(manifest)
     carried = proof.carried_over(model_set, loading.read(original), taken, place)
     if not probed:
         model_set, taken, carried = (
@@ -80,13 +80,15 @@ def prove_file(model_set: Any, manifest: Any, taken: Any, original: str, migrate
 
 def check_set(model_set: Any, extracted: Path, base: Optional[Path], limit: float) -> Iterator[Row]:
     """A row per model file of one set."""
-    from conversion.models import isolate, records
+    from conversion.models import isolate, proof, records
     from conversion.models.extract import files_of
     from conversion.models.rebuild import explain
 
     manifest = records.read_manifest(extracted)
+    place = proof.Place.beside(manifest)
+    isolate.preload(place.libraries)
     files = files_of(model_set)
-    work = partial(_work, model_set, manifest, extracted, base)
+    work = partial(_work, model_set, manifest, place, extracted, base)
     for outcome in isolate.each(work, files, limit):
         if outcome.error is not None:
             yield judged("model", outcome.file, EXPECTED, "can't be checked", False, outcome.error)
@@ -101,7 +103,9 @@ def check_set(model_set: Any, extracted: Path, base: Optional[Path], limit: floa
             yield judged("model", file, EXPECTED, "the file is gone", False)
 
 
-def _work(model_set: Any, manifest: Any, extracted: Path, base: Optional[Path], file: str) -> Dict[str, Any]:
+def _work(
+    model_set: Any, manifest: Any, place: Any, extracted: Path, base: Optional[Path], file: str
+) -> Dict[str, Any]:
     from conversion.models import loading, proof, records
 
     if file not in manifest.entries:
@@ -109,7 +113,7 @@ def _work(model_set: Any, manifest: Any, extracted: Path, base: Optional[Path], 
     original = file if base is None else os.path.join(str(base), file.lstrip("/"))
     with loading.import_path(model_set.path):
         taken = records.read(extracted / manifest.entries[file])
-        found = prove_file(model_set, manifest, taken, original, file)
+        found = prove_file(model_set, place, taken, original, file)
         document: Dict[str, Any] = found.to_json()
         document["words"] = str(found)
         document["weights_only"] = proof.weights_only(loading.read(file))

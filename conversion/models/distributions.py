@@ -7,6 +7,7 @@ import re
 from importlib import metadata
 from typing import Dict, Iterable, Iterator, Mapping, Sequence, Tuple
 
+ABSENT = "not installed"
 Owners = Mapping[str, Tuple[str, str]]
 
 
@@ -56,7 +57,7 @@ def changed(before: Owners, now: Owners, modules: Iterable[str]) -> Dict[str, st
     for module in modules:
         old, new = before.get(module), now.get(module)
         if old is not None and (new is None or _public(old[1]) != _public(new[1])):
-            found[module] = f"{old[0]} {old[1]} -> {new[1] if new else 'not installed'}"
+            found[module] = f"{old[0]} {old[1]} -> {new[1] if new else ABSENT}"
     return found
 
 

@@ -152,6 +152,7 @@ def extract(specification: spec.Specification, out: Path, limit: float) -> int:
                 continue
             told = outcome.result
             named.update(told["modules"])
+            isolate.preload(known & set(told["modules"]))
             done[outcome.file] = (model_set.name, entries[outcome.file])
             print(
                 f"{model_set.name}: {outcome.file}: {told['nodes']} objects, {told['tensors']} tensors, "

@@ -7,6 +7,7 @@ own `sys.path`, modules and settings, which need not be put back.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence
 
 from conversion.failures import describe
 
@@ -69,6 +70,13 @@ def each(work: Callable[[str], Any], files: Sequence[str], limit: float = LIMIT)
                         done[worker.file] = outcome
                 time.sleep(0 if file in done else _POLL)
             yield done.pop(file)
+
+
+def preload(modules: Iterable[str]) -> None:
+    """Import libraries that a file has needed, once for the processes that are still to come."""
+    for name in modules:
+        with contextlib.suppress(Exception):  # whoever needs it says what is wrong
+            importlib.import_module(name)
 
 
 def _fits(file: str, running: Sequence[_Worker], room: int) -> bool:

@@ -135,6 +135,9 @@ if TorchFunctionMode is not None:
             bits = name == "view" and any(isinstance(value, torch.dtype) for value in args)
             if schema is None or bits or name in _PLAIN:
                 return func(*args, **(kwargs or {}))
+            if schema.name.startswith(("quantized::", "aten::quantize_per_")):  # they know single precision alone
+                narrow = {key: _narrowed(value) for key, value in (kwargs or {}).items()}
+                return _widened(func(*map(_narrowed, args), **narrow), self.types)
             if name in _RANDOM:
                 return self.draw(func, schema, args, kwargs or {})
             written = _written(schema)

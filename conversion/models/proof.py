@@ -33,6 +33,11 @@ class Place:
     changed: Mapping[str, str]
     torch_changed: bool
 
+    @property
+    def libraries(self) -> List[str]:
+        """Libraries that changed and are here."""
+        return [module for module, versions in self.changed.items() if not versions.endswith(distributions.ABSENT)]
+
     @staticmethod
     def beside(manifest: records.Manifest) -> Place:
         """What changed since an extraction."""

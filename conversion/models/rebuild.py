@@ -26,7 +26,7 @@ from conversion.models.extract import files_of
 
 
 def rebuild_file(
-    model_set: spec.ModelSet, manifest: records.Manifest, extracted: Path, out: Path, file: str
+    model_set: spec.ModelSet, manifest: records.Manifest, place: proof.Place, extracted: Path, out: Path, file: str
 ) -> Dict[str, Any]:
     """Carry one file over and prove it; returns the report's entry.
 
@@ -36,7 +36,6 @@ def rebuild_file(
     if file not in manifest.entries:
         raise ConversionError("is not among the extracted models")
     stubs.install(manifest.absent, model_set.path)
-    place = proof.Place.beside(manifest)
     with loading.import_path(model_set.path):
         taken = records.read(extracted / manifest.entries[file])
         content = loading.read(file)
@@ -64,6 +63,8 @@ def rebuild(specification: spec.Specification, extracted: Path, out: Path, repor
     """Rebuild all sets into `out` and write the report; returns the exit status."""
     manifest = records.read_manifest(extracted)
     out.mkdir(parents=True, exist_ok=True)
+    place = proof.Place.beside(manifest)
+    isolate.preload(place.libraries)
     entries: List[Dict[str, Any]] = []
     failed: List[Tuple[str, str]] = []
     for model_set in specification.sets:
@@ -72,7 +73,7 @@ def rebuild(specification: spec.Specification, extracted: Path, out: Path, repor
         except ConversionError as error:
             failed.append((f"model set {model_set.name}", str(error)))
             continue
-        work = partial(rebuild_file, model_set, manifest, extracted, out)
+        work = partial(rebuild_file, model_set, manifest, place, extracted, out)
         for outcome in isolate.each(work, files, limit):
             problems = [outcome.error] if outcome.error is not None else outcome.result["problems"]
             result = outcome.result or {"agrees": False, "problems": problems}

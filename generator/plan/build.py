@@ -188,7 +188,7 @@ def _extract(recipe: Recipe) -> Target:
     return Target(
         name="extract",
         kind=Kind.EXTRACT,
-        description="what the pickled models hold, read in the old environment",
+        description="the pickled models' object graphs and outputs, recorded in the old environment",
         from_base=True,
         values=environment(recipe),
         files=(
@@ -204,7 +204,7 @@ def _rebuild(recipe: Recipe) -> Target:
     return Target(
         name="rebuild",
         kind=Kind.REBUILD,
-        description="the models made anew in the new environment, each proven equal to the old one",
+        description="the models carried into the new environment, each proven by its object graph and its probe",
         inputs={"tools": "tools", "torch": "torch", "extract": "extract", **{name: name for name in wheels}},
         values={**environment(recipe), "wheels": tuple(wheels)},
         files=(

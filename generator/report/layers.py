@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+_ARG = re.compile(r"ARG\s+(\w+)=(\S*)")
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
 _FROM = re.compile(r"FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?\s*$", re.IGNORECASE)
 _LAYER = re.compile(r"(RUN|COPY|ADD|WORKDIR)\s+(.*)")
 _HEREDOC = re.compile(r"<<-?[\"']?(\w+)[\"']?")
@@ -34,10 +36,13 @@ def own_layers(contexts: Path, target: str = "image") -> tuple[tuple[str, str], 
     stages: dict[str, tuple[str, list[str]]] = {}
     parent = ""
     made: list[str] = []
+    defaults: dict[str, str] = {}
     for instruction in _instructions(text):
         start = _FROM.match(instruction)
+        if argument := _ARG.match(instruction):
+            defaults.setdefault(argument[1], argument[2])
         if start:
-            parent, made = start[1], []
+            parent, made = _VARIABLE.sub(lambda name: defaults.get(name[1], ""), start[1]), []
             stages[start[2] or ""] = (parent, made)
         elif match := _LAYER.match(instruction):
             made.append(_cut(f"{match[1]} {_without_flags(match[2])}"))

@@ -29,7 +29,7 @@ def one_input(**entry: Any) -> Any:
     return described(calls=[{"inputs": [entry]}]).calls[0].inputs[0][1]
 
 
-DRAWN = {
+DRAWN: dict[str, tuple[dict[str, Any], str]] = {
     "normal": ({"shape": [1000]}, "137ed06df919"),
     "half": ({"shape": [1000], "dtype": "float16", "scale": 3}, "0690fc791415"),
     "complex": ({"shape": [50, 2], "dtype": "complex64"}, "550351e968ac"),

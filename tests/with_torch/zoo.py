@@ -166,7 +166,7 @@ class Result:
     loss: Any = None
 
 
-class ModelOutput(collections.OrderedDict):
+class ModelOutput(collections.OrderedDict):  # type: ignore[type-arg]  # no subscript on Python 3.8
     """As the large libraries have it: a dict whose entries are attributes too."""
 
     def __init__(self, **items: Any) -> None:
@@ -289,6 +289,10 @@ def _scripted() -> Any:
     return torch.jit.script(nn.Sequential(nn.Linear(16, 16), nn.LayerNorm(16), nn.GELU()))
 
 
+def _quantized() -> Any:
+    return torch.ao.quantization.quantize_dynamic(settled(nn.Sequential(nn.Linear(16, 16), nn.Sigmoid())), {nn.Linear})
+
+
 def _of(kind: Callable[[], Any], *inputs: dict[str, Any]) -> tuple[str, Case]:
     return kind.__name__.lower(), Case(lambda: settled(kind()).train(), [{"inputs": list(inputs)}])
 
@@ -314,6 +318,7 @@ CASES: dict[str, Case] = dict(
         _of(_scripted, BATCH),
     ]
 )
+CASES["quantized"] = Case(_quantized, [{"inputs": [BATCH]}])
 CASES["recurrent"] = Case(
     lambda: settled(Recurrent()), 2 * [{"inputs": [TOKENS, LENGTHS, {"name": "flag", "value": False}]}]
 )

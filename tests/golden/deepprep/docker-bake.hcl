@@ -37,6 +37,16 @@ variable "BASE_IMAGE" {
   description = "The frozen image"
 }
 
+variable "BASE_USER" {
+  default     = ""
+  description = "User that the frozen image ends as, and so the new one; empty: root"
+}
+
+variable "NVIDIA_REQUIRE" {
+  default     = "kept"
+  description = "new: the frozen image sets NVIDIA_REQUIRE_CUDA, and it is rewritten; or kept"
+}
+
 variable "TORCH_CUDA_ARCH_LIST" {
   default     = "8.0;8.6;9.0;12.0"
   description = "Compute capabilities that extensions are compiled for"
@@ -207,7 +217,7 @@ target "_common" {
 
 target "tools" {
   inherits    = ["_common"]
-  description = "uv, cuobjdump and the CA wrapper; mounted by other targets, never copied"
+  description = "uv and the CA wrapper; mounted by other targets, never copied"
   context     = "${BUILD_DIR}/contexts/tools"
   contexts = {
     base = "docker-image://${BASE_IMAGE}"
@@ -229,7 +239,7 @@ target "patch" {
 
 target "extract" {
   inherits    = ["_common"]
-  description = "what the pickled models hold, read in the old environment"
+  description = "the pickled models' object graphs and outputs, recorded in the old environment"
   context     = "${BUILD_DIR}/contexts/extract"
   contexts = {
     base = "docker-image://${BASE_IMAGE}"
@@ -275,16 +285,77 @@ target "toolchain" {
   cache-to   = cache_to("toolchain", "max")
 }
 
-target "wheel-pyg-lib" {
+target "source-pytorch3d" {
   inherits    = ["_common"]
-  description = "pyg-lib 0.5.0 prebuilt for the new stack"
-  context     = "${BUILD_DIR}/contexts/wheel-pyg-lib"
+  description = "pytorch3d 0.7.9: its source archive"
+  context     = "${BUILD_DIR}/contexts/source-pytorch3d"
+  contexts = {
+    base = "docker-image://${BASE_IMAGE}"
+    assets = ASSET_PYTORCH3D == "" ? "${BUILD_DIR}/contexts/source-pytorch3d" : ASSET_PYTORCH3D
+    tools = "target:tools"
+  }
+  cache-from = cache_from("source-pytorch3d")
+  cache-to   = cache_to("source-pytorch3d", "min")
+}
+
+target "source-torch-scatter" {
+  inherits    = ["_common"]
+  description = "torch-scatter 2.1.2: looked for prebuilt"
+  context     = "${BUILD_DIR}/contexts/source-torch-scatter"
   contexts = {
     base = "docker-image://${BASE_IMAGE}"
     tools = "target:tools"
   }
-  cache-from = cache_from("wheel-pyg-lib")
-  cache-to   = cache_to("wheel-pyg-lib", "min")
+  cache-from = cache_from("source-torch-scatter")
+  cache-to   = cache_to("source-torch-scatter", "min")
+}
+
+target "source-torch-sparse" {
+  inherits    = ["_common"]
+  description = "torch-sparse 0.6.18: looked for prebuilt"
+  context     = "${BUILD_DIR}/contexts/source-torch-sparse"
+  contexts = {
+    base = "docker-image://${BASE_IMAGE}"
+    tools = "target:tools"
+  }
+  cache-from = cache_from("source-torch-sparse")
+  cache-to   = cache_to("source-torch-sparse", "min")
+}
+
+target "source-torch-cluster" {
+  inherits    = ["_common"]
+  description = "torch-cluster 1.6.3: looked for prebuilt"
+  context     = "${BUILD_DIR}/contexts/source-torch-cluster"
+  contexts = {
+    base = "docker-image://${BASE_IMAGE}"
+    tools = "target:tools"
+  }
+  cache-from = cache_from("source-torch-cluster")
+  cache-to   = cache_to("source-torch-cluster", "min")
+}
+
+target "source-torch-spline-conv" {
+  inherits    = ["_common"]
+  description = "torch-spline-conv 1.2.2: looked for prebuilt"
+  context     = "${BUILD_DIR}/contexts/source-torch-spline-conv"
+  contexts = {
+    base = "docker-image://${BASE_IMAGE}"
+    tools = "target:tools"
+  }
+  cache-from = cache_from("source-torch-spline-conv")
+  cache-to   = cache_to("source-torch-spline-conv", "min")
+}
+
+target "source-pyg-lib" {
+  inherits    = ["_common"]
+  description = "pyg-lib 0.5.0: looked for prebuilt"
+  context     = "${BUILD_DIR}/contexts/source-pyg-lib"
+  contexts = {
+    base = "docker-image://${BASE_IMAGE}"
+    tools = "target:tools"
+  }
+  cache-from = cache_from("source-pyg-lib")
+  cache-to   = cache_to("source-pyg-lib", "min")
 }
 
 target "compiler-cache" {
@@ -308,8 +379,7 @@ target "wheel-pytorch3d" {
   context     = "${BUILD_DIR}/contexts/wheel-pytorch3d"
   contexts = {
     base = "docker-image://${BASE_IMAGE}"
-    assets = ASSET_PYTORCH3D == "" ? "${BUILD_DIR}/contexts/wheel-pytorch3d" : ASSET_PYTORCH3D
-    tools = "target:tools"
+    source = "target:source-pytorch3d"
     toolchain = "target:toolchain"
     torch = "target:torch"
   }
@@ -326,7 +396,7 @@ target "wheel-torch-scatter" {
   context     = "${BUILD_DIR}/contexts/wheel-torch-scatter"
   contexts = {
     base = "docker-image://${BASE_IMAGE}"
-    tools = "target:tools"
+    source = "target:source-torch-scatter"
     toolchain = "target:toolchain"
     torch = "target:torch"
   }
@@ -343,7 +413,7 @@ target "wheel-torch-sparse" {
   context     = "${BUILD_DIR}/contexts/wheel-torch-sparse"
   contexts = {
     base = "docker-image://${BASE_IMAGE}"
-    tools = "target:tools"
+    source = "target:source-torch-sparse"
     toolchain = "target:toolchain"
     torch = "target:torch"
   }
@@ -360,7 +430,7 @@ target "wheel-torch-cluster" {
   context     = "${BUILD_DIR}/contexts/wheel-torch-cluster"
   contexts = {
     base = "docker-image://${BASE_IMAGE}"
-    tools = "target:tools"
+    source = "target:source-torch-cluster"
     toolchain = "target:toolchain"
     torch = "target:torch"
   }
@@ -377,7 +447,7 @@ target "wheel-torch-spline-conv" {
   context     = "${BUILD_DIR}/contexts/wheel-torch-spline-conv"
   contexts = {
     base = "docker-image://${BASE_IMAGE}"
-    tools = "target:tools"
+    source = "target:source-torch-spline-conv"
     toolchain = "target:toolchain"
     torch = "target:torch"
   }
@@ -388,15 +458,47 @@ target "wheel-torch-spline-conv" {
   cache-to   = cache_to("wheel-torch-spline-conv", "min")
 }
 
+target "requirements" {
+  inherits    = ["_common"]
+  description = "what the extensions require, read before they are compiled, and the wheels of what is missing"
+  context     = "${BUILD_DIR}/contexts/requirements"
+  contexts = {
+    base = "docker-image://${BASE_IMAGE}"
+    tools = "target:tools"
+    inventory = "target:inventory"
+    torch = "target:torch"
+    source-pytorch3d = "target:source-pytorch3d"
+    source-torch-scatter = "target:source-torch-scatter"
+    source-torch-sparse = "target:source-torch-sparse"
+    source-torch-cluster = "target:source-torch-cluster"
+    source-torch-spline-conv = "target:source-torch-spline-conv"
+    source-pyg-lib = "target:source-pyg-lib"
+  }
+  cache-from = cache_from("requirements")
+  cache-to   = cache_to("requirements", "min")
+}
+
+target "wheel-pyg-lib" {
+  inherits    = ["_common"]
+  description = "pyg-lib 0.5.0 prebuilt for the new stack"
+  context     = "${BUILD_DIR}/contexts/wheel-pyg-lib"
+  contexts = {
+    source = "target:source-pyg-lib"
+  }
+  cache-from = cache_from("wheel-pyg-lib")
+  cache-to   = cache_to("wheel-pyg-lib", "min")
+}
+
 target "rebuild" {
   inherits    = ["_common"]
-  description = "the models made anew in the new environment, each proven equal to the old one"
+  description = "the models carried into the new environment, each proven by its object graph and its probe"
   context     = "${BUILD_DIR}/contexts/rebuild"
   contexts = {
     tools = "target:tools"
     torch = "target:torch"
     extract = "target:extract"
     wheel-torch-scatter = WHEEL_TORCH_SCATTER == "" ? "target:wheel-torch-scatter" : "docker-image://${WHEEL_TORCH_SCATTER}"
+    requirements = "target:requirements"
   }
   cache-from = cache_from("rebuild")
   cache-to   = cache_to("rebuild", "min")
@@ -415,8 +517,13 @@ target "image" {
     wheel-torch-cluster = WHEEL_TORCH_CLUSTER == "" ? "target:wheel-torch-cluster" : "docker-image://${WHEEL_TORCH_CLUSTER}"
     wheel-torch-spline-conv = WHEEL_TORCH_SPLINE_CONV == "" ? "target:wheel-torch-spline-conv" : "docker-image://${WHEEL_TORCH_SPLINE_CONV}"
     wheel-pyg-lib = "target:wheel-pyg-lib"
+    requirements = "target:requirements"
     patch = "target:patch"
     rebuild = "target:rebuild"
+  }
+  args = {
+    BASE_USER = BASE_USER
+    NVIDIA_REQUIRE = NVIDIA_REQUIRE
   }
   tags   = concat([prefixed(REGISTRY, TAG)], [for name in compact(split(" ", MORE_TAGS)) : prefixed(REGISTRY, name)])
   labels = {

@@ -37,6 +37,16 @@ variable "BASE_IMAGE" {
   description = "The frozen image"
 }
 
+variable "BASE_USER" {
+  default     = ""
+  description = "User that the frozen image ends as, and so the new one; empty: root"
+}
+
+variable "NVIDIA_REQUIRE" {
+  default     = "kept"
+  description = "new: the frozen image sets NVIDIA_REQUIRE_CUDA, and it is rewritten; or kept"
+}
+
 variable "TORCH_CUDA_ARCH_LIST" {
   default     = "9.0;12.0"
   description = "Compute capabilities that extensions are compiled for"
@@ -167,7 +177,7 @@ target "_common" {
 
 target "tools" {
   inherits    = ["_common"]
-  description = "uv, cuobjdump and the CA wrapper; mounted by other targets, never copied"
+  description = "uv and the CA wrapper; mounted by other targets, never copied"
   context     = "${BUILD_DIR}/contexts/tools"
   contexts = {
     base = "docker-image://${BASE_IMAGE}"
@@ -189,7 +199,7 @@ target "patch" {
 
 target "extract" {
   inherits    = ["_common"]
-  description = "what the pickled models hold, read in the old environment"
+  description = "the pickled models' object graphs and outputs, recorded in the old environment"
   context     = "${BUILD_DIR}/contexts/extract"
   contexts = {
     base = "docker-image://${BASE_IMAGE}"
@@ -234,6 +244,30 @@ target "toolchain" {
   cache-to   = cache_to("toolchain", "max")
 }
 
+target "source-torch-scatter" {
+  inherits    = ["_common"]
+  description = "torch-scatter 2.1.2: its sdist"
+  context     = "${BUILD_DIR}/contexts/source-torch-scatter"
+  contexts = {
+    base = "docker-image://${BASE_IMAGE}"
+    tools = "target:tools"
+  }
+  cache-from = cache_from("source-torch-scatter")
+  cache-to   = cache_to("source-torch-scatter", "min")
+}
+
+target "source-torch-spline-conv" {
+  inherits    = ["_common"]
+  description = "torch-spline-conv 1.2.2: its sdist"
+  context     = "${BUILD_DIR}/contexts/source-torch-spline-conv"
+  contexts = {
+    base = "docker-image://${BASE_IMAGE}"
+    tools = "target:tools"
+  }
+  cache-from = cache_from("source-torch-spline-conv")
+  cache-to   = cache_to("source-torch-spline-conv", "min")
+}
+
 target "layers" {
   inherits    = ["_common"]
   description = "the new stack shared out over 6 layers of at most 1000 MiB"
@@ -264,7 +298,7 @@ target "wheel-torch-scatter" {
   context     = "${BUILD_DIR}/contexts/wheel-torch-scatter"
   contexts = {
     base = "docker-image://${BASE_IMAGE}"
-    tools = "target:tools"
+    source = "target:source-torch-scatter"
     toolchain = "target:toolchain"
     torch = "target:torch"
   }
@@ -275,13 +309,29 @@ target "wheel-torch-scatter" {
   cache-to   = cache_to("wheel-torch-scatter", "min")
 }
 
+target "requirements" {
+  inherits    = ["_common"]
+  description = "what the extensions require, read before they are compiled, and the wheels of what is missing"
+  context     = "${BUILD_DIR}/contexts/requirements"
+  contexts = {
+    base = "docker-image://${BASE_IMAGE}"
+    tools = "target:tools"
+    inventory = "target:inventory"
+    torch = "target:torch"
+    source-torch-scatter = "target:source-torch-scatter"
+    source-torch-spline-conv = "target:source-torch-spline-conv"
+  }
+  cache-from = cache_from("requirements")
+  cache-to   = cache_to("requirements", "min")
+}
+
 target "wheel-torch-spline-conv" {
   inherits    = ["_common"]
   description = "torch-spline-conv 1.2.2 compiled for the new stack"
   context     = "${BUILD_DIR}/contexts/wheel-torch-spline-conv"
   contexts = {
     base = "docker-image://${BASE_IMAGE}"
-    tools = "target:tools"
+    source = "target:source-torch-spline-conv"
     toolchain = "target:toolchain"
     torch = "target:torch"
   }
@@ -294,13 +344,14 @@ target "wheel-torch-spline-conv" {
 
 target "rebuild" {
   inherits    = ["_common"]
-  description = "the models made anew in the new environment, each proven equal to the old one"
+  description = "the models carried into the new environment, each proven by its object graph and its probe"
   context     = "${BUILD_DIR}/contexts/rebuild"
   contexts = {
     tools = "target:tools"
     torch = "target:torch"
     extract = "target:extract"
     wheel-torch-scatter = WHEEL_TORCH_SCATTER == "" ? "target:wheel-torch-scatter" : "docker-image://${WHEEL_TORCH_SCATTER}"
+    requirements = "target:requirements"
   }
   cache-from = cache_from("rebuild")
   cache-to   = cache_to("rebuild", "min")
@@ -315,8 +366,13 @@ target "image" {
     layers = "target:layers"
     wheel-torch-scatter = WHEEL_TORCH_SCATTER == "" ? "target:wheel-torch-scatter" : "docker-image://${WHEEL_TORCH_SCATTER}"
     wheel-torch-spline-conv = WHEEL_TORCH_SPLINE_CONV == "" ? "target:wheel-torch-spline-conv" : "docker-image://${WHEEL_TORCH_SPLINE_CONV}"
+    requirements = "target:requirements"
     patch = "target:patch"
     rebuild = "target:rebuild"
+  }
+  args = {
+    BASE_USER = BASE_USER
+    NVIDIA_REQUIRE = NVIDIA_REQUIRE
   }
   tags   = concat([prefixed(REGISTRY, TAG)], [for name in compact(split(" ", MORE_TAGS)) : prefixed(REGISTRY, name)])
   labels = {

@@ -100,7 +100,7 @@ def test_two_compiles_in_different_folders_are_equal(tmp_path: Path) -> None:
     assert str(tmp_path).encode() not in library
 
 
-@pytest.mark.skipif(NVCC is None, reason="needs nvcc")
+@pytest.mark.heavy  # needs nvcc
 def test_two_compiles_with_the_real_nvcc_are_equal(tmp_path: Path) -> None:
     home = subprocess.run([str(NVCC), "--dryrun", "-c", "x.cu"], capture_output=True, text=True, check=False).stderr
     toolkit = Path(next(line for line in home.splitlines() if line.startswith("#$ TOP=")).partition("=")[2])

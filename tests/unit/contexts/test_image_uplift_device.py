@@ -17,8 +17,10 @@ import pytest
 HOOK = Path(__file__).parents[3] / "contexts/image/image_uplift_device.py"
 DRIVER = Path(__file__).parent / "fake_driver.c"
 # What TensorFlow 2.11 wants to find before it looks at a card.
-LIBRARIES = ("cudart.so.11.0", "cublas.so.11", "cublasLt.so.11", "cufft.so.10", "curand.so.10", "cusolver.so.11")
-LIBRARIES += ("cusparse.so.11", "cudnn.so.8")
+LIBRARIES = (
+    *("cudart.so.11.0", "cublas.so.11", "cublasLt.so.11", "cufft.so.10", "curand.so.10", "cusolver.so.11"),
+    *("cusparse.so.11", "cudnn.so.8"),
+)
 TENSORFLOW = """
 import os
 __version__ = "2.11.1"
@@ -117,7 +119,7 @@ def test_an_import_never_fails_by_this(stand_in: Path) -> None:
     (stand_in / "tensorflow/__init__.py").write_text("class config: visible = 1\n")
     done = start(stand_in, SCRIPT)
     assert "visible 1" in done.stdout
-    assert done.stderr.startswith("image-uplift: TensorFlow  can't be held back from the card: AttributeError")
+    assert done.stderr.startswith("image-uplift: TensorFlow can't be held back from the card: AttributeError")
     (stand_in / "tensorflow/__init__.py").write_text("raise ImportError('its own reason')\n")
     assert "its own reason" in start(stand_in, SCRIPT).stderr
     shutil.rmtree(stand_in / "tensorflow")
@@ -138,9 +140,7 @@ print("others see", count.value)
 """
 
 
-@pytest.mark.skipif(
-    "UPLIFT_TENSORFLOW_PYTHON" not in os.environ, reason="UPLIFT_TENSORFLOW_PYTHON: an interpreter with it"
-)
+@pytest.mark.heavy  # an interpreter with TensorFlow, named by UPLIFT_TENSORFLOW_PYTHON
 def test_the_real_tensorflow(tmp_path: Path, driver: Path) -> None:
     python = os.environ["UPLIFT_TENSORFLOW_PYTHON"]
     environ = {"LD_LIBRARY_PATH": str(driver), "TF_CPP_MIN_LOG_LEVEL": "1"}

@@ -142,7 +142,7 @@ def test_a_package_that_is_held_back_runs_where_it_should(
     module = SimpleNamespace(
         __version__="2.11.1", ones=lambda _shape: None, linalg=SimpleNamespace(matmul=lambda _a, _b: product)
     )
-    monkeypatch.setitem(sys.modules, "stand_in", module)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "stand_in", module)
     (found,) = gpu_packages.package_rows("stand_in", {"up_to": "9.0"}, capability)
     assert (found.status, found.found) == (status, f"right, on {device}")
 

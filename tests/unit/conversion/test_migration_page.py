@@ -1,4 +1,4 @@
-"""docs/migration.md has the table of the corpus as it is; what its rows say is held by tests/engine/test_migration.py."""
+"""docs/migration.md has the corpus's table as it is; what its rows say is held by tests/engine/test_migration.py."""
 
 from __future__ import annotations
 

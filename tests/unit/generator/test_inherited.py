@@ -135,16 +135,22 @@ def test_a_base_elsewhere_is_left_to_the_first_step(demo: Recipe, has: Any) -> N
 
 def test_the_container_that_is_looked_into_is_never_started_and_goes() -> None:
     calls: list[Any] = []
+
+    def create(*_: Any, **options: Any) -> dict[str, str]:
+        calls.append(("create", options))
+        return {"Id": "c1"}
+
     api = SimpleNamespace(
         base_url="http+docker://localhost",
         api_version="1.51",
-        create_container=lambda *args, **kwargs: calls.append(("create", args, kwargs)) or {"Id": "c1"},
-        head=lambda url, params, timeout: SimpleNamespace(ok=params["path"] == "/a"),  # noqa: ARG005
+        create_container=create,
+        head=lambda _url, params, **_: SimpleNamespace(ok=params["path"] == "/a"),
         remove_container=lambda name, **_: calls.append(("remove", name)),
     )
-    assert folders_in(SimpleNamespace(api=api), "base:1", ("/a", "/b")) == ("/a",)  # type: ignore[arg-type]
+    client: Any = SimpleNamespace(api=api)
+    assert folders_in(client, "base:1", ("/a", "/b")) == ("/a",)
     assert [call[0] for call in calls] == ["create", "remove"]
-    assert calls[0][2]["network_disabled"]
+    assert calls[0][1]["network_disabled"]
 
 
 @pytest.mark.parametrize(

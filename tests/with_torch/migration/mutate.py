@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from conversion.failures import ConversionError
-from conversion.models import check, records, spec
+from conversion.models import check, proof, records, spec
 from tests.with_torch.migration.case import Case, importing
 from tests.with_torch.migration.mutations import Mutation, chosen, mutations
 from tests.with_torch.migration.run import Run
@@ -34,13 +34,14 @@ class Prover:
         self.run = run
         self.sets = {entry.name: entry for entry in spec.load(run.out / "models.json").sets}
         self.manifest = records.read_manifest(run.out / "extracted")
+        self.place = proof.Place.beside(self.manifest)
 
     def problems(self, case: Case, migrated: Path) -> list[str]:
         original = str(self.run.file(case))
         taken = records.read(self.run.out / "extracted" / self.manifest.entries[original])
         places = (str(original), str(migrated))
         try:
-            return list(check.prove_file(self.sets[case.name], self.manifest, taken, *places, probed=False).problems)
+            return list(check.prove_file(self.sets[case.name], self.place, taken, *places, probed=False).problems)
         except ConversionError as error:
             return [str(error)]
 
