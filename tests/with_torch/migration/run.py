@@ -102,7 +102,17 @@ def conversion(run: Run, name: str, *arguments: str) -> int:
 
     The library is imported before the files' processes start, which a bake of few files need not do: 200 times 2 s.
     """
-    command = [sys.executable, "-W", "ignore", "-c", PRELOADED, name, "--spec", str(run.out / "models.json"), *arguments]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-c",
+        PRELOADED,
+        name,
+        "--spec",
+        str(run.out / "models.json"),
+        *arguments,
+    ]
     started = time.monotonic()
     log = run.out / f"{name}.log"
     with log.open("w") as file:
@@ -150,7 +160,7 @@ def judge(run: Run, case: Case, entry: dict[str, Any] | None) -> dict[str, Any]:
     elif not entry["agrees"]:
         outcome, reason = "refused", "\n".join(map(str, entry["problems"]))
     else:
-        outcome = entry["outcome"]
+        outcome, reason = entry["outcome"], ""
         try:
             with importing(run.code(case)) as net:
                 case.keep(case.load(run.migrated(case)), net)
