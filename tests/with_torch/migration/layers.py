@@ -127,7 +127,7 @@ class WholeTransformer(LayerCase):
     """nn.Transformer, encoder and decoder."""
 
     outcome = "carried"
-    note = EncoderLayers.note
+    note = "the new class has an attribute that the old one lacks"
     probe = calls(drawn(5, 1, 8), drawn(4, 1, 8))
 
     def layer(self) -> nn.Module:
