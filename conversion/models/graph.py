@@ -137,16 +137,13 @@ class _Recorder:
         self._nodes: List[Node] = []
         self._objects: List[Any] = []
         self._waiting: Deque[int] = collections.deque()
-        self._sets: Deque[int] = collections.deque()  # last of all: what else holds their elements puts them in order
 
     def graph(self, root: Any) -> Graph:
         reference = self._reference(root, None)
-        while self._waiting or self._sets:
-            number = (self._waiting or self._sets).popleft()
+        while self._waiting:
+            number = self._waiting.popleft()
             item, node = self._objects[number], self._nodes[number]
             node.kind, node.value, children = _describe(item, self._hashed)
-            if node.kind in ("set", "frozenset"):
-                children = self._in_order(children, len(item))
             for label, child in children:
                 node.labels.append(label)
                 node.references.append(self._reference(child, (number, label)))
@@ -162,18 +159,8 @@ class _Recorder:
             number = self._numbers[key] = len(self._nodes)
             self._nodes.append(Node("", type_name(type(item)), parent=parent))
             self._objects.append(item)  # kept alive: an id counts only as long as its object
-            (self._sets if isinstance(item, (set, frozenset)) else self._waiting).append(number)
+            self._waiting.append(number)
         return number
-
-    def _in_order(self, children: Children, count: int) -> Children:
-        """A set's elements, those of one type as they were met elsewhere; never by where they lie."""
-        known = self._numbers
-        parts = [
-            (repr(as_atom(part) or type_name(type(part))), known.get(id(part), len(known)), number)
-            for number, (_, part) in enumerate(children[:count])
-        ]
-        elements = [(f"{{{place}}}", children[number][1]) for place, (_, _, number) in enumerate(sorted(parts))]
-        return elements + children[count:]
 
 
 _UNTYPED: Any = getattr(torch, "UntypedStorage", None) or getattr(torch, "_UntypedStorage", None) or ()
@@ -236,7 +223,7 @@ def _describe(item: Any, hashed: bool) -> Tuple[str, Any, Children]:  # noqa: PL
         return "opaque", f"{type(error).__name__}: {error}", []
 
 
-def _content(item: Any) -> Tuple[str, Any, Children]:
+def _content(item: Any) -> Tuple[str, Any, Children]:  # noqa: PLR0911 - one return per kind
     """What an object holds as a container or as a number of Python's, by the built-in type that it is made from."""
     if isinstance(item, enum.Enum):
         return "scalar", item.name, []
@@ -248,9 +235,13 @@ def _content(item: Any) -> Tuple[str, Any, Children]:
             children.append((f"[{key!r}]" if as_atom(key) is not None else f"(value {place})", value))
         return "dict", None, children
     builtin: Any
-    for builtin in (list, tuple, set, frozenset):
+    for builtin in (list, tuple):
         if isinstance(item, builtin):
             return builtin.__name__, None, [(f"[{place}]", part) for place, part in enumerate(builtin.__iter__(item))]
+    for builtin in (set, frozenset):
+        if isinstance(item, builtin):
+            parts = sorted(builtin.__iter__(item), key=_order)
+            return builtin.__name__, None, [(f"{{{place}}}", part) for place, part in enumerate(parts)]
     for simple, plain in _PLAIN.items():
         if isinstance(item, simple):
             return "scalar", as_atom(plain(item)), []
@@ -267,6 +258,15 @@ _PLAIN: Dict[type, Any] = {
     str: lambda item: str.__getitem__(item, slice(None)),
     bytes: lambda item: bytes.__getitem__(item, slice(None)),
 }
+
+
+def _order(item: Any) -> str:
+    """A place for an element of a set: by what it is, never by where it lies."""
+    atom = as_atom(item)
+    if atom is not None:
+        return repr(atom)
+    held = sorted((label, repr(as_atom(value))) for label, value in _attributes(item))
+    return f"{type_name(type(item))} {held}"
 
 
 def _attributes(item: Any) -> Iterator[Tuple[str, Any]]:
