@@ -20,10 +20,11 @@ def owners() -> Dict[str, Tuple[str, str]]:
     """Top-level module → name and version of the distribution that brings it."""
     found: Dict[str, Tuple[str, str]] = {}
     for item in metadata.distributions():
-        name = item.metadata["Name"] if item.metadata else None
-        if name:
-            for module in modules_of(item):
-                found.setdefault(module, (normalised(name), str(item.version)))
+        described = item.metadata  # parsed anew each time it is asked for
+        if described and described["Name"]:
+            owner = (normalised(described["Name"]), str(described["Version"]))
+            for module in set(modules_of(item)):
+                found.setdefault(module, owner)
     return found
 
 

@@ -133,11 +133,15 @@ def _child(work: Callable[[str], Any], file: str, answer: str) -> None:
             content = {"error": _words(error)}
         Path(answer).write_text(json.dumps(content), encoding="utf-8")
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    sys.stderr.flush()
-    os._exit(0)
+    status = 1
+    try:
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        sys.stderr.flush()
+        status = 0
+    finally:  # an interrupt that the model's code sends itself must not unwind into what the parent goes on with
+        os._exit(status)
 
 
 def _words(error: BaseException) -> str:

@@ -48,11 +48,9 @@ class Act:
             "hang": lambda: time.sleep(10**6),
             "spin": spin,
             "interrupt": lambda: os.kill(os.getpid(), signal.SIGINT),
-            "close": lambda: os.closerange(0, 256),
             "memory": lambda: [bytearray(2**30) for _ in range(2**10)],
         }[state["what"]]()
 def spin():
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while True:
         pass
 """
@@ -193,7 +191,6 @@ BAD = (
     Bad("segfault", acting("segfault"), ("SIGSEGV",)),
     Bad("abort", acting("abort"), ("SIGABRT",)),
     Bad("interrupt", acting("interrupt")),
-    Bad("closes-everything", acting("close")),
     Bad("hangs", acting("hang"), (f"{LIMIT}",)),
     Bad("spins", acting("spin"), (f"{LIMIT}",)),
     Bad("folder", lambda path, _net: path.mkdir()),
@@ -279,7 +276,10 @@ def extract(out: Path) -> int:
         problems.append(f"status {status}, not 1: {log[-2000:]}")
     if "Traceback" in log:
         problems.append("a traceback is shown: " + log[log.index("Traceback") :][:1500])
-    kept = [path for path in (out / "extracted").rglob("*") if any(bad.name in str(path) for bad in BAD)]
+    manifest = json.loads((out / "extracted" / "manifest.json").read_text())
+    kept = [entry["set"] for entry in manifest["models"] if entry["set"] in {bad.name for bad in BAD}]
+    records = {path.name.removesuffix(".outputs") for path in (out / "extracted").iterdir()}
+    kept += sorted(records - {entry["record"] for entry in manifest["models"]} - {"manifest.json"})
     problems += [f"left behind: {path}" for path in kept]
     return judged(problems, len(BAD))
 

@@ -20,7 +20,7 @@ class ReadsArguments(CodeCase):
         "    parser.parse_args()\n" + NET
     )
     outcome = "refused"
-    reason = "net.py"
+    reason = "SystemExit: 2"
     note = "the code asks for arguments on import and ends the process: nothing can be loaded without them"
 
 

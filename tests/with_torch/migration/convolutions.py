@@ -31,7 +31,8 @@ class ConvCase(GraphCase, abstract=True):
         assert type(found.conv) is type(asked)
         assert_filled(found.conv)
         assert repr(found.conv) == repr(asked)
-        assert set(found.conv.__dict__) == set(asked.__dict__)
+        differing = set(found.conv.__dict__) ^ set(asked.__dict__)
+        assert not differing, differing
         for name, value in self.asked.items():
             assert getattr(found.conv, name) == value, name
 
@@ -52,6 +53,10 @@ class GatV2(ConvCase):
 
 class GatConv(ConvCase):
     """GATConv of one kind of nodes: two names of one layer became one name."""
+
+    outcome = "refused"
+    reason = "lin_src holds weights, and has no place in the new class"
+    note = "2.7 keeps one layer where 2.3 had one layer under two names"
 
     text = "tg.GATConv(4, 3, heads=2, concat=False, fill_value='add')"
 
@@ -87,6 +92,10 @@ class Gcn(ConvCase):
 class GcnPlain(ConvCase):
     """GCNConv without normalisation and bias."""
 
+    outcome = "refused"
+    reason = "does not support adding self-loops"
+    note = "2.7 does not take an add_self_loops that 2.3 kept and never used"
+
     text = "tg.GCNConv(4, 3, normalize=False, bias=False)"
     asked: ClassVar = {"normalize": False, "bias": None}
 
@@ -119,12 +128,25 @@ class Sage(ConvCase):
 class SageManyAggregations(ConvCase):
     """SAGEConv with several aggregations."""
 
-    text = "tg.SAGEConv(4, 3, aggr=['mean', 'max', 'std'])"
-    asked: ClassVar = {"aggr": ["mean", "max", "std"]}
+    text = "tg.SAGEConv(4, 3, aggr=['mean', 'max'])"
+    asked: ClassVar = {"aggr": ["mean", "max"]}
+
+
+class SageDeviation(ConvCase):
+    """SAGEConv that aggregates by standard deviation."""
+
+    text = "tg.SAGEConv(4, 3, aggr=['mean', 'std'])"
+    outcome = "refused"
+    reason = "differs in float64"
+    note = "2.7 computes another standard deviation than 2.3 (where the variance is small): told by the probe"
 
 
 class SageOwnAggregation(ConvCase):
     """SAGEConv with an aggregation module that has a state."""
+
+    outcome = "refused"
+    reason = "Could not resolve 'SoftmaxAggregation(learn=True)'"
+    note = "the layer keeps the module's text where its constructor takes the module"
 
     text = "tg.SAGEConv(4, 3, aggr=tg.SoftmaxAggregation(t=0.5, learn=True))"
 
@@ -189,6 +211,10 @@ class TransformerLayer(ConvCase):
 
 class Cheb(ConvCase):
     """ChebConv of order three."""
+
+    outcome = "refused"
+    reason = "nothing says what K of its constructor were"
+    note = "the layer does not keep an argument of its constructor"
 
     text = "tg.ChebConv(4, 3, K=3, normalization='rw')"
     probe = None

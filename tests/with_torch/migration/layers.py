@@ -110,6 +110,7 @@ class EncoderLayers(LayerCase):
     """A Transformer encoder, whose old layers lack attributes of the new."""
 
     outcome = "carried"
+    note = "the new class has an attribute that the old one lacks"
     probe = calls(drawn(3, 5, 8))
 
     def layer(self) -> nn.Module:
@@ -126,6 +127,7 @@ class WholeTransformer(LayerCase):
     """nn.Transformer, encoder and decoder."""
 
     outcome = "carried"
+    note = "the new class has an attribute that the old one lacks"
     probe = calls(drawn(5, 1, 8), drawn(4, 1, 8))
 
     def layer(self) -> nn.Module:
@@ -142,7 +144,10 @@ class Attention(LayerCase):
 
 
 class ActivationGelu(LayerCase):
-    """GELU, SiLU, Softmax, LeakyReLU with settings; an in-place ReLU."""
+    """GELU, SiLU, Softmax, LeakyReLU, PReLU with settings; an in-place ReLU."""
+
+    outcome = "carried"
+    note = "PReLU has an attribute that the old one lacks"
 
     probe = calls(drawn(3, 4))
 

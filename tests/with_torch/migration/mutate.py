@@ -8,11 +8,14 @@ from __future__ import annotations
 import argparse
 import collections
 import json
+import os
 import sys
+import tempfile
 import time
 import warnings
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -22,7 +25,10 @@ from tests.with_torch.migration.case import Case, importing
 from tests.with_torch.migration.mutations import Mutation, chosen, mutations
 from tests.with_torch.migration.run import Run
 
-OF_EACH = 8
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+OF_EACH = 5
 TOO_LARGE = 10_000_000  # bytes; nothing is proven better by larger files
 NOT_WALKED = {"scripted"}  # its file holds no Python objects
 
@@ -46,6 +52,23 @@ class Prover:
             return [str(error)]
 
 
+def apart(function: Callable[[], Any]) -> Any:
+    """What a function returns, in a process of its own: a library's classes remember the instances made before."""
+    with tempfile.TemporaryFile("w+") as answer:
+        child = os.fork()
+        if not child:
+            try:
+                json.dump(function(), answer)
+                answer.flush()
+            except BaseException as error:
+                print(f"{type(error).__name__}: {error}", flush=True)
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        answer.seek(0)
+        return json.loads(answer.read())
+
+
 def mutants(case: Case, path: Path, count: int) -> list[Mutation]:
     return chosen(list(mutations(case.load(path))), count, case.name)
 
@@ -65,45 +88,46 @@ def tried(case: Case, mutation: Mutation, source: Path, target: Path) -> str:
     return "a stock load shows no change" if after == before else ""
 
 
+def of_case(run: Run, prover: Prover, case: Case, count: int) -> Iterator[dict[str, Any]]:
+    """What became of each mutation of a case's file, and of the file itself."""
+    source = run.migrated(case)
+    sound = apart(lambda: prover.problems(case, source))
+    yield {"case": case.name, "kind": "unmutated", "where": "", "why": "", "seen": not sound, "problems": sound[:3]}
+    for number in range(apart(lambda: len(mutants(case, source, count)))):
+        target = run.out / "mutants" / case.name / f"{number}-{case.file}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+
+        def make(number: int = number, target: Path = target) -> list[str]:
+            mutation = mutants(case, source, count)[number]
+            return [mutation.kind, mutation.where, tried(case, mutation, source, target)]
+
+        kind, where, why = apart(make)
+        seen = bool(why) or bool(apart(partial(prover.problems, case, target)))
+        target.unlink(missing_ok=True)
+        yield {"case": case.name, "kind": kind, "where": where, "why": why, "seen": seen}
+
+
 def mutate(run: Run, count: int) -> int:
-    prove = Prover(run).problems
+    prover, started = Prover(run), time.monotonic()
     report = json.loads((run.out / "parity.json").read_text())["models"]
-    proven = {entry["set"] for entry in report if entry["agrees"]}
-    kinds: collections.Counter[str] = collections.Counter()
-    none: collections.Counter[str] = collections.Counter()
-    through: list[dict[str, Any]] = []
-    files, started = 0, time.monotonic()
-    for case in run.cases:
-        source = run.migrated(case)
-        if case.name not in proven - NOT_WALKED or source.stat().st_size > TOO_LARGE:
-            continue
-        files += 1
+    proven = {entry["set"] for entry in report if entry["agrees"]} - NOT_WALKED
+    cases = [case for case in run.cases if case.name in proven and run.migrated(case).stat().st_size < TOO_LARGE]
+    told: list[dict[str, Any]] = []
+    for case in cases:
         with importing(run.code(case)):
-            sound = prove(case, source)
-            if sound:
-                through.append(
-                    {"case": case.name, "kind": "unmutated", "where": "", "why": f"does not hold: {sound[:3]}"}
-                )
-            for number, mutation in enumerate(mutants(case, source, count)):
-                target = run.out / "mutants" / case.name / f"{number}-{case.file}"
-                target.parent.mkdir(parents=True, exist_ok=True)
-                why = tried(case, mutation, source, target)
-                if why:
-                    none[f"{mutation.kind}: {why}"] += 1
-                    continue
-                kinds[mutation.kind] += 1
-                if not prove(case, target):
-                    through.append({"case": case.name, "kind": mutation.kind, "where": mutation.where})
-                target.unlink()
-    total = sum(kinds.values())
-    summary = {"files": files, "mutations": total, "kinds": kinds, "none": none, "through": through}
+            told += of_case(run, prover, case, count)
+    tries = [entry for entry in told if entry["kind"] != "unmutated"]
+    kinds = collections.Counter(entry["kind"] for entry in tries if not entry["why"])
+    none = collections.Counter(f"{entry['kind']}: {entry['why']}" for entry in tries if entry["why"])
+    through = [entry for entry in told if not entry["seen"]]
+    summary = {"files": len(cases), "mutations": sum(kinds.values()), "kinds": kinds, "none": none, "through": through}
     (run.out / "mutations.json").write_text(json.dumps(summary, indent=1))
     for entry in through:
         print(f"got through: {entry}")
     for what, times in none.most_common():
         print(f"no mutation ({times}): {what}")
-    seconds = f"{time.monotonic() - started:.0f} s"
-    print(f"{total} mutations of {len(kinds)} kinds in {files} files, {len(through)} got through; {seconds}")
+    seconds, total = f"{time.monotonic() - started:.0f} s", sum(kinds.values())
+    print(f"{total} mutations of {len(kinds)} kinds in {len(cases)} files, {len(through)} got through; {seconds}")
     return 1 if through else 0
 
 

@@ -81,7 +81,7 @@ def attributes(value: Any) -> list[str]:
         names = [name for name in names if name in {"state", "param_groups"}]
     elif of_library(value) and not type(value).__module__.startswith("torch_geometric.data"):
         names = [name for name in names if not name.startswith("_")]
-    return [name for name in names if name != "inspector"]
+    return [name for name in names if name not in {"inspector", "__orig_class__"}]  # typing's, cached by it
 
 
 def slots(value: Any) -> list[str]:
