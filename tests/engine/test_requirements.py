@@ -1,6 +1,6 @@
 """What extensions require, told and brought in before their compile ends: real BuildKit, uv, pip and PyPI.
 
-The compiler and torch's extension builder are stand-ins: this proves the graph and the scripts, not a CUDA compile.
+Proves the packaging: the compiler and torch's extension builder are stand-ins, so no CUDA is compiled.
 """
 
 from __future__ import annotations
