@@ -1,7 +1,7 @@
 """What a base brings along: real BuildKit, a base that ends as a user, requires a driver, and holds device code.
 
-Proves the packaging: TensorFlow's package is a stand-in of its place and name; that the hook holds back the real one is shown in
-tests/unit/contexts/test_image_uplift_device.py.
+Proves the packaging: TensorFlow's package is a stand-in of its place and name. That the hook holds back the real one is
+shown in tests/unit/contexts/test_image_uplift_device.py.
 """
 
 from __future__ import annotations
