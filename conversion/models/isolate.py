@@ -59,17 +59,22 @@ def each(work: Callable[[str], Any], files: Sequence[str], limit: float = LIMIT)
         running: List[_Worker] = []
         done: Dict[str, Outcome] = {}
         room = _available_memory()
-        for file in files:
-            while file not in done:
-                while waiting and _fits(waiting[0], running, room):
-                    running.append(_start(work, waiting.pop(0), folder, limit))
-                for worker in list(running):
-                    outcome = _ended(worker, limit)
-                    if outcome is not None:
-                        running.remove(worker)
-                        done[worker.file] = outcome
-                time.sleep(0 if file in done else _POLL)
-            yield done.pop(file)
+        try:
+            for file in files:
+                while file not in done:
+                    while waiting and _fits(waiting[0], running, room):
+                        running.append(_start(work, waiting.pop(0), folder, limit))
+                    for worker in list(running):
+                        outcome = _ended(worker, limit)
+                        if outcome is not None:
+                            running.remove(worker)
+                            done[worker.file] = outcome
+                    time.sleep(0 if file in done else _POLL)
+                yield done.pop(file)
+        finally:  # of an interrupt, too
+            for worker in running:
+                _kill(worker.process)
+                os.waitpid(worker.process, 0)
 
 
 def preload(modules: Iterable[str]) -> None:
@@ -117,6 +122,7 @@ def _start(work: Callable[[str], Any], file: str, folder: str, limit: float) -> 
 def _child(work: Callable[[str], Any], file: str, answer: str) -> None:
     """The life of a process; never returns."""
     os.setsid()  # what the model's code starts ends with it
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # code that asks on the terminal must not wait for an answer
     os.dup2(2, 1)  # what it prints must not get between the lines of the report
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(

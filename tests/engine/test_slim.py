@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pip._internal.models.index import PyPI
 
 from tests.engine.archive import Entry, Saved, saved
 from tests.engine.small import RECIPE, Generator, docker
@@ -24,10 +23,16 @@ pytestmark = [pytest.mark.engine, pytest.mark.long]
 
 
 def package_index() -> str:
-    """Give the address of the package index that pip uses here."""
-    asked = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
-    said = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
-    return (os.environ.get("PIP_INDEX_URL") or said or PyPI.simple_url).rstrip("/")
+    """Give the address of the package index that pip uses here: the one set, or pip's default."""
+
+    def ask(*arguments: str) -> str:
+        return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False).stdout.strip()
+
+    default = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
+    address = (
+        os.environ.get("PIP_INDEX_URL") or ask("-m", "pip", "config", "get", "global.index-url") or ask("-c", default)
+    )
+    return address.rstrip("/")
 
 
 ENV = "opt/env"
