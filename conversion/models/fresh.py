@@ -21,7 +21,7 @@ from conversion.models.compare import Comparison, Pair
 from conversion.models.graph import Graph, record, tensors, type_name, untyped
 from conversion.models.on_cpu import on_cpu
 from conversion.models.spec import Argument
-from conversion.models.unusual import ELSEWHERE
+from conversion.models.unusual import ELSEWHERE, RENAMED
 
 REGISTRIES = {"_parameters": "parameter", "_buffers": "buffer", "_modules": "module"}
 # torch's own attributes of every module: those of this version, and those that others have.
@@ -104,6 +104,17 @@ def references(graph: Graph, number: int) -> Dict[str, Held]:
                 found[key[2:-2]] = Held(REGISTRIES[name], value)
         elif label.startswith(".") and name not in INTERNAL:
             found[name] = Held("attribute", reference)
+    return found
+
+
+def renamed(held: Mapping[str, Held], here: Mapping[str, Held], made: Made) -> Dict[str, Held]:
+    """What an old module holds, by the names that the new class has for it (``here`` is what the new one holds)."""
+    found = dict(held)
+    for old, new in RENAMED.get(made.base, {}).items():
+        if old in found and new in here and old not in made.own and (old not in here or here[old].kind == "attribute"):
+            part, other = found[old].value, found.get(new, found[old]).value
+            if other is part or (isinstance(part, int) and other == part):  # a live object, or a node's number
+                found[new] = found.pop(old)
     return found
 
 
@@ -248,14 +259,25 @@ def take(module: Any, base: type, libraries: Collection[str], given: Mapping[str
     """
     sources = infer(module, base, given)
     found = compare_with(module, fresh(module, base, sources), base, sources, libraries)
-    more = {name: source for name, source in handed_on(module, base, sources).items() if name in found[id(module)].own}
-    if more:
+    for more in _further(module, base, sources):
+        if not found[id(module)].own:
+            break
         with contextlib.suppress(ConversionError):
-            sources = {**sources, **more}
-            again = compare_with(module, fresh(module, base, sources), base, sources, libraries)
+            wider = {**sources, **more}
+            again = compare_with(module, fresh(module, base, wider), base, wider, libraries)
             if len(again[id(module)].own) < len(found[id(module)].own):
-                return again
+                sources, found = wider, again
     return found
+
+
+def _further(module: Any, base: type, sources: Mapping[str, Source]) -> Iterator[Dict[str, Source]]:
+    """Arguments that no attribute tells for certain: they count if a module made with them is more like the old one."""
+    handed = handed_on(module, base, sources)
+    if handed:
+        yield handed
+    for parameter in parameters(base):
+        if isinstance(parameter.default, bool) and parameter.name not in sources:
+            yield {parameter.name: ["value", not parameter.default]}
 
 
 def compare_with(

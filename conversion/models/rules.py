@@ -13,7 +13,7 @@ from typing import Any, Collection, Dict, Mapping, Optional, Set
 import torch
 
 from conversion.models.compare import Comparison, Pair, Ruling
-from conversion.models.fresh import INTERNAL, Held, Made, references
+from conversion.models.fresh import INTERNAL, Held, Made, references, renamed
 from conversion.models.graph import Node, Reference, type_name
 
 _EMPTY = (["NoneType", None], ["bool", False])
@@ -124,6 +124,7 @@ def _in_optimizer(comparison: Comparison, number: int) -> bool:
 def _made_anew(comparison: Comparison, old: int, new: int, path: str, made: Made, versions: str) -> Ruling:
     """A module of a changed library: what its constructor makes is the library's, all else must be equal."""
     there, here = references(comparison.old, old), references(comparison.new, new)
+    there = renamed(there, here, made)
     ruling = Ruling(skip=set(comparison.old.nodes[old].labels) | set(comparison.new.nodes[new].labels))
     for name, held in there.items():
         now = here.get(name)

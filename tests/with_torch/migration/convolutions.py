@@ -54,10 +54,6 @@ class GatV2(ConvCase):
 class GatConv(ConvCase):
     """GATConv of one kind of nodes: two names of one layer became one name."""
 
-    outcome = "refused"
-    reason = "lin_src holds weights, and has no place in the new class"
-    note = "2.7 keeps one layer where 2.3 had one layer under two names"
-
     text = "tg.GATConv(4, 3, heads=2, concat=False, fill_value='add')"
 
     def make(self, net: Any) -> Any:
