@@ -211,16 +211,16 @@ def test_it_runs_in_another_thread_too(docker, bake_file):
 STUBBORN = "trap '' INT TERM\nsleep 60 &\necho $! >{folder}/second\necho $$ >{folder}/first\nwait\nwait\nwait\n"
 OBEDIENT = "trap 'kill $!; exit 130' INT\nsleep 60 &\necho $! >{folder}/second\necho $$ >{folder}/first\nwait\n"
 
+PATIENT = "from bake import client\nclient.GRACE = (60.0, 60.0, 60.0)\n" + PROGRAM
+
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("client", [OBEDIENT, STUBBORN], ids=["obedient", "stubborn"])
 def test_a_signal_to_python_alone_ends_everything(docker, bake_file, tmp_path, client, number):
     docker(client.format(folder=tmp_path))
     process = _started(bake_file, tmp_path)
-    begun = time.monotonic()
     process.send_signal(number)
-    output, _ = process.communicate(timeout=20)
-    assert time.monotonic() - begun < 5
+    output, _ = process.communicate(timeout=40)  # the client's children would stay for 60 s
     assert process.returncode == Interrupted.exit_status
     assert f"cancelled by {number.name}" in output
     _assert_gone(tmp_path)
@@ -228,13 +228,11 @@ def test_a_signal_to_python_alone_ends_everything(docker, bake_file, tmp_path, c
 
 def test_a_second_and_third_signal_hurry_it_up(docker, bake_file, tmp_path):
     docker(STUBBORN.format(folder=tmp_path))
-    process = _started(bake_file, tmp_path)
-    begun = time.monotonic()
+    process = _started(bake_file, tmp_path, PATIENT)
     for _ in range(3):
         process.send_signal(signal.SIGINT)
         time.sleep(0.2)
-    output, _ = process.communicate(timeout=20)
-    assert time.monotonic() - begun < 2
+    output, _ = process.communicate(timeout=40)  # waiting out the graces would take 120 s
     assert process.returncode == Interrupted.exit_status
     assert "Traceback" not in output
     _assert_gone(tmp_path)
@@ -258,11 +256,11 @@ def test_a_long_stream_costs_little(docker, bake_file, tmp_path):
     assert time.process_time() - begun < 15  # quadratic copying takes minutes
 
 
-def _started(bake_file, folder):
+def _started(bake_file, folder, program=PROGRAM):
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(bake_file)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, "-c", program, str(bake_file)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not (folder / "first").exists() or not (folder / "first").read_text():
         assert time.monotonic() < deadline, "the client did not start"
         time.sleep(0.02)
@@ -270,7 +268,7 @@ def _started(bake_file, folder):
 
 
 def _assert_gone(folder):
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + 30
     pids = [int((folder / name).read_text()) for name in ("first", "second")]
     while any(_alive(pid) for pid in pids):
         assert time.monotonic() < deadline, f"still there: {pids}"
