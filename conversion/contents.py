@@ -1,6 +1,6 @@
 """What lies in the environment, in bytes: what the image adds to its base, what is dead, double, or for builders only.
 
-    python -m conversion.contents --prefix PREFIX --base /base [--patch-report FILE] [--slim KIND …] --out bytes.json
+    python -m conversion.contents --prefix PREFIX --base /base [--patch-report FILE] --out bytes.json
 
 The base's file system is mounted at ``--base``. Only the file system's tables are read, and the content of large files
 of equal size. The same image gives the same file, byte by byte. It never fails a build: what goes wrong stands in the
@@ -8,8 +8,7 @@ file, under ``error``.
 
 ``{"schema": 1, "prefix": …, "environment": {"files", "bytes"}, "added": …, "changed": …, "dead": …, "repeated": …,
 "kinds": {kind: {"files", "bytes"}}, "duplicated": …, "duplicates": [{"bytes", "paths"}], "patched": …,
-"packages": [{"name", "version", "files", "bytes"}]}``; a file that has several names counts once. Where kinds of files
-are left out of the image, ``"left_out"`` says how much that is, as `conversion.slim_rows.left_out` gives it.
+"packages": [{"name", "version", "files", "bytes"}]}``; a file that has several names counts once.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Se
 
 from conversion import failures
 from conversion.kinds import kind_of
-from conversion.slim_rows import left_out
 
 SCHEMA = 1
 LARGE = 1 << 20  # files below are not compared
@@ -109,12 +107,11 @@ def counted(paths: Iterable[str], files: Dict[str, Entry]) -> Dict[str, int]:
     return {"files": len(sizes), "bytes": sum(sizes.values())}
 
 
-def contents(prefix: str, root: str, patched: Iterable[str] = (), slim: Sequence[str] = ()) -> Dict[str, Any]:
+def contents(prefix: str, root: str, patched: Iterable[str] = ()) -> Dict[str, Any]:
     """Compare an environment with the base's; see above for the shape of what it gives.
 
     Args:
         prefix: the environment's folder. root: the base's root. patched: absolute paths of patched files.
-        slim: the kinds of files that are left out.
     """
     here, before = files_of(prefix), files_of(os.path.join(root, prefix.lstrip("/")))
     added = {path for path in here if path not in before}
@@ -143,7 +140,6 @@ def contents(prefix: str, root: str, patched: Iterable[str] = (), slim: Sequence
         "duplicates": doubles,
         "patched": _sizes(os.path.join(root, path.lstrip("/")) for path in patched),
         "packages": packages(prefix, new, here),
-        **({"left_out": left_out(prefix, root, slim)} if slim else {}),
     }
 
 
@@ -187,11 +183,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--prefix", required=True)
     parser.add_argument("--base", required=True, help="the base's root")
     parser.add_argument("--patch-report")
-    parser.add_argument("--slim", action="append", default=[], metavar="KIND")
     parser.add_argument("--out", required=True)
     given = parser.parse_args(arguments)
     try:
-        document = contents(given.prefix, given.base, _patched(given.patch_report), given.slim)
+        document = contents(given.prefix, given.base, _patched(given.patch_report))
     except Exception as error:  # noqa: BLE001 - a look at bytes must never fail a build
         document = {"schema": SCHEMA, "prefix": given.prefix, "error": failures.describe(error)}
     os.makedirs(os.path.dirname(given.out) or ".", exist_ok=True)

@@ -16,7 +16,7 @@ class Row:
 
     Attributes:
         check: version, absent, cuda, library, driver, arch, sass, device, model, weights-only, checkpoint, patch,
-            torch-load, slim, conflict, difference or constraint.
+            torch-load, conflict, difference or constraint.
         subject: what was checked: a package, an arch, a file.
         expected, found: the two sides, in words; empty where there is nothing to compare.
         status: `PASS`, `FAIL` or `INFO`.

@@ -1,9 +1,8 @@
 """Writes how the difference between two images is shared out over layers.
 
-    python -m conversion.share --old OLD --new NEW [--limit-mib N] [--leave-out slim.json] --parts N --out parts.json
+    python -m conversion.share --old OLD --new NEW --limit-mib N --parts N --out parts.json
 
-OLD and NEW are mounted file systems; what `conversion.slim` chose is left out, as if NEW lacked it. Without a limit
-there is one layer. parts.json is what `conversion.place` reads:
+OLD and NEW are mounted file systems. parts.json is what `conversion.place` reads:
 ``{"removed": [path, …], "folders": [path, …], "parts": [[[path, link, …], …], …]}``.
 """
 
@@ -13,7 +12,7 @@ import argparse
 import json
 import os
 import zlib
-from typing import FrozenSet, List, Optional, Sequence
+from typing import List, Optional, Sequence
 
 from conversion import failures
 from conversion.parts import MIB, Part, capacity, share_out
@@ -22,7 +21,6 @@ from conversion.trees import Difference, compare
 _BLOCK = 1 << 20
 # zstd as BuildKit uses it (level 3) makes libraries up to a quarter smaller than zlib's fastest level does.
 _BETTER = 0.75
-_NO_LIMIT_MIB = 1 << 40
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -30,30 +28,21 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m conversion.share")
     for option in ("--old", "--new", "--out"):
         parser.add_argument(option, required=True)
-    parser.add_argument("--limit-mib", type=int, default=_NO_LIMIT_MIB)
-    parser.add_argument("--parts", required=True, type=int)
-    parser.add_argument("--leave-out")
+    for option in ("--limit-mib", "--parts"):
+        parser.add_argument(option, required=True, type=int)
     given = parser.parse_args(arguments)
     limit = given.limit_mib * MIB
-    found = compare(given.old, given.new, _left_out(given.leave_out))
+    found = compare(given.old, given.new)
     shared = share_out(found, capacity(limit))
-    most = "" if given.limit_mib == _NO_LIMIT_MIB else f" of at most {given.limit_mib} MiB"
     print(
         f"{len(found.files)} files new or changed, {sum(found.files.values()) / MIB:.1f} MiB; "
-        f"{len(found.removed)} entries removed; {len(shared)} layers{most}",
+        f"{len(found.removed)} entries removed; {len(shared)} layers of at most {given.limit_mib} MiB",
         flush=True,
     )
     _require_count(len(shared), given.parts, given.limit_mib)
     _require_small(shared, given.new, limit)
     _write(found, shared, given.out)
     return 0
-
-
-def _left_out(file: Optional[str]) -> FrozenSet[str]:
-    if file is None:
-        return frozenset()
-    with open(file, encoding="ascii") as text:
-        return frozenset(json.load(text)["paths"])
 
 
 def _require_count(needed: int, planned: int, limit_mib: int) -> None:

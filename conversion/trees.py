@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass, field
-from typing import AbstractSet, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 
 # Mounted over by the engine while a step runs: no layer holds them, and no step can write them.
 MOUNTED = frozenset(("dev", "proc", "sys", "etc/hosts", "etc/hostname", "etc/resolv.conf"))
@@ -35,9 +35,9 @@ class Difference:
     links: List[Tuple[str, ...]] = field(default_factory=list)
 
 
-def compare(old: str, new: str, without: AbstractSet[str] = frozenset()) -> Difference:
-    """Compare two trees, given by the folders that they are mounted at; the second as if it lacked some paths."""
-    comparison = _Comparison(old, new, without)
+def compare(old: str, new: str) -> Difference:
+    """Compare two trees, given by the folders that they are mounted at."""
+    comparison = _Comparison(old, new)
     comparison.folder("", known=True)
     return comparison.finished()
 
@@ -53,8 +53,8 @@ def attributes(path: str) -> Dict[str, bytes]:
 
 
 class _Comparison:
-    def __init__(self, old: str, new: str, without: AbstractSet[str]) -> None:
-        self._old, self._new, self._without = old, new, without
+    def __init__(self, old: str, new: str) -> None:
+        self._old, self._new = old, new
         self._found = Difference()
         self._linked_before: Dict[_Inode, List[str]] = {}
         self._linked: Dict[_Inode, List[str]] = {}
@@ -69,7 +69,7 @@ class _Comparison:
         for name in sorted({*before, *now}):
             below = os.path.join(path, name)
             if below not in MOUNTED:
-                self._entry(below, before.get(name), None if below in self._without else now.get(name))
+                self._entry(below, before.get(name), now.get(name))
 
     def _entry(self, path: str, old: Optional[os.stat_result], new: Optional[os.stat_result]) -> None:
         was_folder = old is not None and stat.S_ISDIR(old.st_mode)

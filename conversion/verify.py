@@ -21,7 +21,6 @@ from conversion.device_rows import device_rows
 from conversion.models.check import model_rows
 from conversion.rows import FAIL, Row, guarded, report
 from conversion.sass import extension_row
-from conversion.slim_rows import slim_rows
 from conversion.torch_libraries import driver_rows, library_rows
 
 Check = Tuple[str, str, Callable[[], Iterable[Row]]]
@@ -78,8 +77,6 @@ def checks(spec: Dict[str, Any], options: argparse.Namespace) -> List[Check]:
         fresh = elsewhere.fresh_packages(expected)
         roots = spec.get("patch_roots", [])
         work.append(("torch-load", "elsewhere", lambda: elsewhere.look_rows(spec["look_roots"], roots, fresh)))
-    if spec.get("slim"):
-        work.append(("slim", "new packages", lambda: slim_rows(spec["prefix"], _base(options), spec["slim"], expected)))
     work.append(("conflict", "environment", lambda: packages.conflict_rows(base(), found())))
     work.append(("constraint", "environment", lambda: packages.constraint_rows(base(), found(), named)))
     work.append(("difference", "environment", lambda: packages.difference_rows(base(), found())))

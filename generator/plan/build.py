@@ -49,10 +49,9 @@ def build_graph(
     if recipe.models:
         targets += [_extract(recipe), _rebuild(recipe)]
     parts = part_count(recipe, layer_limit_mib)
-    apart = parts > 1 or bool(recipe.image.slim)
-    if apart:
-        targets.append(layers(recipe, count=parts, limit_mib=layer_limit_mib if parts > 1 else None))
-    targets += [_image(recipe, stack="layers" if apart else "torch"), _verify(recipe)]
+    if layer_limit_mib is not None and parts > 1:
+        targets.append(layers(recipe, count=parts, limit_mib=layer_limit_mib))
+    targets += [_image(recipe, stack="layers" if parts > 1 else "torch"), _verify(recipe)]
     return Graph(
         recipe=recipe.name,
         origin=origin,
@@ -235,16 +234,11 @@ def _image(recipe: Recipe, *, stack: str) -> Target:
             "wheels": wheels,
             "patch": recipe.patch is not None,
             "models": bool(recipe.models),
-            "slim": recipe.image.left_out,
-            "extensions": tuple(recipe.extensions),
             "held_back": held_back,
             "require": requirement(recipe.stack.cuda),
             "driver": oldest_driver(recipe.stack.cuda),
         },
-        files=(
-            *(_modules(*specs.SLIM_MODULES) if recipe.image.slim and recipe.extensions else ()),
-            *(_hook(held_back) if held_back else ()),
-        ),
+        files=_hook(held_back) if held_back else (),
         args={"BASE_USER": "BASE_USER", "NVIDIA_REQUIRE": "NVIDIA_REQUIRE"},
         output=Output.IMAGE,
     )
@@ -271,12 +265,7 @@ def _verify(recipe: Recipe) -> Target:
         description="checks run on the image; exports only their report",
         inputs=inputs,
         from_base=True,  # mounted: the report says which of its bytes are dead
-        values={
-            **environment(recipe),
-            "patch": recipe.patch is not None,
-            "models": bool(recipe.models),
-            "slim": recipe.image.left_out,
-        },
+        values={**environment(recipe), "patch": recipe.patch is not None, "models": bool(recipe.models)},
         files=(
             *_models_folder(),
             *_modules(*(name for name in specs.VERIFY_MODULES if name not in specs.MODELS_MODULES)),

@@ -45,21 +45,14 @@ def part_count(recipe: Recipe, limit_mib: int | None) -> int:
     return count
 
 
-def layers(recipe: Recipe, *, count: int, limit_mib: int | None) -> Target:
-    """Plan the target that the image starts from in place of ``torch``: the same files in ``count`` layers.
-
-    What the recipe leaves out of the image is not among them; compile targets start from ``torch`` and have it.
-    """
-    slim = recipe.image.left_out
-    shared = f"shared out over {count} layers of at most {limit_mib} MiB" if limit_mib else ""
-    without = f"without {', '.join(slim)} of its packages" if slim else ""
-    modules = (*specs.LAYERS_MODULES, *(name for name in specs.SLIM_MODULES if name not in specs.LAYERS_MODULES))
+def layers(recipe: Recipe, *, count: int, limit_mib: int) -> Target:
+    """Plan the target that the image starts from in place of ``torch``: the same files in ``count`` layers."""
     return Target(
         name="layers",
         kind=Kind.LAYERS,
-        description=f"the new stack {', '.join(part for part in (shared, without) if part)}",
+        description=f"the new stack shared out over {count} layers of at most {limit_mib} MiB",
         inputs={"torch": "torch"},
         from_base=True,
-        values={**specs.environment(recipe), "count": count, "limit": limit_mib, "slim": slim},
-        files=specs.module_files(*(modules if slim else specs.LAYERS_MODULES)),
+        values={**specs.environment(recipe), "count": count, "limit": limit_mib},
+        files=specs.module_files(*specs.LAYERS_MODULES),
     )

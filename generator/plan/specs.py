@@ -20,7 +20,6 @@ INVENTORY_MODULES = ("__init__", "failures", "inventory")
 CONSTRAINTS_MODULES = (*INVENTORY_MODULES, "constraints")
 REQUIREMENTS_MODULES = (*CONSTRAINTS_MODULES, "arrivals", "requirements")
 LAYERS_MODULES = ("__init__", "failures", "parts", "place", "share", "trees")
-SLIM_MODULES = ("__init__", "failures", "imported", "inventory", "kinds", "records", "selection", "slim")
 PATCH_MODULES = (
     "__init__",
     "bindings",
@@ -46,19 +45,14 @@ VERIFY_MODULES = (
     "device_rows",
     "elsewhere",
     "fatbin",
-    "imported",
     "inventory",
     "kinds",
     "mentions",
     "packages",
     "patch",
     "patch_rows",
-    "records",
     "sass",
     "scopes",
-    "selection",
-    "slim",
-    "slim_rows",
     "source_files",
     "source_text",
     "text_mentions",
@@ -191,7 +185,6 @@ def verify_json(recipe: Recipe) -> str:
             "look_roots": list(recipe.patch.look) if recipe.patch else [],
             "load": {"files": list(recipe.verify.load), "path": list(recipe.verify.path)},
             "models": _models(recipe),
-            **({"slim": list(recipe.image.left_out)} if recipe.image.slim else {}),
         }
     )
 

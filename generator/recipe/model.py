@@ -5,7 +5,6 @@ Every class is frozen and refuses unknown keys. Keys are kebab-case in TOML and 
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import Annotated, Literal
 
@@ -35,20 +34,9 @@ def _pinned(text: str) -> str:
     return text.strip()
 
 
-def _left_out(text: str) -> str:
-    if text not in SLIM_KINDS:
-        near = difflib.get_close_matches(text, SLIM_KINDS, n=1)
-        hint = f'did you mean "{near[0]}"?' if near else f"known here: {', '.join(SLIM_KINDS)}"
-        raise ValueError(f"{text!r} is nothing that can be left out; {hint}")
-    return text
-
-
 def _arch(text: str) -> str:
     return str(parse_arch(text))
 
-
-# What `image.slim` can leave out: the kinds of `conversion.selection`, in its order.
-SLIM_KINDS = ("static-libraries", "headers", "tests")
 
 Arch = Annotated[str, AfterValidator(_arch)]
 Pinned = Annotated[str, AfterValidator(_pinned)]
@@ -63,20 +51,10 @@ FileName = Annotated[str, matches(_FILE, "a plain file name: letters, digits and
 
 
 class Image(Section):
-    """The image that the bake yields.
-
-    ``disk_gib`` is the room that a first bake takes, in GiB. ``slim`` names kinds of files that are left out of the
-    packages that the uplift installs; what is unsure stays.
-    """
+    """The image that the bake yields; ``disk_gib`` is the room that a first bake takes, in GiB."""
 
     tag: NonEmpty
     disk_gib: Annotated[float, Field(ge=0, strict=False)] = 0.0
-    slim: Annotated[tuple[Annotated[str, AfterValidator(_left_out)], ...], Field(strict=False)] = ()
-
-    @property
-    def left_out(self) -> tuple[str, ...]:
-        """The kinds of ``slim``, each once and always in the same order."""
-        return tuple(kind for kind in SLIM_KINDS if kind in self.slim)
 
 
 class Base(Section):

@@ -1,4 +1,4 @@
-"""What happens to a recipe's TOML before it is validated: keys of schema 1 are told, probes in Python are read."""
+"""What happens to a recipe's TOML before it is validated: keys that went are told, probes in Python are read."""
 
 from __future__ import annotations
 
@@ -78,7 +78,10 @@ def _probes(raw: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _outdated(raw: dict[str, Any]) -> Iterator[Mistake]:
-    """Take out what schema 1 had and nothing needs any more; a mistake each."""
+    """Take out what earlier recipes had and nothing needs any more; a mistake each."""
+    image = raw.get("image")
+    if isinstance(image, dict) and image.pop("slim", None) is not None:
+        yield ("image", "slim"), "image.slim: this key went; the image has all files: delete the line"
     for name, models in _tables(raw, "models"):
         where = f"models.{name}"
         for key, text in _GONE.items():

@@ -42,6 +42,5 @@ def as_html(report: Report) -> str:
         uncompressed=wording.layer_total(report.layers, compressed=False),
         contents=list(wording.contents_rows(report)),
         packages=list(report.contents.get("packages", ()))[:20],
-        left_out=list(wording.left_out_rows(report))[:20],
         duplicates=list(report.contents.get("duplicates", ()))[:20],
     )

@@ -10,7 +10,6 @@ from generator.report.wording import (
     compiler_sentences,
     contents_rows,
     layer_total,
-    left_out_rows,
     size_or_unknown,
     wheel_hits,
     wheel_origin,
@@ -96,8 +95,6 @@ def _contents(console: Console, report: Report) -> None:
         (str(entry["name"]), str(entry["version"]), size(entry["bytes"]), str(entry["files"])) for entry in packages
     ]
     _table(console, "Largest packages that the base lacks", ("package", "version", ">bytes", ">files"), rows)
-    columns = ("package", "version", "kind", ">bytes", ">files")
-    _table(console, "Left out of new packages (image.slim)", columns, list(left_out_rows(report))[:_PACKAGES])
 
 
 def _table(console: Console, title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

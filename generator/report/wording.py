@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bake.units import duration, size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from generator.report.model import Layer, Report, Wheel
 
@@ -88,20 +88,8 @@ def contents_rows(report: Report) -> Iterator[tuple[str, str, str]]:
         ("changed, large, and the same content as the base's", contents.get("repeated")),
         *((f"new: {name}", (contents.get("kinds") or {}).get(kind)) for kind, name in KINDS.items()),
         ("new: duplicates beyond the first copy", contents.get("duplicated")),
-        *((f"left out: {name}", _left_out(report).get("kinds", {}).get(kind)) for kind, name in KINDS.items()),
         ("patched: files of the base that the patch shadows, anywhere", contents.get("patched")),
     ]
     for name, row in rows:
         if row is not None:
             yield name, size(row["bytes"]), str(row["files"])
-
-
-def left_out_rows(report: Report) -> Iterator[tuple[str, str, str, str, str]]:
-    """Rows on what the recipe leaves out of new packages: package, version, kind, bytes, number of files."""
-    for entry in _left_out(report).get("packages", ()):
-        kind = KINDS.get(entry["kind"], entry["kind"])
-        yield entry["name"], entry["version"], kind, size(entry["bytes"]), str(entry["files"])
-
-
-def _left_out(report: Report) -> Mapping[str, Any]:
-    return report.contents.get("left_out") or {}

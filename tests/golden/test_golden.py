@@ -11,24 +11,19 @@ import pytest
 
 from generator.plan import build_graph
 from generator.recipe import load_recipe, shipped
-from generator.recipe.model import SLIM_KINDS
 from generator.render import render
 
 HERE = Path(__file__).parent
 # Copies of our own packages' files would only repeat them; what is rendered is what is compared.
 COPIED = {".py", ".conf", ""}
-# A recipe with a limit on layers, or one that leaves files out: only what differs from the same recipe without that.
-VARIANTS: dict[str, tuple[str, int | None, tuple[str, ...]]] = {
-    "demo-layers": ("demo", 1000, ()),
-    "demo-slim": ("demo", None, SLIM_KINDS),
-}
+# A recipe with a limit on layers: only what differs from the same recipe without one.
+VARIANTS = {"demo-layers": ("demo", 1000)}
 
 
 def rendered(name: str) -> dict[PurePosixPath, bytes]:
-    base, limit, slim = VARIANTS.get(name, (name, None, ()))
+    base, limit = VARIANTS.get(name, (name, None))
     loaded = load_recipe(base)
-    recipe = loaded.recipe.model_copy(update={"image": loaded.recipe.image.model_copy(update={"slim": slim})})
-    files = render(build_graph(recipe, origin=loaded.origin, layer_limit_mib=limit))
+    files = render(build_graph(loaded.recipe, origin=loaded.origin, layer_limit_mib=limit))
     plain = render(build_graph(loaded.recipe, origin=loaded.origin)) if name in VARIANTS else {}
     return {path: content for path, content in files.items() if is_rendered(path) and plain.get(path) != content}
 

@@ -1,4 +1,4 @@
-"""Recipes of schema 1, and probes that are Python in a file beside the recipe."""
+"""Keys that recipes had and have no more, and probes that are Python in a file beside the recipe."""
 
 from __future__ import annotations
 
@@ -58,6 +58,13 @@ def test_each_key_of_schema_1_is_told_with_its_line_and_what_replaces_it(minimal
 def test_a_recipe_of_schema_1_without_models_needs_the_number_alone(minimal: str, write_recipe: Writer) -> None:
     said = mistakes(write_recipe(minimal.replace("schema = 2", "schema = 1")))
     assert "schema: this recipe is of schema 1: write schema = 2; nothing else has to change" in said
+    assert "1 mistake:" in said
+
+
+@pytest.mark.parametrize("given", ['["tests", "headers"]', "[]"])
+def test_slim_is_told_with_its_line_and_is_to_be_deleted(minimal: str, write_recipe: Writer, given: str) -> None:
+    said = mistakes(write_recipe(minimal.replace('tag = "small:1"', f'tag = "small:1"\nslim = {given}')))
+    assert "recipe.toml:7: image.slim: this key went; the image has all files: delete the line" in said
     assert "1 mistake:" in said
 
 

@@ -107,7 +107,6 @@ def imports_of(module: str) -> set[str]:
         (["inventory"], specs.INVENTORY_MODULES),
         (["inventory", "constraints"], specs.CONSTRAINTS_MODULES),
         (["share", "place"], specs.LAYERS_MODULES),
-        (["slim"], specs.SLIM_MODULES),
         (["requirements", "arrivals"], specs.REQUIREMENTS_MODULES),
         (["patch"], specs.PATCH_MODULES),
         ([FOLDER], specs.MODELS_MODULES),

@@ -36,10 +36,6 @@ CONTENTS = {
     "kinds": {"headers": {"files": 3, "bytes": 3_000}},
     "packages": [{"name": "torch", "version": "2.11.0", "files": 5, "bytes": 500_000}],
     "duplicates": [{"bytes": 2_000_000, "paths": ["a/x.so", "b/x.so"]}],
-    "left_out": {
-        "kinds": {"tests": {"files": 12, "bytes": 7_100_000}},
-        "packages": [{"name": "numpy", "version": "2.2.6", "kind": "tests", "files": 12, "bytes": 7_100_000}],
-    },
 }
 
 
@@ -87,8 +83,6 @@ def test_the_text_names_path_bounds_layers_and_contents(report):
     assert re.search(r"12 min 33 s.*wheel-torch-spline-conv.*compile", text)
     assert re.search(r"image.*COPY /models/ /.*not known.*3\.2 MB", text)
     assert re.search(r"dead in the base's layers.*4\.0 MB.*4", text)
-    assert re.search(r"left out: tests.*7\.1 MB.*12", text)
-    assert re.search(r"numpy.*2\.2\.6.*tests.*7\.1 MB.*12", text)
 
 
 def test_the_text_of_a_bake_that_was_all_cached_has_no_path():
@@ -105,7 +99,6 @@ def test_the_json_form_has_all_of_the_report(report):
     assert {line["name"] for line in data["targets"]} == set(DEMO_LINKS)
     assert data["bounds"]["cpu_seconds"] is None
     assert data["contents"]["dead"]["bytes"] == 4_000_000
-    assert data["contents"]["left_out"]["kinds"]["tests"]["bytes"] == 7_100_000
     assert sum(entry["seconds"] for entry in data["path"]) == pytest.approx(data["bounds"]["critical_path"])
 
 
@@ -143,7 +136,6 @@ def test_the_page_says_in_words_what_the_chart_shows(report):
     assert set(chart["aria-labelledby"].split()) <= named
     assert html.count(", on the critical path</title>") == len(report.path)
     assert "prefers-color-scheme: dark" in html
-    assert "<td>numpy</td><td>2.2.6</td><td>tests</td>" in html
 
 
 def test_text_of_the_record_is_escaped_in_the_page():
