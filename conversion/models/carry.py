@@ -252,6 +252,8 @@ class _Work:
         for name, (kind, value) in namespace(module).items():
             if name not in held and kind != "attribute" and any(_is_weight(item) for item in tensors(value)):
                 raise ConversionError(f"the new class has weights that the old one lacks: {name}")
+        for registry in fresh.REGISTRIES:  # the order of parameters is what the state of an optimizer goes by
+            _in_order(module.__dict__[registry], before.get(registry, ()))
         _modes(module, before, held, made)
 
     def _submodule(self, module: Any, name: str, old: Any, new: Any, made: Made) -> None:
@@ -349,13 +351,23 @@ def _place(module: Any, kind: str, name: str, value: Any) -> None:
 def _modes(module: Any, before: Dict[str, Any], held: Mapping[str, Held], made: Made) -> None:
     own = module.__dict__
     own["training"] = before["training"]
+    if own.get(fresh.FULL_BACKWARD) is None and fresh.FULL_BACKWARD in before:
+        own[fresh.FULL_BACKWARD] = before[fresh.FULL_BACKWARD]
     unsaved = before.get("_non_persistent_buffers_set", set())
     kept = {name for name, item in held.items() if item.kind == "buffer"}
     own["_non_persistent_buffers_set"] = (own["_non_persistent_buffers_set"] - kept) | (unsaved & kept)
     for registry, labels in made.hooks.items():
         for key, hook in before.get(registry, {}).items():
             if f"[{key!r}]" in labels:
+                if key in own[registry]:
+                    raise ConversionError(f"its hook {registry}[{key!r}] has the number of one of its library's own")
                 own[registry][key] = hook
+
+
+def _in_order(entries: Dict[str, Any], names: Collection[str]) -> None:
+    """Put those of these names first, in their order; the others stay behind them as they are."""
+    for name in [*(name for name in names if name in entries), *(name for name in entries if name not in names)]:
+        entries[name] = entries.pop(name)
 
 
 def _bound_to(hook: Any, old: Any, new: Any) -> Any:

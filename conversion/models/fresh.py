@@ -24,6 +24,7 @@ from conversion.models.spec import Argument
 from conversion.models.unusual import ELSEWHERE
 
 REGISTRIES = {"_parameters": "parameter", "_buffers": "buffer", "_modules": "module"}
+FULL_BACKWARD = "_is_full_backward_hook"  # of which kind a module's backward hooks are
 # torch's own attributes of every module: those of this version, and those that others have.
 INTERNAL = frozenset(vars(torch.nn.Module())) | frozenset(
     (
@@ -31,7 +32,7 @@ INTERNAL = frozenset(vars(torch.nn.Module())) | frozenset(
         "_forward_hooks_with_kwargs",
         "_forward_hooks_always_called",
         "_forward_pre_hooks_with_kwargs",
-        "_is_full_backward_hook",
+        FULL_BACKWARD,
         "_load_state_dict_post_hooks",
         "_non_persistent_buffers_set",
         "_state_dict_pre_hooks",

@@ -13,7 +13,7 @@ from typing import Any, Collection, Dict, Mapping, Optional, Set
 import torch
 
 from conversion.models.compare import Comparison, Pair, Ruling
-from conversion.models.fresh import INTERNAL, Held, Made, references
+from conversion.models.fresh import FULL_BACKWARD, INTERNAL, REGISTRIES, Held, Made, references
 from conversion.models.graph import Node, Reference, type_name
 
 _EMPTY = (["NoneType", None], ["bool", False])
@@ -144,6 +144,13 @@ def _made_anew(comparison: Comparison, old: int, new: int, path: str, made: Made
     for name, now in here.items():
         if name not in there:
             _arrived(ruling, comparison, name, now, versions)
+    for kind in REGISTRIES.values():
+        before, after = (
+            [name for name, held in one.items() if held.kind == kind and name in other and other[name].kind == kind]
+            for one, other in ((there, here), (here, there))
+        )
+        if before != after:
+            ruling.problems.append(f"its {kind}s were in the order {', '.join(before)}, are in {', '.join(after)}")
     _modes(ruling, comparison, old, new, path, made)
     return ruling
 
@@ -183,9 +190,11 @@ def _arrived(ruling: Ruling, comparison: Comparison, name: str, now: Held, versi
 
 
 def _modes(ruling: Ruling, comparison: Comparison, old: int, new: int, path: str, made: Made) -> None:
-    """Training mode, hooks of the user's, and which buffers are not saved."""
+    """Training mode, hooks of the user's, of which kind those of gradients are, and which buffers are not saved."""
     there, here = _labels(comparison, old, new)
-    ruling.pairs.append(Pair(there[".training"], here[".training"], f"{path}.training"))
+    for label in (".training", f".{FULL_BACKWARD}"):
+        if label in there and label in here:
+            ruling.pairs.append(Pair(there[label], here[label], f"{path}{label}"))
     for registry, labels in made.hooks.items():
         before, now = (
             _registry(comparison, all_.get(f".{registry}"), new=is_new)
