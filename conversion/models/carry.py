@@ -13,7 +13,7 @@ import pickle
 import types
 import weakref
 from dataclasses import dataclass, field
-from typing import Any, Callable, Collection, Dict, Mapping, Set, Tuple, Type
+from typing import Any, Callable, Collection, Dict, Mapping, Optional, Set, Tuple, Type
 
 import torch
 
@@ -74,6 +74,7 @@ class Carried:
         as_is: modules of changed libraries as pickle brings them, and why they were not made anew.
         filled: "class.attribute" of torch's that was lacking and came from a fresh instance.
         constructed: classes of the recipe's `construct` among those that were made anew.
+        whole: the file's content where it is a scripted module, of which the graph shows the tensors alone.
     """
 
     checkpoint: Any
@@ -81,6 +82,7 @@ class Carried:
     as_is: Dict[str, str] = field(default_factory=dict)
     filled: Dict[str, int] = field(default_factory=dict)
     constructed: Set[str] = field(default_factory=set)
+    whole: Optional[bytes] = None
 
     @property
     def changed(self) -> bool:
@@ -146,7 +148,7 @@ def carry(
         ConversionError: it can't be loaded, or something in it can't be carried; the text says what.
     """
     if content.form.kind == "script":
-        return Carried(loading.open_file(content))
+        return Carried(loading.open_file(content), whole=content.content)
     loaded = loading.open_file(content, unpickler(changed, constructed))
     work = _Work(loaded, taken, changed, constructed)
     work.make_all()

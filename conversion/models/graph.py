@@ -3,7 +3,8 @@
 Every object that is reached becomes a node: its kind, its class by name, what it holds itself (a tensor's shape and
 strides, the hash of a storage's bytes), and its references. Atoms (numbers, strings, classes, functions) stand in the
 references themselves. Objects are told apart by identity: what is one object, or shares a storage, is one node. No
-method of the model's code runs, but for an own ``__reduce__``, which unpickling depends on anyway.
+method of the model's code runs, but for an own ``__reduce__``, which unpickling depends on anyway, and for what pickle
+asks of objects that hold nothing which Python can see.
 
 A reference is the number of a node, or a list ``[kind, text]`` for an atom.
 """
@@ -294,10 +295,17 @@ def has_own_reduce(cls: type) -> bool:
     return own != (object.__reduce_ex__, object.__reduce__) or cls in copyreg.dispatch_table
 
 
+def _is_closed(item: Any) -> bool:
+    """Whether an object has neither a ``__dict__`` nor slots: what it holds, if anything, lies in memory of C's."""
+    cls = type(item)
+    return not cls.__dictoffset__ and not any(base.__dict__.get("__slots__") for base in cls.__mro__)
+
+
 def _reduced(item: Any) -> Children:
     """What an object's own way of being pickled hands over."""
     cls = type(item)
-    if not has_own_reduce(cls) or isinstance(item, (dict, list, tuple, set, frozenset, enum.Enum, torch.nn.Module)):
+    asked = has_own_reduce(cls) or _is_closed(item)
+    if not asked or isinstance(item, (dict, list, tuple, set, frozenset, enum.Enum, torch.nn.Module)):
         factory = getattr(item, "default_factory", None) if isinstance(item, dict) else None
         return [] if factory is None else [(".default_factory", factory)]
     reducer = copyreg.dispatch_table.get(cls)
@@ -389,10 +397,11 @@ def _numpy(item: Any) -> Optional[Tuple[str, Any, Children]]:
     if isinstance(item, np.generic) and not item.dtype.hasobject:
         return "scalar", [str(item.dtype.descr), item.tobytes().hex()], []
     if isinstance(item, np.ndarray):
+        plain = item.view(np.ndarray)  # also what a mask hides
         order = "F" if item.flags.f_contiguous and not item.flags.c_contiguous else "C"
         value = [str(item.dtype.descr), list(item.shape), order, bool(item.flags.writeable)]
         if item.dtype.hasobject:
-            return "array", value, [(f"[{place}]", part) for place, part in enumerate(item.ravel().tolist())]
-        digest = hashlib.sha256(item.tobytes()).hexdigest()
-        return "array", [*value, digest], list(_attributes(item))
+            parts = [(f"[{place}]", part) for place, part in enumerate(plain.ravel().tolist())]
+            return "array", value, [*parts, *_attributes(item)]
+        return "array", [*value, hashlib.sha256(plain.tobytes()).hexdigest()], list(_attributes(item))
     return None

@@ -101,6 +101,8 @@ def prove(
     graph = record(loaded)
     exact = Comparison(record(carried.checkpoint), graph).run()
     proof.problems += [f"is not what was carried over: {text}" for text in exact.differences]
+    if carried.whole is not None and carried.whole != content.content:
+        proof.problems.append("is a scripted module, and not the old file: its code can't be compared otherwise")
     rules = LibraryRules(taken.made, place.changed, model_set.construct)
     ruled = Comparison(taken.graph, graph, rules).run()
     proof.problems += ruled.differences
