@@ -20,7 +20,7 @@ import torch
 from conversion.failures import ConversionError, describe
 from conversion.models import fresh, loading
 from conversion.models.fresh import Held, Made, namespace
-from conversion.models.graph import Graph, record, tensors, type_name
+from conversion.models.graph import Graph, Places, record, tensors, type_name, untyped
 from conversion.models.records import Record
 
 
@@ -74,6 +74,7 @@ class Carried:
         as_is: modules of changed libraries as pickle brings them, and why they were not made anew.
         filled: "class.attribute" of torch's that was lacking and came from a fresh instance.
         constructed: classes of the recipe's `construct` among those that were made anew.
+        places: where the file wants its storages.
         whole: the file's content where it is a scripted module, of which the graph shows the tensors alone.
     """
 
@@ -82,6 +83,7 @@ class Carried:
     as_is: Dict[str, str] = field(default_factory=dict)
     filled: Dict[str, int] = field(default_factory=dict)
     constructed: Set[str] = field(default_factory=set)
+    places: Places = field(default_factory=Places)
     whole: Optional[bytes] = None
 
     @property
@@ -149,8 +151,9 @@ def carry(
     """
     if content.form.kind == "script":
         return Carried(loading.open_file(content), whole=content.content)
-    loaded = loading.open_file(content, unpickler(changed, constructed))
-    work = _Work(loaded, taken, changed, constructed)
+    places = Places()
+    loaded = loading.open_file(content, unpickler(changed, constructed), places)
+    work = _Work(loaded, taken, changed, constructed, places)
     work.make_all()
     if torch_changed:
         work.fill()
@@ -159,8 +162,10 @@ def carry(
 
 
 class _Work:
-    def __init__(self, loaded: Any, taken: Record, changed: Mapping[str, str], constructed: Collection[str]) -> None:
-        self.carried = Carried(loaded)
+    def __init__(
+        self, loaded: Any, taken: Record, changed: Mapping[str, str], constructed: Collection[str], places: Places
+    ) -> None:
+        self.carried = Carried(loaded, places=places)
         self._changed, self._constructed = changed, constructed
         live = record(loaded, hashed=False)
         self._shells = [item for item in live.objects if isinstance(item, Shell)]

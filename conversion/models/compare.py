@@ -163,6 +163,8 @@ def _value_difference(before: Node, now: Node) -> str:
     if before.kind == "storage":
         if before.value[0] != now.value[0]:
             return f"had {before.value[0]} bytes, has {now.value[0]}"
+        if before.value[1] == now.value[1]:
+            return f"was to lie on {(*before.value, 'cpu')[2]}, is to lie on {(*now.value, 'cpu')[2]}"
         return f"its {before.value[0]} bytes differ"
     if before.kind == "tensor":
         changed: List[Tuple[str, Any, Any]] = [

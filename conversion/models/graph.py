@@ -106,10 +106,29 @@ def type_name(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def record(root: Any, *, hashed: bool = True) -> Graph:
-    """The graph of an object; without `hashed`, storages are told apart but their bytes are not read."""
-    recorder = _Recorder(hashed)
-    return recorder.graph(root)
+def record(root: Any, *, hashed: bool = True, places: Optional[Places] = None) -> Graph:
+    """The graph of an object; without `hashed`, storages are told apart but their bytes are not read.
+
+    Args:
+        places: where the file wants its storages, if that is to be recorded.
+    """
+    return _Recorder(hashed, places or Places()).graph(root)
+
+
+class Places:
+    """Where a file wants its storages, such as "cuda:0"; here every one is on the CPU."""
+
+    def __init__(self) -> None:
+        self._known: Dict[int, Tuple[Any, str]] = {}  # the storage too: its number counts only as long as it is alive
+
+    def add(self, storage: Any, place: str) -> None:
+        """Remember one; the CPU goes without saying."""
+        if place != "cpu":
+            self._known[untyped(storage)._cdata] = (storage, place)  # noqa: SLF001 - its wrappers differ
+
+    def of(self, storage: Any) -> Optional[str]:
+        """The place of a storage, None for the CPU."""
+        return self._known.get(untyped(storage)._cdata, (None, None))[1]  # noqa: SLF001 - the same
 
 
 def tensors(root: Any) -> List[Any]:
@@ -132,8 +151,9 @@ def outermost_modules(root: Any) -> List[Tuple[str, Any]]:
 
 
 class _Recorder:
-    def __init__(self, hashed: bool) -> None:
+    def __init__(self, hashed: bool, places: Places) -> None:
         self._hashed = hashed
+        self._places = places
         self._numbers: Dict[Any, int] = {}
         self._nodes: List[Node] = []
         self._objects: List[Any] = []
@@ -145,6 +165,8 @@ class _Recorder:
             number = self._waiting.popleft()
             item, node = self._objects[number], self._nodes[number]
             node.kind, node.value, children = _describe(item, self._hashed)
+            if node.kind == "storage" and self._places.of(item) is not None:
+                node.value.append(self._places.of(item))
             for label, child in children:
                 node.labels.append(label)
                 node.references.append(self._reference(child, (number, label)))
@@ -164,7 +186,8 @@ class _Recorder:
         return number
 
 
-_UNTYPED: Any = getattr(torch, "UntypedStorage", None) or getattr(torch, "_UntypedStorage", None) or ()
+_UNTYPED: Any = getattr(torch, "UntypedStorage", None) or getattr(torch, "_UntypedStorage", None)
+_UNTYPED = _UNTYPED or torch._C.StorageBase  # noqa: SLF001 - torch before 1.11
 _TYPED: Any = getattr(torch, "TypedStorage", None) or getattr(torch.storage, "_TypedStorage", None) or ()
 _ALIASES = tuple(getattr(types, name) for name in ("GenericAlias", "UnionType") if hasattr(types, name))
 _TORCH_NAMED = (torch.dtype, torch.layout, torch.memory_format, torch.qscheme)
@@ -376,7 +399,9 @@ def untyped(item: Any) -> Any:
     if hasattr(item, "untyped"):
         return item.untyped()
     storage = item.storage() if isinstance(item, torch.Tensor) else item
-    return storage._untyped() if hasattr(storage, "_untyped") else storage._storage  # noqa: SLF001 - torch before 2.0
+    if hasattr(storage, "_untyped"):
+        return storage._untyped()  # noqa: SLF001 - torch before 2.0
+    return getattr(storage, "_storage", storage)  # torch before 1.12, and before 1.11
 
 
 def _storage_value(storage: Any, hashed: bool) -> List[Any]:

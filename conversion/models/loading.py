@@ -1,4 +1,4 @@
-"""Opens and writes checkpoints of every form that torch and pickle have, with every tensor on the CPU.
+"""Opens and writes checkpoints of every form that torch and pickle have, with every tensor on the CPU meanwhile.
 
 Forms: torch's archives and its older format, plain pickles, scripted modules; each also compressed by gzip. A file of
 the older format, or of plain pickles, may hold several of them, one behind the other.
@@ -23,6 +23,7 @@ from typing import Any, Iterator, List, Optional, Sequence, Tuple, Type
 import torch
 
 from conversion.failures import ConversionError, describe
+from conversion.models.graph import Places
 from conversion.models.on_cpu import on_cpu
 
 _GZIP = b"\x1f\x8b"
@@ -156,16 +157,19 @@ def load(path: str) -> Any:
     return open_file(read(path))
 
 
-def open_file(file: File, unpickler: Type[pickle.Unpickler] = pickle.Unpickler) -> Any:
-    """What a file holds, unpickled by a class of the caller's."""
+def open_file(
+    file: File, unpickler: Type[pickle.Unpickler] = pickle.Unpickler, places: Optional[Places] = None
+) -> Any:
+    """What a file holds, unpickled by a class of the caller's; ``places`` learns where the file wants its storages."""
+    places = places or Places()
     stream = io.BytesIO(file.content)
     try:
         with on_cpu():
             if file.form.kind == "script":
                 return torch.jit.load(stream, map_location="cpu")
             if file.form.kind == "archive":
-                return _torch_load(stream, unpickler)
-            return _one_or_several(file, stream, unpickler)
+                return _torch_load(stream, unpickler, places)
+            return _one_or_several(file, stream, unpickler, places)
     except ConversionError:
         raise
     except (ModuleNotFoundError, AttributeError) as error:
@@ -180,9 +184,11 @@ def open_file(file: File, unpickler: Type[pickle.Unpickler] = pickle.Unpickler) 
         raise ConversionError(f"can't be loaded: {text}{hint}") from error
 
 
-def _one_or_several(file: File, stream: io.BytesIO, unpickler: Type[pickle.Unpickler]) -> Any:
+def _one_or_several(file: File, stream: io.BytesIO, unpickler: Type[pickle.Unpickler], places: Places) -> Any:
     def one() -> Any:
-        return _plain(unpickler)(stream).load() if file.form.kind == "pickle" else _torch_load(stream, unpickler)
+        if file.form.kind == "pickle":
+            return _plain(unpickler, places)(stream).load()
+        return _torch_load(stream, unpickler, places)
 
     found = Several([one()])
     while not _is_tar(file.content) and file.content[stream.tell() :].strip(_PADDING):
@@ -195,11 +201,15 @@ def _one_or_several(file: File, stream: io.BytesIO, unpickler: Type[pickle.Unpic
     return found if len(found) > 1 else found[0]
 
 
-def _torch_load(stream: io.BytesIO, unpickler: Type[pickle.Unpickler]) -> Any:
+def _torch_load(stream: io.BytesIO, unpickler: Type[pickle.Unpickler], places: Places) -> Any:
+    def here(storage: Any, place: str) -> Any:
+        places.add(storage, place)
+        return storage
+
     module = types.ModuleType("uplift_pickle")  # torch takes a module that looks like pickle
     module.__dict__.update(vars(pickle))
     module.Unpickler = unpickler  # type: ignore[attr-defined]
-    arguments: Any = {"map_location": "cpu", "weights_only": False}
+    arguments: Any = {"map_location": here, "weights_only": False}
     if unpickler is not pickle.Unpickler:
         arguments["pickle_module"] = module
     start = stream.tell()
@@ -213,23 +223,33 @@ def _torch_load(stream: io.BytesIO, unpickler: Type[pickle.Unpickler]) -> Any:
         return torch.load(stream, **arguments)
 
 
-def _from_bytes(content: bytes) -> Any:
-    """Stands for torch's function of that purpose, which puts storages where they were."""
-    return _torch_load(io.BytesIO(content), pickle.Unpickler)
+def _plain(unpickler: Type[pickle.Unpickler], places: Places) -> Type[pickle.Unpickler]:
+    def from_bytes(content: bytes) -> Any:
+        """Stands for torch's function of that purpose, which puts storages where they were."""
+        return _torch_load(io.BytesIO(content), pickle.Unpickler, places)
 
-
-def _plain(unpickler: Type[pickle.Unpickler]) -> Type[pickle.Unpickler]:
     class OnCpu(unpickler):  # type: ignore[misc, valid-type]
         def find_class(self, module: str, name: str) -> Any:
             if (module, name) == ("torch.storage", "_load_from_bytes"):
-                return _from_bytes
+                return from_bytes
             return super().find_class(module, name)
 
     return OnCpu
 
 
-def to_bytes(value: Any, form: Form) -> bytes:
-    """A checkpoint as a file of a form; equal values give equal bytes.
+@contextlib.contextmanager
+def _placed(places: Places) -> Iterator[None]:
+    """Within it, torch saves storages as lying where these places say."""
+    tag = torch.serialization.location_tag
+    torch.serialization.location_tag = lambda storage: places.of(storage) or tag(storage)
+    try:
+        yield
+    finally:
+        torch.serialization.location_tag = tag
+
+
+def to_bytes(value: Any, form: Form, places: Places) -> bytes:
+    """A checkpoint as a file of a form, which wants its storages at these places; equal values give equal bytes.
 
     Raises:
         ConversionError: something in it can't be pickled.
@@ -237,11 +257,12 @@ def to_bytes(value: Any, form: Form) -> bytes:
     stream = io.BytesIO()
     archive = form.kind == "archive"
     try:
-        for part in value if isinstance(value, Several) else (value,):
-            if form.kind == "pickle":
-                pickle.dump(part, stream, protocol=form.protocol)
-            else:
-                torch.save(part, stream, pickle_protocol=form.protocol, _use_new_zipfile_serialization=archive)
+        with _placed(places):
+            for part in value if isinstance(value, Several) else (value,):
+                if form.kind == "pickle":
+                    pickle.dump(part, stream, protocol=form.protocol)
+                else:
+                    torch.save(part, stream, pickle_protocol=form.protocol, _use_new_zipfile_serialization=archive)
     except Exception as error:  # the model's code may raise anything
         raise ConversionError(f"can't be saved: {describe(error)}") from error
     return gzip.compress(stream.getvalue(), mtime=0) if form.compressed else stream.getvalue()
