@@ -157,9 +157,7 @@ def load(path: str) -> Any:
     return open_file(read(path))
 
 
-def open_file(
-    file: File, unpickler: Type[pickle.Unpickler] = pickle.Unpickler, places: Optional[Places] = None
-) -> Any:
+def open_file(file: File, unpickler: Type[pickle.Unpickler] = pickle.Unpickler, places: Optional[Places] = None) -> Any:
     """What a file holds, unpickled by a class of the caller's; ``places`` learns where the file wants its storages."""
     places = places or Places()
     stream = io.BytesIO(file.content)
