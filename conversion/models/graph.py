@@ -16,6 +16,7 @@ import copyreg
 import ctypes
 import enum
 import hashlib
+import pathlib
 import re
 import types
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ Children = List[Tuple[str, Any]]
 # Objects of these kinds have no identity that anybody could notice: Python shares and copies them as it likes.
 WITHOUT_IDENTITY = frozenset(("tuple", "frozenset", "method", "scalar"))
 _SHORT = 64
+_ENOUGH = 1000  # of what an element of a set holds, to tell it from the others
 _PLAIN_ATTRIBUTE = re.compile(r"\._(?:modules|parameters|buffers)\['((?:[^'\\]|\\.)*)'\]")
 
 
@@ -167,7 +169,10 @@ class _Recorder:
             node.kind, node.value, children = _describe(item, self._hashed)
             if node.kind == "storage" and self._places.of(item) is not None:
                 node.value.append(self._places.of(item))
-            for label, child in children:
+            seen: Set[str] = set()
+            for name, child in children:
+                label = name if name not in seen else f"{name} at {len(seen)}"  # NaN is a key as often as one likes
+                seen.add(label)
                 node.labels.append(label)
                 node.references.append(self._reference(child, (number, label)))
         return Graph(reference, self._nodes, self._objects)
@@ -247,6 +252,9 @@ def _describe(item: Any, hashed: bool) -> Tuple[str, Any, Children]:  # noqa: PL
         return "opaque", f"{type(error).__name__}: {error}", []
 
 
+_WRITTEN = (bool, int, float, complex, str, bytes, type(None), type)
+
+
 def _content(item: Any) -> Tuple[str, Any, Children]:  # noqa: PLR0911 - one return per kind
     """What an object holds as a container or as a number of Python's, by the built-in type that it is made from."""
     if isinstance(item, enum.Enum):
@@ -254,9 +262,12 @@ def _content(item: Any) -> Tuple[str, Any, Children]:  # noqa: PLR0911 - one ret
     if isinstance(item, dict):
         children: Children = []
         for place, (key, value) in enumerate(dict.items(item)):
-            if as_atom(key) is None:
+            atom = as_atom(key)
+            if atom is None:
                 children.append((f"(key {place})", key))
-            children.append((f"[{key!r}]" if as_atom(key) is not None else f"(value {place})", value))
+                children.append((f"(value {place})", value))
+            else:
+                children.append((f"[{key!r}]" if isinstance(key, _WRITTEN) else f"[{atom[1]}]", value))
         return "dict", None, children
     builtin: Any
     for builtin in (list, tuple):
@@ -284,17 +295,23 @@ _PLAIN: Dict[type, Any] = {
 }
 
 
-def _order(item: Any) -> str:
-    """A place for an element of a set: by what it is, never by where it lies."""
+def _order(item: Any, room: Optional[List[int]] = None) -> str:
+    """A place for an element of a set: by what it is and holds, never by where it lies."""
     atom = as_atom(item)
     if atom is not None:
         return repr(atom)
-    held = sorted((label, repr(as_atom(value))) for label, value in _attributes(item))
-    return f"{type_name(type(item))} {held}"
+    room = room if room is not None else [_ENOUGH]
+    if room[0] <= 0:
+        return ""
+    kind, value, children = _describe(item, hashed=True)
+    room[0] -= 1 + len(children)
+    return f"{type_name(type(item))} {kind} {value} {[(label, _order(child, room)) for label, child in children]}"
 
 
 def _attributes(item: Any) -> Iterator[Tuple[str, Any]]:
     """Instance attributes: of ``__dict__`` and of slots."""
+    if isinstance(item, pathlib.PurePath):  # hash and text, once they were asked for; what it is, pickle is told
+        return
     try:
         own = object.__getattribute__(item, "__dict__")
     except AttributeError:

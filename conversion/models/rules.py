@@ -8,13 +8,15 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from typing import Any, Collection, Dict, Mapping, Optional, Set
 
 import torch
 
 from conversion.models.compare import Comparison, Pair, Ruling
 from conversion.models.fresh import FULL_BACKWARD, INTERNAL, REGISTRIES, Held, Made, references
-from conversion.models.graph import Node, Reference, type_name
+from conversion.models.graph import Reference, type_name
 
 _EMPTY = (["NoneType", None], ["bool", False])
 _OPTIMIZER_DEPTH = 3  # a group of parameters is an optimizer's list's dict
@@ -34,15 +36,13 @@ class LibraryRules:
         own = {name.partition(".")[0]: "the recipe constructs it" for name in constructed}
         self._changed = {**changed, **own}
 
-    def same_type(self, old: Node, new: Node) -> bool:
-        """A class that its library moved, and that is found at its old place too, is the same."""
-        module, _, name = old.type.rpartition(".")
+    def same_name(self, old: str, new: str) -> bool:
+        """A class or function that its library moved, and that is found at its old place too, is the same."""
+        module, _, name = old.rpartition(".")
         if module.partition(".")[0] not in {*self._changed, "torch"}:
             return False
-        import sys  # what the file names has been imported when it was loaded
-
-        found = getattr(sys.modules.get(module), name, None)
-        return isinstance(found, type) and type_name(found) == new.type
+        found = getattr(sys.modules.get(module), name, None)  # what the file names was imported when it was loaded
+        return isinstance(found, (type, types.FunctionType)) and type_name(found) == new  # type: ignore[arg-type]
 
     def ruling(self, comparison: Comparison, old: int, new: int, path: str) -> Ruling:
         """See `conversion.models.compare.Rules`."""
