@@ -12,14 +12,14 @@ import inspect
 import types
 import weakref
 from dataclasses import dataclass, field
-from typing import Any, Callable, Collection, Dict, Mapping, Set, Tuple
+from typing import Any, Callable, Collection, Dict, Mapping, Optional, Set, Tuple
 
 import torch
 
 from conversion.failures import ConversionError, describe
 from conversion.models import fresh, loading, shells
 from conversion.models.fresh import Held, Made, namespace
-from conversion.models.graph import Graph, record, tensors, type_name
+from conversion.models.graph import Graph, Places, record, tensors, type_name
 from conversion.models.records import Record
 from conversion.models.shells import Shell, StandIn
 
@@ -34,6 +34,8 @@ class Carried:
         as_is: modules of changed libraries as pickle brings them, and why they were not made anew.
         filled: "class.attribute" of torch's that was lacking and came from a fresh instance.
         constructed: classes of the recipe's `construct` among those that were made anew.
+        places: where the file wants its storages.
+        whole: the file's content where it is a scripted module, of which the graph shows the tensors alone.
     """
 
     checkpoint: Any
@@ -41,6 +43,8 @@ class Carried:
     as_is: Dict[str, str] = field(default_factory=dict)
     filled: Dict[str, int] = field(default_factory=dict)
     constructed: Set[str] = field(default_factory=set)
+    places: Places = field(default_factory=Places)
+    whole: Optional[bytes] = None
 
     @property
     def changed(self) -> bool:
@@ -68,19 +72,22 @@ def carry(
         ConversionError: it can't be loaded, or something in it can't be carried; the text says what.
     """
     if content.form.kind == "script":
-        return Carried(loading.open_file(content))
-    loaded = loading.open_file(content, shells.unpickler(changed, constructed))
-    work = _Work(loaded, taken, changed, constructed)
+        return Carried(loading.open_file(content), whole=content.content)
+    places = Places()
+    loaded = shells.load(content, changed, constructed, places)
+    work = _Work(loaded, taken, changed, constructed, places)
     work.make_all()
     if torch_changed:
         work.fill()
-    shells.refuse_leftovers(loaded)
+    shells.refuse_leftovers(record(loaded, hashed=False))
     return work.carried
 
 
 class _Work:
-    def __init__(self, loaded: Any, taken: Record, changed: Mapping[str, str], constructed: Collection[str]) -> None:
-        self.carried = Carried(loaded)
+    def __init__(
+        self, loaded: Any, taken: Record, changed: Mapping[str, str], constructed: Collection[str], places: Places
+    ) -> None:
+        self.carried = Carried(loaded, places=places)
         self._changed, self._constructed = changed, constructed
         live = record(loaded, hashed=False)
         self._shells = [item for item in live.objects if isinstance(item, Shell)]
@@ -175,6 +182,8 @@ class _Work:
         for name, (kind, value) in namespace(module).items():
             if name not in held and kind != "attribute" and any(_is_weight(item) for item in tensors(value)):
                 raise ConversionError(f"the new class has weights that the old one lacks: {name}")
+        for registry, kind in fresh.REGISTRIES.items():  # by the order of parameters an optimizer's state goes
+            _in_order(module.__dict__[registry], [name for name, item in held.items() if item.kind == kind])
         _modes(module, before, held, made)
 
     def _submodule(self, module: Any, name: str, old: Any, new: Any, made: Made) -> None:
@@ -272,13 +281,23 @@ def _place(module: Any, kind: str, name: str, value: Any) -> None:
 def _modes(module: Any, before: Dict[str, Any], held: Mapping[str, Held], made: Made) -> None:
     own = module.__dict__
     own["training"] = before["training"]
+    if own.get(fresh.FULL_BACKWARD) is None and fresh.FULL_BACKWARD in before:
+        own[fresh.FULL_BACKWARD] = before[fresh.FULL_BACKWARD]
     unsaved = before.get("_non_persistent_buffers_set", set())
     kept = {name for name, item in held.items() if item.kind == "buffer"}
     own["_non_persistent_buffers_set"] = (own["_non_persistent_buffers_set"] - kept) | (unsaved & kept)
     for registry, labels in made.hooks.items():
         for key, hook in before.get(registry, {}).items():
             if f"[{key!r}]" in labels:
+                if key in own[registry]:
+                    raise ConversionError(f"its hook {registry}[{key!r}] has the number of one of its library's own")
                 own[registry][key] = hook
+
+
+def _in_order(entries: Dict[str, Any], names: Collection[str]) -> None:
+    """Put those of these names first, in their order; the others stay behind them as they are."""
+    for name in [*(name for name in names if name in entries), *(name for name in entries if name not in names)]:
+        entries[name] = entries.pop(name)
 
 
 def _bound_to(hook: Any, old: Any, new: Any) -> Any:

@@ -43,8 +43,8 @@ class Ruling:
 class Rules(Protocol):
     """Tells what of two nodes is a library's own business."""
 
-    def same_type(self, old: Node, new: Node) -> bool:
-        """Whether the classes count as one."""
+    def same_name(self, old: str, new: str) -> bool:
+        """Whether the dotted names of a class or of a function count as one."""
 
     def ruling(self, comparison: Comparison, old: int, new: int, path: str) -> Ruling:
         """What to leave out, to compare otherwise, to tell and to reject."""
@@ -90,7 +90,7 @@ class Comparison:
             pair = self._waiting.popleft()
             if isinstance(pair.old, int) and isinstance(pair.new, int):
                 self._nodes(pair.old, pair.new, pair.path)
-            elif pair.old != pair.new:
+            elif pair.old != pair.new and not self._same_name(pair.old, pair.new):
                 self._differs(pair.path, f"was {self.words(self.old, pair.old)}, is {self.words(self.new, pair.new)}")
         return self
 
@@ -112,7 +112,7 @@ class Comparison:
             self._back[new] = old
         self._there[old] = new
         self.compared += 1
-        if before.kind != now.kind or not self._same_type(before, now):
+        if before.kind != now.kind or not self._same_name(["class", before.type], ["class", now.type]):
             self._differs(path, f"was a {before.type}, is a {now.type}")
             return
         if before.kind == "opaque":
@@ -127,8 +127,11 @@ class Comparison:
         self._children(before, now, path, ruling.skip)
         self._waiting.extend(ruling.pairs)
 
-    def _same_type(self, before: Node, now: Node) -> bool:
-        return before.type == now.type or (self.rules is not None and self.rules.same_type(before, now))
+    def _same_name(self, old: Reference, new: Reference) -> bool:
+        if old == new or isinstance(old, int) or isinstance(new, int):
+            return old == new
+        named = old[0] == new[0] and old[0] in ("class", "function")
+        return named and self.rules is not None and self.rules.same_name(old[1], new[1])
 
     def _children(self, before: Node, now: Node, path: str, skip: Set[str]) -> None:
         there = dict(zip(before.labels, before.references))
@@ -163,6 +166,8 @@ def _value_difference(before: Node, now: Node) -> str:
     if before.kind == "storage":
         if before.value[0] != now.value[0]:
             return f"had {before.value[0]} bytes, has {now.value[0]}"
+        if before.value[1] == now.value[1]:
+            return f"was to lie on {(*before.value, 'cpu')[2]}, is to lie on {(*now.value, 'cpu')[2]}"
         return f"its {before.value[0]} bytes differ"
     if before.kind == "tensor":
         changed: List[Tuple[str, Any, Any]] = [

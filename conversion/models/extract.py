@@ -23,7 +23,7 @@ import torch
 from conversion import failures
 from conversion.failures import ConversionError
 from conversion.models import distributions, fresh, isolate, loading, parity, probe, records, spec
-from conversion.models.graph import Graph, record, type_name
+from conversion.models.graph import Graph, Places, record, type_name
 from conversion.models.outputs import Outputs
 
 Owners = Mapping[str, Tuple[str, str]]
@@ -57,8 +57,8 @@ def extract_file(model_set: spec.ModelSet, known: Set[str], out: str, file: str)
     """
     with loading.import_path(model_set.path):
         content = loading.read(file)
-        loaded = loading.open_file(content)
-        graph = record(loaded)
+        places = Places()
+        graph = record(loading.open_file(content, places=places), places=places)
         made, unmade = _makings(graph, known, model_set)
         outputs = None if model_set.probe is None else _outputs(model_set, content, file)
         records.write(records.Record(file, graph, made, unmade, outputs), Path(out))

@@ -24,6 +24,7 @@ from conversion.models.spec import Argument
 from conversion.models.unusual import ELSEWHERE, RENAMED
 
 REGISTRIES = {"_parameters": "parameter", "_buffers": "buffer", "_modules": "module"}
+FULL_BACKWARD = "_is_full_backward_hook"  # of which kind a module's backward hooks are
 # torch's own attributes of every module: those of this version, and those that others have.
 INTERNAL = frozenset(vars(torch.nn.Module())) | frozenset(
     (
@@ -31,7 +32,7 @@ INTERNAL = frozenset(vars(torch.nn.Module())) | frozenset(
         "_forward_hooks_with_kwargs",
         "_forward_hooks_always_called",
         "_forward_pre_hooks_with_kwargs",
-        "_is_full_backward_hook",
+        FULL_BACKWARD,
         "_load_state_dict_post_hooks",
         "_non_persistent_buffers_set",
         "_state_dict_pre_hooks",
@@ -109,13 +110,14 @@ def references(graph: Graph, number: int) -> Dict[str, Held]:
 
 def renamed(held: Mapping[str, Held], here: Mapping[str, Held], made: Made) -> Dict[str, Held]:
     """What an old module holds, by the names that the new class has for it (``here`` is what the new one holds)."""
-    found = dict(held)
+    names = dict.fromkeys(held, "")
     for old, new in RENAMED.get(made.base, {}).items():
-        if old in found and new in here and old not in made.own and (old not in here or here[old].kind == "attribute"):
-            part, other = found[old].value, found.get(new, found[old]).value
+        if old in held and new in here and old not in made.own and (old not in here or here[old].kind == "attribute"):
+            first = next((name for name, given in names.items() if given == new), old)
+            part, other = held[old].value, held[first].value
             if other is part or (isinstance(part, int) and other == part):  # a live object, or a node's number
-                found[new] = found.pop(old)
-    return found
+                names[old] = new
+    return {names[name] or name: item for name, item in held.items()}
 
 
 def infer(module: Any, base: type, given: Mapping[str, Argument]) -> Dict[str, Source]:

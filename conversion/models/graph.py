@@ -3,7 +3,8 @@
 Every object that is reached becomes a node: its kind, its class by name, what it holds itself (a tensor's shape and
 strides, the hash of a storage's bytes), and its references. Atoms (numbers, strings, classes, functions) stand in the
 references themselves. Objects are told apart by identity: what is one object, or shares a storage, is one node. No
-method of the model's code runs, but for an own ``__reduce__``, which unpickling depends on anyway.
+method of the model's code runs, but for an own ``__reduce__``, which unpickling depends on anyway, and for what pickle
+asks of objects that hold nothing which Python can see.
 
 A reference is the number of a node, or a list ``[kind, text]`` for an atom.
 """
@@ -15,6 +16,7 @@ import copyreg
 import ctypes
 import enum
 import hashlib
+import pathlib
 import re
 import types
 from dataclasses import dataclass, field
@@ -28,6 +30,7 @@ Children = List[Tuple[str, Any]]
 # Objects of these kinds have no identity that anybody could notice: Python shares and copies them as it likes.
 WITHOUT_IDENTITY = frozenset(("tuple", "frozenset", "method", "scalar"))
 _SHORT = 64
+_ENOUGH = 1000  # of what an element of a set holds, to tell it from the others
 _PLAIN_ATTRIBUTE = re.compile(r"\._(?:modules|parameters|buffers)\['((?:[^'\\]|\\.)*)'\]")
 
 
@@ -105,10 +108,29 @@ def type_name(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def record(root: Any, *, hashed: bool = True) -> Graph:
-    """The graph of an object; without `hashed`, storages are told apart but their bytes are not read."""
-    recorder = _Recorder(hashed)
-    return recorder.graph(root)
+def record(root: Any, *, hashed: bool = True, places: Optional[Places] = None) -> Graph:
+    """The graph of an object; without `hashed`, storages are told apart but their bytes are not read.
+
+    Args:
+        places: where the file wants its storages, if that is to be recorded.
+    """
+    return _Recorder(hashed, places or Places()).graph(root)
+
+
+class Places:
+    """Where a file wants its storages, such as "cuda:0"; here every one is on the CPU."""
+
+    def __init__(self) -> None:
+        self._known: Dict[int, Tuple[Any, str]] = {}  # the storage too: its number counts only as long as it is alive
+
+    def add(self, storage: Any, place: str) -> None:
+        """Remember one; the CPU goes without saying."""
+        if place != "cpu":
+            self._known[untyped(storage)._cdata] = (storage, place)  # noqa: SLF001 - its wrappers differ
+
+    def of(self, storage: Any) -> Optional[str]:
+        """The place of a storage, None for the CPU."""
+        return self._known.get(untyped(storage)._cdata, (None, None))[1]  # noqa: SLF001 - the same
 
 
 def tensors(root: Any) -> List[Any]:
@@ -131,8 +153,9 @@ def outermost_modules(root: Any) -> List[Tuple[str, Any]]:
 
 
 class _Recorder:
-    def __init__(self, hashed: bool) -> None:
+    def __init__(self, hashed: bool, places: Places) -> None:
         self._hashed = hashed
+        self._places = places
         self._numbers: Dict[Any, int] = {}
         self._nodes: List[Node] = []
         self._objects: List[Any] = []
@@ -144,7 +167,12 @@ class _Recorder:
             number = self._waiting.popleft()
             item, node = self._objects[number], self._nodes[number]
             node.kind, node.value, children = _describe(item, self._hashed)
-            for label, child in children:
+            if node.kind == "storage" and self._places.of(item) is not None:
+                node.value.append(self._places.of(item))
+            seen: Set[str] = set()
+            for name, child in children:
+                label = name if name not in seen else f"{name} at {len(seen)}"  # NaN is a key as often as one likes
+                seen.add(label)
                 node.labels.append(label)
                 node.references.append(self._reference(child, (number, label)))
         return Graph(reference, self._nodes, self._objects)
@@ -163,7 +191,8 @@ class _Recorder:
         return number
 
 
-_UNTYPED: Any = getattr(torch, "UntypedStorage", None) or getattr(torch, "_UntypedStorage", None) or ()
+_UNTYPED: Any = getattr(torch, "UntypedStorage", None) or getattr(torch, "_UntypedStorage", None)
+_UNTYPED = _UNTYPED or torch._C.StorageBase  # noqa: SLF001 - torch before 1.11
 _TYPED: Any = getattr(torch, "TypedStorage", None) or getattr(torch.storage, "_TypedStorage", None) or ()
 _ALIASES = tuple(getattr(types, name) for name in ("GenericAlias", "UnionType") if hasattr(types, name))
 _TORCH_NAMED = (torch.dtype, torch.layout, torch.memory_format, torch.qscheme)
@@ -223,6 +252,9 @@ def _describe(item: Any, hashed: bool) -> Tuple[str, Any, Children]:  # noqa: PL
         return "opaque", f"{type(error).__name__}: {error}", []
 
 
+_WRITTEN = (bool, int, float, complex, str, bytes, type(None), type)
+
+
 def _content(item: Any) -> Tuple[str, Any, Children]:  # noqa: PLR0911 - one return per kind
     """What an object holds as a container or as a number of Python's, by the built-in type that it is made from."""
     if isinstance(item, enum.Enum):
@@ -230,9 +262,12 @@ def _content(item: Any) -> Tuple[str, Any, Children]:  # noqa: PLR0911 - one ret
     if isinstance(item, dict):
         children: Children = []
         for place, (key, value) in enumerate(dict.items(item)):
-            if as_atom(key) is None:
+            atom = as_atom(key)
+            if atom is None:
                 children.append((f"(key {place})", key))
-            children.append((f"[{key!r}]" if as_atom(key) is not None else f"(value {place})", value))
+                children.append((f"(value {place})", value))
+            else:
+                children.append((f"[{key!r}]" if isinstance(key, _WRITTEN) else f"[{atom[1]}]", value))
         return "dict", None, children
     builtin: Any
     for builtin in (list, tuple):
@@ -260,17 +295,23 @@ _PLAIN: Dict[type, Any] = {
 }
 
 
-def _order(item: Any) -> str:
-    """A place for an element of a set: by what it is, never by where it lies."""
+def _order(item: Any, room: Optional[List[int]] = None) -> str:
+    """A place for an element of a set: by what it is and holds, never by where it lies."""
     atom = as_atom(item)
     if atom is not None:
         return repr(atom)
-    held = sorted((label, repr(as_atom(value))) for label, value in _attributes(item))
-    return f"{type_name(type(item))} {held}"
+    room = room if room is not None else [_ENOUGH]
+    if room[0] <= 0:
+        return ""
+    kind, value, children = _describe(item, hashed=True)
+    room[0] -= 1 + len(children)
+    return f"{type_name(type(item))} {kind} {value} {[(label, _order(child, room)) for label, child in children]}"
 
 
 def _attributes(item: Any) -> Iterator[Tuple[str, Any]]:
     """Instance attributes: of ``__dict__`` and of slots."""
+    if isinstance(item, pathlib.PurePath):  # hash and text, once they were asked for; what it is, pickle is told
+        return
     try:
         own = object.__getattribute__(item, "__dict__")
     except AttributeError:
@@ -294,10 +335,17 @@ def has_own_reduce(cls: type) -> bool:
     return own != (object.__reduce_ex__, object.__reduce__) or cls in copyreg.dispatch_table
 
 
+def _is_closed(item: Any) -> bool:
+    """Whether an object has neither a ``__dict__`` nor slots: what it holds, if anything, lies in memory of C's."""
+    cls = type(item)
+    return not cls.__dictoffset__ and not any(base.__dict__.get("__slots__") for base in cls.__mro__)
+
+
 def _reduced(item: Any) -> Children:
     """What an object's own way of being pickled hands over."""
     cls = type(item)
-    if not has_own_reduce(cls) or isinstance(item, (dict, list, tuple, set, frozenset, enum.Enum, torch.nn.Module)):
+    asked = has_own_reduce(cls) or _is_closed(item)
+    if not asked or isinstance(item, (dict, list, tuple, set, frozenset, enum.Enum, torch.nn.Module)):
         factory = getattr(item, "default_factory", None) if isinstance(item, dict) else None
         return [] if factory is None else [(".default_factory", factory)]
     reducer = copyreg.dispatch_table.get(cls)
@@ -368,7 +416,9 @@ def untyped(item: Any) -> Any:
     if hasattr(item, "untyped"):
         return item.untyped()
     storage = item.storage() if isinstance(item, torch.Tensor) else item
-    return storage._untyped() if hasattr(storage, "_untyped") else storage._storage  # noqa: SLF001 - torch before 2.0
+    if hasattr(storage, "_untyped"):
+        return storage._untyped()  # noqa: SLF001 - torch before 2.0
+    return getattr(storage, "_storage", storage)  # torch before 1.12, and before 1.11
 
 
 def _storage_value(storage: Any, hashed: bool) -> List[Any]:
@@ -389,10 +439,11 @@ def _numpy(item: Any) -> Optional[Tuple[str, Any, Children]]:
     if isinstance(item, np.generic) and not item.dtype.hasobject:
         return "scalar", [str(item.dtype.descr), item.tobytes().hex()], []
     if isinstance(item, np.ndarray):
+        plain = item.view(np.ndarray)  # also what a mask hides
         order = "F" if item.flags.f_contiguous and not item.flags.c_contiguous else "C"
         value = [str(item.dtype.descr), list(item.shape), order, bool(item.flags.writeable)]
         if item.dtype.hasobject:
-            return "array", value, [(f"[{place}]", part) for place, part in enumerate(item.ravel().tolist())]
-        digest = hashlib.sha256(item.tobytes()).hexdigest()
-        return "array", [*value, digest], list(_attributes(item))
+            parts = [(f"[{place}]", part) for place, part in enumerate(plain.ravel().tolist())]
+            return "array", value, [*parts, *_attributes(item)]
+        return "array", [*value, hashlib.sha256(plain.tobytes()).hexdigest()], list(_attributes(item))
     return None

@@ -1,6 +1,7 @@
-"""Opens and writes checkpoints of every form that torch and pickle have, with every tensor on the CPU.
+"""Opens and writes checkpoints of every form that torch and pickle have, with every tensor on the CPU meanwhile.
 
-Forms: torch's archives and its older format, plain pickles, scripted modules; each also compressed by gzip.
+Forms: torch's archives and its older format, plain pickles, scripted modules; each also compressed by gzip. A file of
+the older format, or of plain pickles, may hold several of them, one behind the other.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from typing import Any, Iterator, List, Optional, Sequence, Tuple, Type
 import torch
 
 from conversion.failures import ConversionError, describe
+from conversion.models.graph import Places
 from conversion.models.on_cpu import on_cpu
 
 _GZIP = b"\x1f\x8b"
 _BLOCK = 1 << 24
+_PADDING = b"\0 \t\r\n"
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of torch's older format (torch/serialization.py)
 
 
@@ -50,6 +53,10 @@ class File:
 
     content: bytes
     form: Form
+
+
+class Several(List[Any]):
+    """What a file holds in which one pickle follows another."""
 
 
 def read(path: str) -> File:
@@ -106,11 +113,16 @@ def _form(content: bytes, compressed: bool) -> Form:
     if content[:1] == b"\x80" and len(content) > 1:
         first = _first_value(content)
         return Form("legacy" if first == _LEGACY_MAGIC else "pickle", protocol=content[1], compressed=compressed)
-    if content[257:262] == b"ustar":
+    if _is_tar(content):
         return Form("legacy", compressed, 2)
     if content[:1] in b"()]}cN" and content.rstrip().endswith(b"."):  # a pickle of protocol 0 or 1
         return Form("pickle", compressed, 0)
     raise ConversionError("is no checkpoint: neither an archive of torch nor a pickle")
+
+
+def _is_tar(content: bytes) -> bool:
+    """Whether it is of torch's oldest format."""
+    return content[257:262] == b"ustar"
 
 
 def _archive(content: bytes) -> Tuple[str, int]:
@@ -145,16 +157,17 @@ def load(path: str) -> Any:
     return open_file(read(path))
 
 
-def open_file(file: File, unpickler: Type[pickle.Unpickler] = pickle.Unpickler) -> Any:
-    """What a file holds, unpickled by a class of the caller's."""
+def open_file(file: File, unpickler: Type[pickle.Unpickler] = pickle.Unpickler, places: Optional[Places] = None) -> Any:
+    """What a file holds, unpickled by a class of the caller's; ``places`` learns where the file wants its storages."""
+    places = places or Places()
     stream = io.BytesIO(file.content)
     try:
         with on_cpu():
             if file.form.kind == "script":
                 return torch.jit.load(stream, map_location="cpu")
-            if file.form.kind == "pickle":
-                return _plain(unpickler)(stream).load()
-            return _torch_load(stream, unpickler)
+            if file.form.kind == "archive":
+                return _torch_load(stream, unpickler, places)
+            return _one_or_several(file, stream, unpickler, places)
     except ConversionError:
         raise
     except (ModuleNotFoundError, AttributeError) as error:
@@ -169,51 +182,85 @@ def open_file(file: File, unpickler: Type[pickle.Unpickler] = pickle.Unpickler) 
         raise ConversionError(f"can't be loaded: {text}{hint}") from error
 
 
-def _torch_load(stream: io.BytesIO, unpickler: Type[pickle.Unpickler]) -> Any:
+def _one_or_several(file: File, stream: io.BytesIO, unpickler: Type[pickle.Unpickler], places: Places) -> Any:
+    def one() -> Any:
+        if file.form.kind == "pickle":
+            return _plain(unpickler, places)(stream).load()
+        return _torch_load(stream, unpickler, places)
+
+    found = Several([one()])
+    while not _is_tar(file.content) and file.content[stream.tell() :].strip(_PADDING):
+        place = stream.tell()
+        try:
+            found.append(one())
+        except Exception as error:  # the model's code may raise anything
+            where = f"after {len(found)} of its pickles {len(file.content) - place} bytes follow"
+            raise ConversionError(f"can't be loaded: {where}, and they are none ({describe(error)})") from error
+    return found if len(found) > 1 else found[0]
+
+
+def _torch_load(stream: io.BytesIO, unpickler: Type[pickle.Unpickler], places: Places) -> Any:
+    def here(storage: Any, place: str) -> Any:
+        places.add(storage, place)
+        return storage
+
     module = types.ModuleType("uplift_pickle")  # torch takes a module that looks like pickle
     module.__dict__.update(vars(pickle))
     module.Unpickler = unpickler  # type: ignore[attr-defined]
-    arguments: Any = {"map_location": "cpu", "weights_only": False}
+    arguments: Any = {"map_location": here, "weights_only": False}
     if unpickler is not pickle.Unpickler:
         arguments["pickle_module"] = module
+    start = stream.tell()
     try:
         return torch.load(stream, **arguments)
     except TypeError as error:  # torch before 1.13 has no such argument
         if "weights_only" not in str(error):
             raise
-        stream.seek(0)
+        stream.seek(start)
         del arguments["weights_only"]
         return torch.load(stream, **arguments)
 
 
-def _from_bytes(content: bytes) -> Any:
-    """Stands for torch's function of that purpose, which puts storages where they were."""
-    return _torch_load(io.BytesIO(content), pickle.Unpickler)
+def _plain(unpickler: Type[pickle.Unpickler], places: Places) -> Type[pickle.Unpickler]:
+    def from_bytes(content: bytes) -> Any:
+        """Stands for torch's function of that purpose, which puts storages where they were."""
+        return _torch_load(io.BytesIO(content), pickle.Unpickler, places)
 
-
-def _plain(unpickler: Type[pickle.Unpickler]) -> Type[pickle.Unpickler]:
     class OnCpu(unpickler):  # type: ignore[misc, valid-type]
         def find_class(self, module: str, name: str) -> Any:
             if (module, name) == ("torch.storage", "_load_from_bytes"):
-                return _from_bytes
+                return from_bytes
             return super().find_class(module, name)
 
     return OnCpu
 
 
-def to_bytes(value: Any, form: Form) -> bytes:
-    """A checkpoint as a file of a form; equal values give equal bytes.
+@contextlib.contextmanager
+def _placed(places: Places) -> Iterator[None]:
+    """Within it, torch saves storages as lying where these places say."""
+    tag = torch.serialization.location_tag
+    torch.serialization.location_tag = lambda storage: places.of(storage) or tag(storage)
+    try:
+        yield
+    finally:
+        torch.serialization.location_tag = tag
+
+
+def to_bytes(value: Any, form: Form, places: Places) -> bytes:
+    """A checkpoint as a file of a form, which wants its storages at these places; equal values give equal bytes.
 
     Raises:
         ConversionError: something in it can't be pickled.
     """
     stream = io.BytesIO()
+    archive = form.kind == "archive"
     try:
-        if form.kind == "pickle":
-            pickle.dump(value, stream, protocol=form.protocol)
-        else:
-            archive = form.kind == "archive"
-            torch.save(value, stream, pickle_protocol=form.protocol, _use_new_zipfile_serialization=archive)
+        with _placed(places):
+            for part in value if isinstance(value, Several) else (value,):
+                if form.kind == "pickle":
+                    pickle.dump(part, stream, protocol=form.protocol)
+                else:
+                    torch.save(part, stream, pickle_protocol=form.protocol, _use_new_zipfile_serialization=archive)
     except Exception as error:  # the model's code may raise anything
         raise ConversionError(f"can't be saved: {describe(error)}") from error
     return gzip.compress(stream.getvalue(), mtime=0) if form.compressed else stream.getvalue()

@@ -17,7 +17,7 @@ from conversion.failures import ConversionError, describe
 from conversion.models import distributions, loading, parity, probe, records, spec
 from conversion.models.carry import Carried, called_modules, carry
 from conversion.models.compare import Comparison
-from conversion.models.graph import Graph, record, type_name
+from conversion.models.graph import Graph, Places, record, type_name
 from conversion.models.rules import LibraryRules
 
 
@@ -97,10 +97,12 @@ def prove(
         ConversionError: the file can't be loaded by stock torch.
     """
     proof = Proof()
-    loaded = loading.open_file(content)
-    graph = record(loaded)
-    exact = Comparison(record(carried.checkpoint), graph).run()
+    places = Places()
+    graph = record(loading.open_file(content, places=places), places=places)
+    exact = Comparison(record(carried.checkpoint, places=carried.places), graph).run()
     proof.problems += [f"is not what was carried over: {text}" for text in exact.differences]
+    if carried.whole is not None and carried.whole != content.content:
+        proof.problems.append("is a scripted module, and not the old file: its code can't be compared otherwise")
     rules = LibraryRules(taken.made, place.changed, model_set.construct)
     ruled = Comparison(taken.graph, graph, rules).run()
     proof.problems += ruled.differences

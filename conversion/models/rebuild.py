@@ -42,7 +42,7 @@ def rebuild_file(
         carried = proof.carried_over(model_set, content, taken, place)
         written = None
         if carried.changed:
-            written = loading.to_bytes(carried.checkpoint, content.form)
+            written = loading.to_bytes(carried.checkpoint, content.form, carried.places)
             content = loading.of_bytes(written)
         proven = proof.prove(model_set, content, taken, carried, place)
     if written is not None and not proven.problems:

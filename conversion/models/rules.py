@@ -8,13 +8,15 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from typing import Any, Collection, Dict, Mapping, Optional, Set
 
 import torch
 
 from conversion.models.compare import Comparison, Pair, Ruling
-from conversion.models.fresh import INTERNAL, Held, Made, references, renamed
-from conversion.models.graph import Node, Reference, type_name
+from conversion.models.fresh import FULL_BACKWARD, INTERNAL, REGISTRIES, Held, Made, references, renamed
+from conversion.models.graph import Reference, type_name
 
 _EMPTY = (["NoneType", None], ["bool", False])
 _OPTIMIZER_DEPTH = 3  # a group of parameters is an optimizer's list's dict
@@ -34,15 +36,13 @@ class LibraryRules:
         own = {name.partition(".")[0]: "the recipe constructs it" for name in constructed}
         self._changed = {**changed, **own}
 
-    def same_type(self, old: Node, new: Node) -> bool:
-        """A class that its library moved, and that is found at its old place too, is the same."""
-        module, _, name = old.type.rpartition(".")
+    def same_name(self, old: str, new: str) -> bool:
+        """A class or function that its library moved, and that is found at its old place too, is the same."""
+        module, _, name = old.rpartition(".")
         if module.partition(".")[0] not in {*self._changed, "torch"}:
             return False
-        import sys  # what the file names has been imported when it was loaded
-
-        found = getattr(sys.modules.get(module), name, None)
-        return isinstance(found, type) and type_name(found) == new.type
+        found = getattr(sys.modules.get(module), name, None)  # what the file names was imported when it was loaded
+        return isinstance(found, (type, types.FunctionType)) and type_name(found) == new  # type: ignore[arg-type]
 
     def ruling(self, comparison: Comparison, old: int, new: int, path: str) -> Ruling:
         """See `conversion.models.compare.Rules`."""
@@ -145,6 +145,13 @@ def _made_anew(comparison: Comparison, old: int, new: int, path: str, made: Made
     for name, now in here.items():
         if name not in there:
             _arrived(ruling, comparison, name, now, versions)
+    for kind in REGISTRIES.values():
+        before, after = (
+            [name for name, held in one.items() if held.kind == kind and name in other and other[name].kind == kind]
+            for one, other in ((there, here), (here, there))
+        )
+        if before != after:
+            ruling.problems.append(f"its {kind}s were in the order {', '.join(before)}, are in {', '.join(after)}")
     _modes(ruling, comparison, old, new, path, made)
     return ruling
 
@@ -184,9 +191,11 @@ def _arrived(ruling: Ruling, comparison: Comparison, name: str, now: Held, versi
 
 
 def _modes(ruling: Ruling, comparison: Comparison, old: int, new: int, path: str, made: Made) -> None:
-    """Training mode, hooks of the user's, and which buffers are not saved."""
+    """Training mode, hooks of the user's, of which kind those of gradients are, and which buffers are not saved."""
     there, here = _labels(comparison, old, new)
-    ruling.pairs.append(Pair(there[".training"], here[".training"], f"{path}.training"))
+    for label in (".training", f".{FULL_BACKWARD}"):
+        if label in there and label in here:
+            ruling.pairs.append(Pair(there[label], here[label], f"{path}{label}"))
     for registry, labels in made.hooks.items():
         before, now = (
             _registry(comparison, all_.get(f".{registry}"), new=is_new)
