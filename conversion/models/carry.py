@@ -238,7 +238,7 @@ class _Work:
         lacking = {
             name: value
             for name, (kind, value) in namespace(made).items()
-            if name not in held and kind == "attribute" and not tensors(value)
+            if name not in held and not hasattr(type(module), name) and kind == "attribute" and not tensors(value)
         }
         for name, value in lacking.items():
             module.__dict__[name] = value

@@ -89,7 +89,24 @@ def _makings(graph: Graph, known: Set[str], model_set: spec.ModelSet) -> Tuple[D
             if given is not None:
                 raise ConversionError(f"{graph.path(number)}, a {type_name(type(item))}: {error}") from error
             unmade[number] = str(error)
+    _claim_shared(graph, made)
     return made, unmade
+
+
+def _claim_shared(graph: Graph, made: Mapping[int, fresh.Made]) -> None:
+    """Count plain lists, dicts and sets that something else than a library's module holds too as the user's own."""
+    holders: Dict[int, Set[int]] = {}
+    for number, node in enumerate(graph.nodes):
+        for reference in node.references:
+            if isinstance(reference, int):
+                holders.setdefault(reference, set()).add(number)
+    for number, making in made.items():
+        for name, (kind, value) in fresh.references(graph, number).items():
+            if kind != "attribute" or not isinstance(value, int) or name in making.own or len(holders[value]) == 1:
+                continue
+            node = graph.nodes[value]
+            if node.kind in ("list", "dict", "set") and all(isinstance(part, list) for part in node.references):
+                making.own.append(name)
 
 
 def _outputs(model_set: spec.ModelSet, content: loading.File, file: str) -> parity.Recorded:

@@ -302,9 +302,9 @@ def compare_with(
             if name not in here or here[name].kind != held.kind or not _alike(comparison, held.kind, pair):
                 made.own.append(name)
             elif held.kind == "module" and isinstance(pair.old, int) and isinstance(pair.new, int):
-                cls = type(comparison.old.objects[pair.old])
-                inner = cls if cls in CONTAINERS else library_base(cls, libraries)
-                if inner is not None:
+                part = comparison.old.objects[pair.old]
+                inner = type(part) if type(part) in CONTAINERS else library_base(type(part), libraries)
+                if inner is not None and part is not comparison.new.objects[pair.new]:  # else it was an argument
                     comparison.assume(pair.old, pair.new)
                     waiting.append((pair.old, pair.new, Made(type_name(inner), made.library, None)))
         made.hooks = _own_hooks(old, libraries)

@@ -31,6 +31,7 @@ THEMES = (  # every file that holds cases, each after those whose classes it der
     "models_of_graphs",
     "graphs",
     "graphs_shared",
+    "surprises",
 )
 BEGIN, END = "<!-- the corpus: made by tests/with_torch/migration/table.py -->", "<!-- end of the corpus -->"
 
