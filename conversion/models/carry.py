@@ -19,7 +19,8 @@ import torch
 from conversion.failures import ConversionError, describe
 from conversion.models import fresh, loading, shells
 from conversion.models.fresh import Held, Made, namespace
-from conversion.models.graph import Graph, Places, record, tensors, type_name
+from conversion.models.graph import Graph, Places, record, tensors
+from conversion.models.objects import type_name
 from conversion.models.records import Record
 from conversion.models.shells import Shell, StandIn
 
@@ -331,7 +332,7 @@ def called_modules(run: Callable[[], Any]) -> Tuple[Any, Set[int]]:
     """What a call gives, and the ``id`` of every module whose forward ran in it."""
     seen: Set[int] = set()
 
-    def note(module: Any, _inputs: Any, _output: Any) -> None:
+    def note(module: Any, *_call: Any) -> None:  # also by keyword, if its number is one of a hook of the file
         seen.add(id(module))
 
     handle = torch.nn.modules.module.register_module_forward_hook(note)

@@ -23,7 +23,8 @@ import torch
 from conversion import failures
 from conversion.failures import ConversionError
 from conversion.models import distributions, fresh, isolate, loading, parity, probe, records, spec
-from conversion.models.graph import Graph, Places, record, type_name
+from conversion.models.graph import Graph, Places, record
+from conversion.models.objects import type_name
 from conversion.models.outputs import Outputs
 
 Owners = Mapping[str, Tuple[str, str]]

@@ -18,7 +18,8 @@ import torch
 
 from conversion.failures import ConversionError, describe
 from conversion.models.compare import Comparison, Pair
-from conversion.models.graph import Graph, record, tensors, type_name, untyped
+from conversion.models.graph import Graph, record, tensors
+from conversion.models.objects import type_name, untyped
 from conversion.models.on_cpu import on_cpu
 from conversion.models.spec import Argument
 from conversion.models.unusual import ELSEWHERE, RENAMED

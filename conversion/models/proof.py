@@ -17,7 +17,8 @@ from conversion.failures import ConversionError, describe
 from conversion.models import distributions, loading, parity, probe, records, spec
 from conversion.models.carry import Carried, called_modules, carry
 from conversion.models.compare import Comparison
-from conversion.models.graph import Graph, Places, record, type_name
+from conversion.models.graph import Graph, Places, record
+from conversion.models.objects import type_name
 from conversion.models.rules import LibraryRules
 
 

@@ -16,7 +16,8 @@ import torch
 
 from conversion.models.compare import Comparison, Pair, Ruling
 from conversion.models.fresh import FULL_BACKWARD, INTERNAL, REGISTRIES, Held, Made, references, renamed
-from conversion.models.graph import Reference, type_name
+from conversion.models.graph import Reference
+from conversion.models.objects import type_name
 
 _EMPTY = (["NoneType", None], ["bool", False])
 _OPTIMIZER_DEPTH = 3  # a group of parameters is an optimizer's list's dict

@@ -14,7 +14,8 @@ import torch
 
 from conversion.failures import ConversionError
 from conversion.models import fresh, loading
-from conversion.models.graph import Graph, Places, record, type_name
+from conversion.models.graph import Graph, Places, record
+from conversion.models.objects import type_name
 
 
 class Shell(torch.nn.Module):  # type: ignore[misc]  # torch is not installed where this is checked

@@ -188,3 +188,18 @@ class ClassOfConv(SurpriseCase):
     def keep(self, found: Any, net: Any) -> None:
         assert found.kinds == [net.tg.GATv2Conv, net.tg.GCNConv]
         assert_filled(found)
+
+
+class LazyLayers(SurpriseCase):
+    """Lazy layers that have not seen an input yet, torch's and the library's."""
+
+    probe = None
+
+    def make(self, net: Any) -> Any:
+        return net.Net(net.tg.SAGEConv((-1, -1), 4), last=nn.LazyLinear(3))
+
+    def keep(self, found: Any, net: Any) -> None:
+        assert type(found.last) is nn.LazyLinear
+        assert type(found.last.weight) is nn.parameter.UninitializedParameter
+        assert found.conv.in_channels == (-1, -1)
+        assert found.last(found(torch.ones(6, 4), torch.tensor([[0, 1], [1, 2]]))).shape == (6, 3)
