@@ -61,7 +61,6 @@ class BuilderFacts:
     name: str
     driver: str
     nodes: tuple[NodeFacts, ...] = ()
-    current: bool = False
 
     @property
     def own(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from generator import __version__, cli_bake, cli_builder, cli_ci, cli_host, cli_report
+from generator import __version__, cli_bake, cli_ci, cli_host, cli_report
 from generator.errors import Interrupted, UpliftError
 from generator.options import (
     ArchList,
@@ -196,7 +196,6 @@ def doctor(
 
 cli_host.add_to(app)
 cli_ci.add_to(app)
-app.add_typer(cli_builder.app)
 cli_report.add_to(app)
 
 

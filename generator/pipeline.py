@@ -340,35 +340,6 @@ def clean(reporter: Reporter, choices: Choices, wanted: Wanted, *, yes: bool, dr
     cleaning.clean(reporter, recipe, place, wanted, yes=yes, dry_run=dry_run)
 
 
-def builder_up(reporter: Reporter, choices: Choices, *, replace: bool) -> None:
-    """Make the described builder and start it; its name goes to stdout.
-
-    Raises:
-        UsageError: none is described. EnvironmentUnfit: it can't be made or started, or is another's.
-    """
-    from generator.building import commands
-
-    commands.up(reporter, resolve(_load(reporter, choices).recipe, choices), replace=replace)
-
-
-def builder_down(reporter: Reporter, choices: Choices, *, name: str | None, keep_state: bool) -> None:
-    """Remove a builder that ``builder_up`` made.
-
-    Raises:
-        UsageError: none is named or described. EnvironmentUnfit: it is another's, or can't be removed.
-    """
-    from generator.building import commands
-
-    commands.down(reporter, resolve(_load(reporter, choices).recipe, choices), name=name, keep_state=keep_state)
-
-
-def builder_ls(reporter: Reporter, choices: Choices, *, form: str) -> None:
-    """List the builders that are there, and the described one."""
-    from generator.building import commands
-
-    commands.ls(reporter, resolve(_load(reporter, choices).recipe, choices), form=form)
-
-
 def doctor(reporter: Reporter, choices: Choices, *, form: str, fix: bool = False) -> None:
     """Check the surroundings and say how to mend them, or mend what can be.
 

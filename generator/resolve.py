@@ -19,7 +19,6 @@ from generator.labels import Origin, origin_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from generator.building import Described
     from generator.login import Given
     from generator.recipe import Recipe
 
@@ -60,7 +59,6 @@ class Facts:
     ca_bundle: Path | None
     inherited: Inherited = field(default_factory=Inherited)
     builder: str | None = None
-    described: Described | None = None
     netrc: Path | None = None
     mirrors: Mapping[str, str] = field(default_factory=dict)
     checksums: Mapping[str, str] = field(default_factory=dict)
@@ -120,7 +118,6 @@ def resolve(recipe: Recipe, choices: Choices) -> Facts:
         EnvironmentUnfit: the CA bundle or the credentials can't be read.
     """
     from bake.reference import parse_reference
-    from generator.building import described_by
     from generator.fetching import assets_folder
     from generator.login import keyring_for
     from generator.recipe import recipe_file
@@ -137,7 +134,6 @@ def resolve(recipe: Recipe, choices: Choices) -> Facts:
     mirrors = mirrors_of(place.site, recipe)
     moved = mirrored_image(base, mirrors)
     devel = recipe.toolkit.image if recipe.toolkit else None
-    described = described_by(recipe, choices.recipe, place)
     assets = assets_folder(choices.assets_dir or place.path(place.site.assets))
     return Facts(
         tag=tag,
@@ -145,8 +141,7 @@ def resolve(recipe: Recipe, choices: Choices) -> Facts:
         base=base,
         archs=";".join(recipe.stack.archs),
         ca_bundle=_ca_bundle(choices.ca_bundle or place.path(place.site.ca_bundle)),
-        builder=choices.builder or (described.description.name if described else None),
-        described=described,
+        builder=choices.builder or place.site.builder,
         netrc=_netrc(choices.netrc or place.path(place.site.netrc)),
         mirrors=mirrors,
         checksums=place.site.checksums,

@@ -4,7 +4,6 @@
 
     registry, builder, ca-bundle, netrc, assets        as the options of these names
     cache, wheels, wheels-readonly, compiler-cache     the same: where builds keep what they made; "none" for nowhere
-    [builder]          instead of a builder's name: one that `builder up` makes, see generator/recipe/builder.py
     disk-gib           room that a first bake takes here, in place of the recipe's estimate
     layer-limit-mib    the largest layer that the registry takes, compressed; the stack is shared out over several
     [mirrors]    "https://download.pytorch.org/" = "https://mirror.lab/pytorch/"     prefix = replacement
@@ -17,13 +16,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from generator.errors import UsageError
-from generator.recipe.builder import Builder, check_builder
 from generator.recipe.model import NonEmpty, Section, Sha256, Url
+from generator.recipe.prepare import NO_BUILDER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,11 +33,17 @@ FILE = "site.toml"
 PYPI = "pypi"
 
 
+def _no_table(value: Any) -> Any:
+    if isinstance(value, dict):
+        raise ValueError(NO_BUILDER)  # noqa: TRY004 - pydantic takes this one for a mistake
+    return value
+
+
 class Site(Section):
     """One site file; paths count from its folder."""
 
     registry: NonEmpty | None = None
-    builder: Builder | None = None
+    builder: Annotated[NonEmpty | None, BeforeValidator(_no_table)] = None
     ca_bundle: NonEmpty | None = None
     netrc: NonEmpty | None = None
     assets: NonEmpty | None = None
@@ -97,23 +102,17 @@ def _parse(file: Path) -> Site:
     from pydantic import ValidationError
 
     from generator.recipe.load import explained
-    from generator.recipe.places import key_lines, line_of
+    from generator.recipe.places import key_lines
 
     try:
         text = file.read_text(encoding="utf-8")
         raw = tomli.loads(text)
     except (OSError, UnicodeDecodeError, tomli.TOMLDecodeError) as error:
         raise UsageError(f"the site file can't be read: {error}", where=str(file), remedy="mend that file") from error
-    lines = key_lines(text)
     try:
-        site = Site.model_validate(raw)
+        return Site.model_validate(raw)
     except ValidationError as error:
-        mistakes = explained(error, lines, root=Site)
-    else:
-        found = check_builder(site.builder) if site.builder else ()
-        mistakes = [(line_of(lines, ("builder", *path)), message) for path, message in found]
-        if not mistakes:
-            return site
+        mistakes = explained(error, key_lines(text), root=Site)
     rows = [f"line {line}: {message}" if line else message for line, message in sorted(set(mistakes), key=_by_line)]
     known = ", ".join(field.alias or name for name, field in Site.model_fields.items())
     raise UsageError(

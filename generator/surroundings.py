@@ -198,11 +198,6 @@ def pinned_for(facts: Facts, image: str) -> str:
         return pinned(image, builder, facts, engine)
 
 
-def _builder_remedy(facts: Facts) -> str:
-    described = facts.described
-    return f"run `builder up`: {described.file} describes it" if described and described.makes(facts.builder) else ""
-
-
 def _at_hand(facts: Facts, builder: BuilderFacts | None, engine: Engine) -> Facts:
     """Take the base from the mirror of its registry, unless the engine that builds holds it."""
     if facts.base_mirror is None or ((builder is None or builder.own) and _held(facts.base, engine)):
@@ -242,7 +237,6 @@ def _subject(recipe: Recipe, facts: Facts, choices: Choices | None = None, *, pu
         assets_folder=facts.assets_folder,
         mirrors=tuple(dict.fromkeys(to for to in facts.mirrors.values() if "://" in to)),
         folders=(choices.output,) if choices else (),
-        builder_remedy=_builder_remedy(facts),
     )
 
 

@@ -27,7 +27,7 @@ _GC_REMEDIES = {
     '"reservedSpace": "30GB"}]}}} (before Engine 28: "keepStorage")',
     "remote": "[worker.oci] and [[worker.oci.gcpolicy]] in the buildkitd.toml of that BuildKit",
 }
-_GC_REMEDY = "[builder.buildkitd.gc] in the site file, then `builder up --replace`"
+_GC_REMEDY = "make it again with [[worker.oci.gcpolicy]] in a buildkitd.toml: see docs/builders.md"
 
 
 def check(subject: Subject, engine: Engine) -> Iterator[Finding]:
@@ -57,7 +57,7 @@ def check(subject: Subject, engine: Engine) -> Iterator[Finding]:
 def _unanswered(facts: BuilderFacts, down: list[NodeFacts]) -> Finding:
     texts = ", ".join(f"{node.name} ({node.endpoint}){f': {node.error}' if node.error else ''}" for node in down)
     message = f"{len(down)} of {len(facts.nodes)} nodes of the builder {facts.name} do not answer: {texts}"
-    remedy = "start buildkitd there, or mend the endpoint and the certificates, then `builder up`"
+    remedy = "start buildkitd there, or make the builder again with another endpoint or certificates (docs/builders.md)"
     return (error if len(down) == len(facts.nodes) else warning)(NAME, message, remedy)
 
 
@@ -97,8 +97,8 @@ def _authorities(subject: Subject, facts: BuilderFacts) -> Iterator[Finding]:
             yield warning(
                 NAME,
                 f"the builder {facts.name} was made without a CA for {host}; it may not trust that registry",
-                f"`builder up --replace` with --ca-bundle, or docker buildx create --buildkitd-config with "
-                f'[registry."{host}"] ca = ["{subject.ca_bundle}"]',
+                f'make it again with [registry."{host}"] ca = ["{subject.ca_bundle}"] in a buildkitd.toml: '
+                "see docs/builders.md",
             )
 
 
@@ -117,5 +117,5 @@ def _loopback(subject: Subject, facts: BuilderFacts) -> Iterator[Finding]:
                 NAME,
                 f"{host} is not this machine's registry to the builder {facts.name}, but its own machine's",
                 "give the registry by a name that both can reach, or a docker-container the network of the host: "
-                '[builder.docker-container] network = "host"',
+                "docker buildx create --driver-opt network=host",
             )

@@ -68,7 +68,7 @@ class Subject:
         cuda: the release that the image will use, "" for an image without.
         assets: what has to be on this machine, with the folder for it.
         mirrors: addresses that stand in for public ones.
-        builder: name of the buildx builder, None for the current one. builder_remedy: how it is made.
+        builder: name of the buildx builder, None for the current one.
         known_builder: what buildx just told of it, None: to be asked. ask_buildx: gives the version of a buildx that
             is new enough, None: the command line is asked.
 
@@ -90,7 +90,6 @@ class Subject:
     assets_folder: Path | None = None
     mirrors: tuple[str, ...] = ()
     folders: tuple[Path, ...] = ()
-    builder_remedy: str = ""
     known_builder: BuilderFacts | None = None
     ask_buildx: Callable[[], str] | None = None
 
@@ -122,7 +121,7 @@ class Engine:
         if self._subject.known_builder is not None:
             return self._subject.known_builder
         try:
-            return require(self._subject.builder, remedy=self._subject.builder_remedy)
+            return require(self._subject.builder)
         except EnvironmentUnfit as error:
             return error
 

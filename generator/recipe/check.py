@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from bake.reference import parse_reference
 from generator.arch import parse_arch, unsupported
 from generator.errors import UsageError
-from generator.recipe.builder import check_builder
 from generator.recipe.models import mistakes
 
 if TYPE_CHECKING:
@@ -34,7 +33,6 @@ def cross_check(recipe: Recipe) -> list[Mistake]:
         *_assets(recipe),
         *_run(recipe),
         *_clean(recipe),
-        *_builder(recipe),
     ]
 
 
@@ -158,8 +156,3 @@ def _clean(recipe: Recipe) -> Iterator[Mistake]:
         else:
             if image == recipe.image.tag:
                 yield ("clean", "images", index), f"clean.images.{index}: {image} is what the recipe makes"
-
-
-def _builder(recipe: Recipe) -> Iterator[Mistake]:
-    if recipe.builder is not None:
-        yield from ((("builder", *path), message) for path, message in check_builder(recipe.builder))

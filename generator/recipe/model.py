@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from generator.arch import parse_arch
-from generator.recipe.builder import Builder
 from generator.recipe.models import ModelSet
 from generator.recipe.section import AbsolutePath, Name, NonEmpty, Section, matches
 
@@ -230,5 +229,4 @@ class Recipe(Section):
     verify: Verify = Field(default_factory=Verify)
     mirrors: dict[NonEmpty, NonEmpty] = Field(default_factory=dict)
     run: Run | None = None
-    builder: Builder | None = None
     clean: Clean = Field(default_factory=Clean)

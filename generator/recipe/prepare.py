@@ -17,6 +17,10 @@ SCHEMA = 2
 GIVEN = 2  # arguments of a probe's function: the checkpoint, and its file
 LARGEST = 256 * 1024  # bytes of a probe's file; it travels in every context of the models
 
+NO_BUILDER = (
+    "no builder is described here any more: docs/builders.md says how `docker buildx create` makes one; "
+    '--builder NAME, or builder = "NAME" in the site file, uses it'
+)
 _CARRIED = "models are carried over as they are"
 _GONE = {
     "class": f"names a class; {_CARRIED}: remove the line",
@@ -82,6 +86,8 @@ def _outdated(raw: dict[str, Any]) -> Iterator[Mistake]:
     image = raw.get("image")
     if isinstance(image, dict) and image.pop("slim", None) is not None:
         yield ("image", "slim"), "image.slim: this key went; the image has all files: delete the line"
+    if raw.pop("builder", None) is not None:
+        yield ("builder",), f"builder: {NO_BUILDER}"
     for name, models in _tables(raw, "models"):
         where = f"models.{name}"
         for key, text in _GONE.items():

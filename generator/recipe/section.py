@@ -1,4 +1,4 @@
-"""What every section of a recipe, a site file and a builder's description is made of."""
+"""What every section of a recipe and a site file is made of."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ from tests.engine.network.proxy import FaultProxy
 from tests.engine.network.registry import PrivateRegistry
 from tests.engine.network.switch import Switch, sweep
 from tests.engine.network.tokens import TokenServer
+from tests.engine.remote_builder import create_builder
 from tests.engine.small import TOP, docker
 
 pytestmark = pytest.mark.engine
@@ -260,8 +261,7 @@ def test_buildx_of_another_engine_builds_on_it(second_engine: Engine, tmp_path: 
         if way == "context":
             run("docker", "context", "create", "far", f"--docker=host={second_engine.host}", environment=elsewhere)
         else:
-            create = ("create", "--name=far", "--driver=remote", bridge.endpoint)
-            run("docker", "buildx", *create, environment=elsewhere)
+            create_builder("far", bridge.endpoint, environment=elsewhere)
         # buildx takes a context as such, not by --builder: "use `docker --context=far buildx`".
         chosen = {"DOCKER_CONTEXT": "far"} if way == "context" else {"BUILDX_BUILDER": "far"}
         bake = ("bake", f"--allow=fs={tmp_path}", f"--file={tmp_path}/docker-bake.hcl")

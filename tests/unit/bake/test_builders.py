@@ -1,15 +1,11 @@
-"""What buildx prints, read; and what it is told. The texts are buildx 0.29's own."""
+"""What buildx prints, read. The texts are buildx 0.29's own."""
 
 from __future__ import annotations
 
-import csv
-import io
-
 import pytest
 
-from bake import builder_notes
 from bake.builder_facts import BuilderFacts, NodeFacts, certificate_folder, parse_inspect
-from bake.builders import csv_fields, last_line
+from bake.builders import last_line
 from bake.doctor import Severity, Subject
 from bake.doctor import builder as check
 from bake.doctor.finding import Engine
@@ -117,41 +113,10 @@ def test_another_engine_is_known_by_its_context() -> None:
     assert BuilderFacts(name="ci", driver="docker", nodes=(node(endpoint="ci"),)).context == "ci"
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"namespace": "ci", "replicas": "2"},
-        {"labels": "a=b,c=d", "tolerations": "key=a,value=b;key=c,operator=Exists"},
-        {"env.HTTP_PROXY": 'say "no", twice', "env.X": "line\nline"},
-    ],
-)
-def test_options_come_out_of_the_row_of_csv_as_they_were(options: dict[str, str]) -> None:
-    row = ",".join(f"{key}={value}" for key, value in csv_fields(options).items())
-    (fields,) = csv.reader(io.StringIO(row), strict=True)
-    assert dict(field.split("=", 1) for field in fields) == options
-
-
 def test_the_line_that_says_what_is_wrong() -> None:
     text = "#1 booting\n#1 ERROR: x\n------\n > [internal] booting buildkit:\n------\nERROR: no such host\n"
     assert last_line(text) == "no such host"
     assert last_line("") == "no reason given"
-
-
-def test_a_note_is_kept_beside_buildxs_own_and_tells_its_builder(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("BUILDX_CONFIG", str(tmp_path))
-    plan = {"driver": "remote", "nodes": [{"endpoint": "tcp://10.0.0.7:1234"}, {"endpoint": "tcp://10.0.0.8:1234"}]}
-    builder_notes.write_note("far", {"fingerprint": "x", "plan": plan})
-    assert (tmp_path / "image-uplift/far.json").stat().st_mode & 0o777 == 0o600
-    note = builder_notes.read_note("far")
-    there = parse_inspect(FAR)
-    assert builder_notes.is_as_noted(there, note)
-    one = BuilderFacts(name="far", driver="remote", nodes=there.nodes[:1])
-    assert builder_notes.is_as_noted(one, note)  # an interrupted `up`
-    other = BuilderFacts(name="far", driver="remote", nodes=(node(endpoint="tcp://10.0.0.9:1"),))
-    assert not builder_notes.is_as_noted(other, note)
-    assert not builder_notes.is_as_noted(BuilderFacts(name="far", driver="kubernetes"), note)
-    builder_notes.write_note("far", None)
-    assert not builder_notes.is_as_noted(there, builder_notes.read_note("far"))
 
 
 def node(**changes) -> NodeFacts:

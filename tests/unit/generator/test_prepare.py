@@ -68,6 +68,13 @@ def test_slim_is_told_with_its_line_and_is_to_be_deleted(minimal: str, write_rec
     assert "1 mistake:" in said
 
 
+@pytest.mark.parametrize("builder", ['builder = "farm"', '[builder]\nname = "farm"\ndriver = "remote"'])
+def test_a_builder_is_no_more_described_in_a_recipe(builder: str, minimal: str, write_recipe: Writer) -> None:
+    said = mistakes(write_recipe(f"# first\n{minimal}".replace("[image]", f"{builder}\n\n[image]")))
+    assert "recipe.toml:6: builder: no builder is described here any more: docs/builders.md says how" in said
+    assert "1 mistake:" in said
+
+
 def test_other_mistakes_are_told_beside_those_of_schema_1(minimal: str, write_recipe: Writer) -> None:
     said = mistakes(write_recipe(minimal.replace("tag =", "tga =") + OLD))
     assert "models.nets.class" in said

@@ -68,6 +68,7 @@ def test_without_a_site_file_nothing_is_set(nowhere: Path) -> None:
         ('registy = "x"', "registy"),
         ('[checksums]\n"https://e.org/x" = "12"', "not a SHA-256"),
         ("registry = 5", "registry"),
+        ('disk-gib = 2\n[builder]\nname = "farm"', "line 2: builder: no builder is described here any more: docs/"),
     ],
 )
 def test_mistakes_of_a_site_file_are_said(nowhere: Path, text: str, message: str) -> None:
