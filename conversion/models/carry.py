@@ -33,7 +33,7 @@ class Carried:
         checkpoint: what the file holds.
         anew: class → how many of its instances were made anew.
         as_is: modules of changed libraries as pickle brings them, and why they were not made anew.
-        filled: "class.attribute" of torch's that was lacking and came from a fresh instance.
+        filled: "class.attribute" of torch's or a changed library's that was lacking and came from a fresh instance.
         constructed: classes of the recipe's `construct` among those that were made anew.
         places: where the file wants its storages.
         whole: the file's content where it is a scripted module, of which the graph shows the tensors alone.
@@ -78,8 +78,7 @@ def carry(
     loaded = shells.load(content, changed, constructed, places)
     work = _Work(loaded, taken, changed, constructed, places)
     work.make_all()
-    if torch_changed:
-        work.fill()
+    work.fill(torch_changed=torch_changed)
     shells.refuse_leftovers(record(loaded, hashed=False))
     return work.carried
 
@@ -174,7 +173,7 @@ class _Work:
             elif kind == "attribute":
                 if name in made.own:
                     _place(module, kind, name, value)
-            elif value is None and name not in here:
+            elif value is None and name not in here and name not in made.own:
                 continue
             elif name in here or name in made.own:
                 _place(module, kind, name, value)
@@ -206,6 +205,8 @@ class _Work:
         before, held = dict(old.__dict__), namespace(old)
         if not isinstance(old, (Shell, *fresh.CONTAINERS)):  # it has been made before
             return
+        if any(kind == "module" and name in made.own and tensors(value) for name, (kind, value) in held.items()):
+            self.carried.as_is[type_name(type(new))] = "it has layers that its holder's constructor does not make"
         _become(old, type(new))
         old.__dict__.update(new.__dict__)
         for registry, hooks in old.__dict__.items():
@@ -216,20 +217,26 @@ class _Work:
         if type(new) not in fresh.CONTAINERS:
             self._count(type(new))
 
-    def fill(self) -> None:
-        """Give torch's own modules what this version's constructor makes and they lack."""
+    def fill(self, *, torch_changed: bool) -> None:
+        """Give torch's own modules, and other objects of changed libraries, what constructors make and they lack."""
         complete: Set[Tuple[type, frozenset[str]]] = set()
         for item in record(self.carried.checkpoint, hashed=False).objects:
-            if isinstance(item, torch.nn.Module) and not isinstance(item, torch.jit.ScriptModule):
+            base = self._filled_as(item, torch_changed=torch_changed)
+            if base is not None:
                 key = (type(item), frozenset(namespace(item)))
-                if key not in complete and not self._filled(item):
+                if key not in complete and not self._filled(item, base):
                     complete.add(key)
 
-    def _filled(self, module: Any) -> bool:
-        bases = (base for base in type(module).__mro__ if base.__module__.startswith("torch."))
-        base = next(bases, torch.nn.Module)
-        if base is torch.nn.Module:
-            return False
+    def _filled_as(self, item: Any, *, torch_changed: bool) -> Optional[type]:
+        """The class whose constructor tells what an object lacks."""
+        if not isinstance(item, torch.nn.Module):
+            return type(item) if fresh.top(type(item)) in self._changed and hasattr(item, "__dict__") else None
+        if isinstance(item, torch.jit.ScriptModule) or not torch_changed:
+            return None
+        base = next(base for base in type(item).__mro__ if base.__module__.startswith("torch."))
+        return None if base is torch.nn.Module else base
+
+    def _filled(self, module: Any, base: type) -> bool:
         try:
             with torch.device("meta"):
                 made = fresh.fresh(module, base, fresh.infer(module, base, {}))

@@ -54,6 +54,7 @@ class Made:
         library: the top-level module of the library whose constructor made it, itself or as a part.
         arguments: the constructor's arguments, each with its source; None where another module's constructor makes it.
         own: names of attributes, parameters and submodules that the constructor does not make, or makes otherwise.
+        lacking: names of attributes that it makes, and that are not there.
         hooks: torch's registry of hooks → labels of the entries that are the user's.
     """
 
@@ -61,7 +62,13 @@ class Made:
     library: str
     arguments: Optional[Dict[str, Source]]
     own: List[str] = field(default_factory=list)
+    lacking: List[str] = field(default_factory=list)
     hooks: Dict[str, List[str]] = field(default_factory=dict)
+
+    @property
+    def unlike(self) -> int:
+        """In how many places the module is another than one that the constructor makes."""
+        return len(self.own) + len(self.lacking)
 
     def to_json(self) -> Dict[str, Any]:
         """As it stands in a record."""
@@ -262,25 +269,32 @@ def take(module: Any, base: type, libraries: Collection[str], given: Mapping[str
     """
     sources = infer(module, base, given)
     found = compare_with(module, fresh(module, base, sources), base, sources, libraries)
-    for more in _further(module, base, sources):
-        if not found[id(module)].own:
+    for changes in _changes(module, base, sources):
+        made = found[id(module)]
+        if not made.own and not made.lacking:
             break
         with contextlib.suppress(ConversionError):
-            wider = {**sources, **more}
-            again = compare_with(module, fresh(module, base, wider), base, wider, libraries)
-            if len(again[id(module)].own) < len(found[id(module)].own):
-                sources, found = wider, again
+            others = {**(made.arguments or {}), **changes}
+            wanted = {name: source for name, source in others.items() if source is not None}
+            again = compare_with(module, fresh(module, base, wanted), base, wanted, libraries)
+            if again[id(module)].unlike < made.unlike:
+                found = again
     return found
 
 
-def _further(module: Any, base: type, sources: Mapping[str, Source]) -> Iterator[Dict[str, Source]]:
-    """Arguments that no attribute tells for certain: they count if a module made with them is more like the old one."""
+def _changes(module: Any, base: type, sources: Mapping[str, Source]) -> Iterator[Dict[str, Optional[Source]]]:
+    """Changes of arguments that no attribute tells for certain: they count if what is made is more like the old one.
+
+    None stands for the default: the attribute of an argument's name may hold what the constructor made of it.
+    """
     handed = handed_on(module, base, sources)
     if handed:
-        yield handed
+        yield dict(handed)
     for parameter in parameters(base):
         if isinstance(parameter.default, bool) and parameter.name not in sources:
             yield {parameter.name: ["value", not parameter.default]}
+        elif parameter.default is not parameter.empty and parameter.default is not None:
+            yield {parameter.name: None if parameter.name in sources else ["value", None]}
 
 
 def compare_with(
@@ -308,6 +322,7 @@ def compare_with(
                 if inner is not None and part is not comparison.new.objects[pair.new]:  # else it was an argument
                     comparison.assume(pair.old, pair.new)
                     waiting.append((pair.old, pair.new, Made(type_name(inner), made.library, None)))
+        made.lacking = [name for name in here if name not in there and here[name].kind == "attribute"]
         made.hooks = _own_hooks(old, libraries)
     return found
 

@@ -12,6 +12,7 @@ import enum
 import hashlib
 import pathlib
 import types
+import weakref
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import torch
@@ -74,6 +75,8 @@ def describe(item: Any, hashed: bool) -> Tuple[str, Any, Children]:  # noqa: PLR
         return "typed storage", str(item.dtype), [(".untyped", untyped(item))]
     if isinstance(item, torch.jit.ScriptModule):
         return "script", None, [*_named(item.named_parameters()), *_named(item.named_buffers())]
+    if isinstance(item, weakref.ref):
+        return "object", None, [(".referent", item())]
     if isinstance(item, torch.utils.hooks.RemovableHandle):  # by weak references: to the hooks, and to flags of theirs
         return "object", item.id, [(".hooks", item.hooks_dict_ref())]
     if isinstance(item, (types.MethodType, types.BuiltinMethodType)):

@@ -15,7 +15,7 @@ from typing import Any, Collection, Dict, Mapping, Optional, Set
 import torch
 
 from conversion.models.compare import Comparison, Pair, Ruling
-from conversion.models.fresh import FULL_BACKWARD, INTERNAL, REGISTRIES, Held, Made, references, renamed
+from conversion.models.fresh import FULL_BACKWARD, INTERNAL, REGISTRIES, Held, Made, references, renamed, top
 from conversion.models.graph import Reference
 from conversion.models.objects import type_name
 
@@ -54,10 +54,12 @@ class LibraryRules:
                 versions = self._changed[made.library]
                 return _made_anew(comparison, old, new, path, made, versions)
             return _carried(comparison, old, new, _has_torch_class(type(live)))
-        if type(live).__module__.startswith("torch."):
+        if top(type(live)) in {*self._changed, "torch"}:
             return _additions(comparison, old, new)
         if isinstance(live, dict) and _in_optimizer(comparison, new):
-            return _additions(comparison, old, new)
+            ruling = _additions(comparison, old, new)
+            _steps(ruling, comparison, old, live)
+            return ruling
         return Ruling()
 
 
@@ -89,7 +91,7 @@ def _carried(comparison: Comparison, old: int, new: int, torchs: bool) -> Ruling
 
 
 def _additions(comparison: Comparison, old: int, new: int) -> Ruling:
-    """An object of torch's, or what an optimizer keeps of its own: what this version adds is noted."""
+    """An object of torch's or a changed library, or what an optimizer keeps: what this version adds is noted."""
     there, here = _labels(comparison, old, new)
     ruling = Ruling()
     for label in here:
@@ -99,9 +101,19 @@ def _additions(comparison: Comparison, old: int, new: int) -> Ruling:
     return ruling
 
 
+def _steps(ruling: Ruling, comparison: Comparison, old: int, live: Mapping[Any, Any]) -> None:
+    """The count of steps: a number in older optimizers, which torch makes a tensor of."""
+    before = comparison.old.nodes[old]
+    counted = dict(zip(before.labels, before.references)).get("['step']")
+    step = live.get("step")
+    if isinstance(step, torch.Tensor) and counted == ["int", repr(int(step))] and step.shape == ():
+        ruling.skip.add("['step']")
+        ruling.notes.append("an optimizer's count of steps: a number before, a tensor of that value in this torch")
+
+
 def _note_new(ruling: Ruling, comparison: Comparison, new: int, label: str, reference: Reference) -> None:
     node = comparison.new.nodes[new]
-    ruling.notes.append(f"{node.type}{label}: new in this torch, {comparison.words(comparison.new, reference)}")
+    ruling.notes.append(f"{node.type}{label}: new in this version, {comparison.words(comparison.new, reference)}")
 
 
 def _has_torch_class(cls: type) -> bool:
@@ -144,7 +156,11 @@ def _made_anew(comparison: Comparison, old: int, new: int, path: str, made: Made
             was = comparison.words(comparison.old, held.value)
             ruling.notes.append(f"{versions}: .{name} was {was}, is {comparison.words(comparison.new, now.value)}")
     for name, now in here.items():
-        if name not in there:
+        if name in made.lacking and name not in there:
+            ruling.problems.append(
+                f"its {now.kind} {name} is new, and its constructor made one before that was removed"
+            )
+        elif name not in there:
             _arrived(ruling, comparison, name, now, versions)
     for kind in REGISTRIES.values():
         before, after = (

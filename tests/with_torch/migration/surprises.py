@@ -203,3 +203,71 @@ class LazyLayers(SurpriseCase):
         assert type(found.last.weight) is nn.parameter.UninitializedParameter
         assert found.conv.in_channels == (-1, -1)
         assert found.last(found(torch.ones(6, 4), torch.tensor([[0, 1], [1, 2]]))).shape == (6, 3)
+
+
+class ModelWithoutOutput(SurpriseCase):
+    """The model GraphSAGE without a last layer of its own: an attribute of an argument's name is not that argument."""
+
+    def make(self, net: Any) -> Any:
+        return fill(net.Net(net.tg.GraphSAGE(4, 4, num_layers=2, project=True)))
+
+    def keep(self, found: Any, net: Any) -> None:
+        assert_filled(found)
+        assert not hasattr(found.conv, "_is_conv_to_out")
+        names = [name for name, _ in found.conv.convs[0].named_parameters()]
+        assert names == ["lin.weight", "lin.bias", "lin_l.weight", "lin_l.bias", "lin_r.weight"]
+
+
+class AttentionOfAggregations(SurpriseCase):
+    """Aggregations that are combined by attention, whose layers the new library makes otherwise; no probe."""
+
+    probe = None
+    outcome = "refused"
+    reason = "no probe shows that it works"
+    note = "2.7 keeps the layers of that attention in another class, and its arguments are kept nowhere"
+
+    def make(self, net: Any) -> Any:
+        attention = {"in_channels": 4, "out_channels": 4, "num_heads": 2}
+        kwargs = {"mode": "attn", "mode_kwargs": attention}
+        return fill(net.Net(net.tg.SAGEConv(4, 4, aggr=["mean", "max"], aggr_kwargs=kwargs)))
+
+
+class StepsOfOptimizers(Case):
+    """Optimizers that counted their steps in numbers: RMSprop and Adadelta, after a step."""
+
+    kind = "surprises"
+
+    def make(self, net: Any) -> Any:
+        made = fill(net.Net())
+        found = [torch.optim.RMSprop(made.parameters()), torch.optim.Adadelta(made.parameters())]
+        made(torch.ones(2, 4)).sum().backward()
+        for optimizer in found * 3:
+            optimizer.step()
+        return {"model": made.requires_grad_(), "optimizers": found}
+
+    def keep(self, found: Any, net: Any) -> None:
+        for optimizer in found["optimizers"]:
+            assert [int(state["step"]) for state in optimizer.state.values()] == [3, 3, 3, 3]
+            optimizer.step()
+
+
+class TransformsThatChanged(SurpriseCase):
+    """Transforms of the library's, of which the new ones keep more; a None buffer on a convolution."""
+
+    def make(self, net: Any) -> Any:
+        from torch_geometric import transforms
+
+        made = fill(net.Net())
+        made.transforms = [transforms.Distance(norm=False, cat=False), transforms.Cartesian(max_value=2.0)]
+        made.conv.register_buffer("scale", None)
+        return made
+
+    def keep(self, found: Any, net: Any) -> None:
+        from torch_geometric.data import Data
+
+        edges = torch.tensor([[0, 1], [1, 2]])
+        data = Data(pos=torch.arange(9.0).reshape(3, 3), edge_index=edges)
+        assert found.transforms[0](data).edge_attr.shape == (2, 1)
+        assert found.transforms[1](data).edge_attr.shape == (2, 3)
+        assert found.transforms[0].norm is False
+        assert found.conv._buffers["scale"] is None
