@@ -205,7 +205,8 @@ class _Work:
         before, held = dict(old.__dict__), namespace(old)
         if not isinstance(old, (Shell, *fresh.CONTAINERS)):  # it has been made before
             return
-        if any(kind == "module" and name in made.own and tensors(value) for name, (kind, value) in held.items()):
+        layers = [value for name, (kind, value) in held.items() if kind == "module" and name in made.own]
+        if type(new) not in fresh.CONTAINERS and any(tensors(layer) for layer in layers):
             self.carried.as_is[type_name(type(new))] = "it has layers that its holder's constructor does not make"
         _become(old, type(new))
         old.__dict__.update(new.__dict__)

@@ -293,8 +293,10 @@ def _changes(module: Any, base: type, sources: Mapping[str, Source]) -> Iterator
     for parameter in parameters(base):
         if isinstance(parameter.default, bool) and parameter.name not in sources:
             yield {parameter.name: ["value", not parameter.default]}
+        elif parameter.default is not parameter.empty and parameter.name in sources:
+            yield {parameter.name: None}
         elif parameter.default is not parameter.empty and parameter.default is not None:
-            yield {parameter.name: None if parameter.name in sources else ["value", None]}
+            yield {parameter.name: ["value", None]}
 
 
 def compare_with(

@@ -156,11 +156,7 @@ def _made_anew(comparison: Comparison, old: int, new: int, path: str, made: Made
             was = comparison.words(comparison.old, held.value)
             ruling.notes.append(f"{versions}: .{name} was {was}, is {comparison.words(comparison.new, now.value)}")
     for name, now in here.items():
-        if name in made.lacking and name not in there:
-            ruling.problems.append(
-                f"its {now.kind} {name} is new, and its constructor made one before that was removed"
-            )
-        elif name not in there:
+        if name not in there:
             _arrived(ruling, comparison, name, now, versions)
     for kind in REGISTRIES.values():
         before, after = (

@@ -91,6 +91,8 @@ def parameter_of(old: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
 
 
 def of_tensor(path: Path, value: torch.Tensor) -> Iterator[Mutation]:
+    if nn.parameter.is_lazy(value):
+        return
     if value.numel() and value.layout is torch.strided:
         yield within(path, "a bit of a tensor", flip_bit)
     if value.layout is torch.strided and not value.is_quantized and type(value) in (torch.Tensor, nn.Parameter):

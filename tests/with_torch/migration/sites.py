@@ -137,7 +137,7 @@ def shown(path: Path) -> str:
 def described(value: Any, depth: int = 4) -> Any:
     """What a stock load shows of a value: enough to tell a mutation from none."""
     kind = type(value).__qualname__
-    if type(value) in PLAIN or isinstance(value, (type, np.generic)):
+    if type(value) in PLAIN or isinstance(value, (type, np.generic)) or torch.nn.parameter.is_lazy(value):
         return kind, repr(value)
     if isinstance(value, torch.Tensor):
         plain = value.layout is torch.strided
