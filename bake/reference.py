@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from generator.errors import UsageError
+from bake.errors import UsageError
 
 DEFAULT_REGISTRY = "docker.io"
 _NAME_LENGTH = 255

@@ -8,29 +8,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from generator.errors import UsageError
-from generator.resolve import Choices, layer_limit_mib, resolve, with_archs
+from bake.errors import UsageError
+from generator.resolve.resolve import Choices, layer_limit_mib, resolve, with_archs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import PurePosixPath
 
-    from generator.baking import Job
+    from generator.baking.archive import Archive
+    from generator.baking.build import Job
     from generator.ci import CiWishes
-    from generator.cleaning import Wanted
+    from generator.commands.clean import Wanted
+    from generator.commands.run import Wishes
+    from generator.console.reporter import Reporter
     from generator.plan import Graph
     from generator.recipe import LoadedRecipe
-    from generator.reporter import Reporter
-    from generator.resolve import Facts
-    from generator.running import Wishes
-    from generator.saving import Archive
+    from generator.resolve.resolve import Facts
 
 
 def _load(reporter: Reporter, choices: Choices) -> LoadedRecipe:
     """Load the recipe, with the facts of its lock where it has one, and for the archs that were chosen."""
     from dataclasses import replace
 
-    from generator.locking import locked
+    from generator.commands.lock import locked
     from generator.recipe import load_recipe
 
     loaded = load_recipe(choices.recipe)
@@ -71,20 +71,20 @@ def _at_hand(
     """
     from dataclasses import replace
 
-    from generator import room
-    from generator.fetching import use_lying
+    from generator.commands.fetch import use_lying
+    from generator.plan import disk
     from generator.plan.specs import asset_variable
 
-    wanted = targets or room.EVERYTHING
+    wanted = targets or disk.EVERYTHING
     needed = {name for target in wanted for name in (target, *graph.ancestors(target))}
     variables = {variable for name in needed for variable in graph[name].assets.values()}
     names = [name for name in loaded.recipe.assets if asset_variable(name) in variables]
-    facts = replace(facts, disk_gib=room.needed_gib(graph, facts.disk_gib, targets))
+    facts = replace(facts, disk_gib=disk.needed_gib(graph, facts.disk_gib, targets))
     return use_lying(reporter, loaded.recipe, facts, names)
 
 
 def _job(reporter: Reporter, choices: Choices, loaded: LoadedRecipe, facts: Facts, graph: Graph) -> Job:
-    from generator.baking import Job
+    from generator.baking.build import Job
 
     file, files = _write(graph, choices.output)
     return Job(
@@ -124,7 +124,7 @@ def explain(reporter: Reporter, choices: Choices, *, target: str) -> None:
     Raises:
         UsageError: there is no such target, or no record of a bake.
     """
-    from generator import why
+    from generator.commands import explain as why
 
     loaded = _load(reporter, choices)
     graph = _plan(loaded, choices)
@@ -147,8 +147,8 @@ def bake(
     Raises:
         UsageError, EnvironmentUnfit, BuildFailed, VerificationFailed, Interrupted: as their names say.
     """
-    from generator import baking, surroundings
-    from generator.step_summary import step_summary
+    from generator.baking import build, preflight
+    from generator.ci.step_summary import step_summary
 
     if archive is not None:
         if targets:
@@ -156,23 +156,23 @@ def bake(
         archive.check()
     loaded = _load(reporter, choices)
     facts = resolve(loaded.recipe, choices)
-    asked = None if dry_run else surroundings.ask(facts)  # buildx takes its time
+    asked = None if dry_run else preflight.ask(facts)  # buildx takes its time
     graph = _plan(loaded, choices)
     for name in targets:
         graph[name]  # an unknown target is refused before anything is written
     if asked is None:
         job = _job(reporter, choices, loaded, facts, graph)
-        baking.show_dry_run(job, targets, push=push, archive=archive)
+        build.show_dry_run(job, targets, push=push, archive=archive)
         return
     facts = _at_hand(reporter, loaded, facts, graph, targets)
     job = _job(reporter, choices, loaded, facts, graph)
-    load = not push and archive is None and (not targets or baking.IMAGE in targets)
-    job = baking.settle(job, asked, push=push, load=load)
+    load = not push and archive is None and (not targets or build.IMAGE in targets)
+    job = build.settle(job, asked, push=push, load=load)
     with step_summary(job.folder):
         if targets:
-            baking.bake_targets(job, targets, require_warm=require_warm)
+            build.bake_targets(job, targets, require_warm=require_warm)
             return
-        baking.bake_verified(job, push=push, archive=archive, require_warm=require_warm)
+        build.bake_verified(job, push=push, archive=archive, require_warm=require_warm)
 
 
 def warm(reporter: Reporter, choices: Choices) -> None:
@@ -181,8 +181,8 @@ def warm(reporter: Reporter, choices: Choices) -> None:
     Raises:
         UsageError: nothing is named that could be filled; the others as for ``bake``.
     """
-    from generator import baking, surroundings
-    from generator.step_summary import step_summary
+    from generator.baking import build, preflight
+    from generator.ci.step_summary import step_summary
 
     loaded = _load(reporter, choices)
     facts = resolve(loaded.recipe, choices)
@@ -192,13 +192,13 @@ def warm(reporter: Reporter, choices: Choices) -> None:
             where="warm",
             remedy="give --registry (wheels and compiler caches go there), or --wheels, --compiler-cache, --cache",
         )
-    asked = surroundings.ask(facts)
+    asked = preflight.ask(facts)
     graph = _plan(loaded, choices)
     facts = _at_hand(reporter, loaded, facts, graph)
     job = _job(reporter, choices, loaded, facts, graph)
-    job = baking.settle(job, asked, push=False, load=False)
+    job = build.settle(job, asked, push=False, load=False)
     with step_summary(job.folder):
-        baking.warm(job)
+        build.warm(job)
 
 
 def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str, gpu: bool = False) -> None:
@@ -208,26 +208,27 @@ def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str
         VerificationFailed: a row failed; the others as for ``bake``.
     """
     from bake.reference import parse_reference
-    from generator import baking, on_card, surroundings
-    from generator.junit import as_junit
-    from generator.verification import as_json, merged, require_passed, show_table
+    from generator.baking import build, preflight
+    from generator.commands import verify_gpu
+    from generator.verification.junit import as_junit
+    from generator.verification.report import as_json, merged, require_passed, show_table
 
     if image is not None:
         parse_reference(image, where="IMAGE")
     loaded = _load(reporter, choices)
     facts = resolve(loaded.recipe, choices)
-    asked = surroundings.ask(facts)
+    asked = preflight.ask(facts)
     graph = _plan(loaded, choices)
     if gpu:
-        on_card.require(image or facts.image)  # before anything is built
+        verify_gpu.require(image or facts.image)  # before anything is built
     # An image by name takes the place of the one that would be built.
     parts = tuple(name for name in graph["verify"].inputs.values() if name != "image") if image else ()
     facts = _at_hand(reporter, loaded, facts, graph, parts)
     job = _job(reporter, choices, loaded, facts, graph)
-    job = baking.settle(job, asked, push=False, load=False)
-    report = baking.check(job, image=image)
+    job = build.settle(job, asked, push=False, load=False)
+    report = build.check(job, image=image)
     if gpu:
-        report = merged(report, on_card.check(job, image or facts.image))
+        report = merged(report, verify_gpu.check(job, image or facts.image))
     if form == "json":
         reporter.data(as_json(report))
     elif form == "junit":
@@ -243,7 +244,7 @@ def report(reporter: Reporter, folder: Path, *, form: str, output: Path | None, 
     Raises:
         UsageError: nothing was baked there. EnvironmentUnfit: the report can't be written.
     """
-    from generator.reporting import gather, write
+    from generator.commands.report import gather, write
 
     write(reporter, gather(folder, ca_bundle=ca_bundle), form=form, output=output)
 
@@ -256,7 +257,7 @@ def ci(reporter: Reporter, choices: Choices, wishes: CiWishes, *, output: Path |
         EnvironmentUnfit: it can't be written.
     """
     from generator.ci import place_of, render_ci, settle, write_ci_file
-    from generator.site import load_site
+    from generator.resolve.site import load_site
 
     site = load_site(choices.site, recipe=choices.recipe).site
     settings = settle(wishes, recipe=choices.recipe, registry=choices.registry or site.registry or "")
@@ -280,7 +281,7 @@ def fetch(reporter: Reporter, choices: Choices, *, names: tuple[str, ...] = (), 
         UsageError: there is no asset of that name. EnvironmentUnfit: one could not be had. Interrupted: Ctrl-C.
     """
     from bake.assets import Store
-    from generator import fetching
+    from generator.commands import fetch as fetching
 
     recipe = _load(reporter, choices).recipe
     for name in names:
@@ -300,7 +301,8 @@ def lock(reporter: Reporter, choices: Choices, *, file: Path | None) -> None:
     Raises:
         EnvironmentUnfit: the base or an asset can't be had, or the lock can't be written.
     """
-    from generator import fetching, locking
+    from generator.commands import fetch as fetching
+    from generator.commands import lock as locking
     from generator.recipe import load_recipe
 
     loaded = load_recipe(choices.recipe)
@@ -320,7 +322,7 @@ def run(reporter: Reporter, choices: Choices, wishes: Wishes, *, dry_run: bool) 
     Raises:
         UsageError, EnvironmentUnfit: what was found before anything started. Interrupted: Ctrl-C.
     """
-    from generator import running
+    from generator.commands import run as running
 
     recipe = _load(reporter, choices).recipe
     return running.run(reporter, recipe, resolve(recipe, choices), wishes, dry_run=dry_run)
@@ -332,7 +334,7 @@ def clean(reporter: Reporter, choices: Choices, wanted: Wanted, *, yes: bool, dr
     Raises:
         EnvironmentUnfit: something could not be removed.
     """
-    from generator import cleaning
+    from generator.commands import clean as cleaning
 
     recipe = _load(reporter, choices).recipe
     facts = resolve(recipe, choices)
@@ -346,7 +348,7 @@ def doctor(reporter: Reporter, choices: Choices, *, form: str, fix: bool = False
     Raises:
         EnvironmentUnfit: a check found an error.
     """
-    from generator import surroundings
+    from generator.baking import preflight
 
     loaded = _load(reporter, choices)
-    surroundings.examine(reporter, loaded.recipe, resolve(loaded.recipe, choices), choices, form=form, fix=fix)
+    preflight.examine(reporter, loaded.recipe, resolve(loaded.recipe, choices), choices, form=form, fix=fix)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from bake.assets.part import Part
 from bake.assets.store import State
+from bake.errors import EnvironmentUnfit, Interrupted
 from bake.units import size
-from generator.errors import EnvironmentUnfit, Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

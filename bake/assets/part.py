@@ -9,7 +9,7 @@ import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from generator.errors import EnvironmentUnfit
+from bake.errors import EnvironmentUnfit
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from bake.display import ProgressMode, settle_mode
+from bake.progress.display import ProgressMode, settle_mode
 from bake.units import size
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from requests.auth import AuthBase, HTTPBasicAuth
 from urllib3.exceptions import HTTPError
 
 from bake.assets.part import Origin
+from bake.errors import EnvironmentUnfit
 from bake.units import size as shown
-from generator.errors import EnvironmentUnfit
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ import threading
 from typing import TYPE_CHECKING, cast
 
 from bake.credentials.keyring import host_of
-from generator.errors import UpliftError
+from bake.errors import UpliftError
 
 if TYPE_CHECKING:
     from pathlib import Path

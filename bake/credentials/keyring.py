@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bake.credentials.login import TOKEN_USER, Login
+from bake.errors import EnvironmentUnfit
 from bake.reference import DEFAULT_REGISTRY
-from generator.errors import EnvironmentUnfit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

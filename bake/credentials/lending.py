@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from bake.credentials.agent import Agent
-from generator.errors import EnvironmentUnfit
+from bake.errors import EnvironmentUnfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

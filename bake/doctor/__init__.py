@@ -21,7 +21,7 @@ from bake.doctor import (
     registry,
 )
 from bake.doctor.finding import Engine, Finding, Say, Severity, Subject, from_failure
-from generator.errors import EnvironmentUnfit, Interrupted, UpliftError
+from bake.errors import EnvironmentUnfit, Interrupted, UpliftError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

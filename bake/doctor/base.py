@@ -6,14 +6,14 @@ import platform
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bake.builders import manifest_digest
+from bake.buildx.builders import manifest_digest
 from bake.doctor import engine_registry
 from bake.doctor.finding import Engine, Finding, Say, Subject, error, ok, warning
-from bake.engine import connect, image_facts
+from bake.engine.facts import connect, image_facts
+from bake.errors import EnvironmentUnfit
 from bake.reference import parse_reference
 from bake.registry import Outcome, Registry
 from bake.units import size
-from generator.errors import EnvironmentUnfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,17 +5,17 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bake.builder_facts import certificate_folder
-from bake.builders import boot
+from bake.buildx.builder_facts import certificate_folder
+from bake.buildx.builders import boot
 from bake.doctor.finding import Engine, Finding, Say, Subject, error, ok, warning
-from bake.engine import version_of
+from bake.engine.facts import version_of
 from bake.reference import is_loopback, parse_reference
 from bake.units import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bake.builder_facts import BuilderFacts, NodeFacts
+    from bake.buildx.builder_facts import BuilderFacts, NodeFacts
 
 NAME = "builder"
 # What rendered Dockerfiles need: see MINIMAL_ENGINE; the engine's own BuildKit has no version of its own to tell.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bake.doctor.finding import Engine, Finding, Subject, ok
-from bake.engine import require_buildx
+from bake.engine.facts import require_buildx
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

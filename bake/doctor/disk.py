@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bake.doctor.finding import Engine, Finding, Subject, ok, warning
-from bake.engine import require_disk
+from bake.engine.facts import require_disk
 from bake.units import size
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bake.doctor.finding import Engine, Finding, Subject, ok, warning
-from bake.engine import version_of
-from bake.gpu import driver_version, installed_gpus
-from bake.gpu_access import oldest_driver
-from generator.errors import EnvironmentUnfit
+from bake.engine.facts import version_of
+from bake.engine.gpu import driver_version, installed_gpus
+from bake.engine.gpu_access import oldest_driver
+from bake.errors import EnvironmentUnfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

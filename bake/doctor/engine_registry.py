@@ -11,10 +11,10 @@ import shlex
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
-from bake.causes import Speaker, find_cause
 from bake.doctor.finding import Engine, Finding, Subject, error, ok, warning
+from bake.errors import UpliftError
+from bake.failure.causes import Speaker, find_cause
 from bake.reference import parse_reference
-from generator.errors import UpliftError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,10 +8,10 @@ from enum import Enum
 from threading import RLock
 from typing import TYPE_CHECKING, TypeVar
 
-from bake.builders import require
+from bake.buildx.builders import require
 from bake.credentials import Keyring
-from bake.engine import connect, engine_facts
-from generator.errors import EnvironmentUnfit
+from bake.engine.facts import connect, engine_facts
+from bake.errors import EnvironmentUnfit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import docker
 
     from bake.assets import Request
-    from bake.builder_facts import BuilderFacts
-    from bake.engine import EngineFacts
-    from generator.errors import UpliftError
+    from bake.buildx.builder_facts import BuilderFacts
+    from bake.engine.facts import EngineFacts
+    from bake.errors import UpliftError
 
 
 Say = Callable[[str], None]

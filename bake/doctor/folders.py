@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bake.doctor.finding import Engine, Finding, Say, Subject, error, ok
-from generator.errors import EnvironmentUnfit
+from bake.errors import EnvironmentUnfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

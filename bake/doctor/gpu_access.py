@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bake.doctor.finding import Engine, Finding, Subject, ok, warning
-from bake.gpu_access import Access, access_of
+from bake.engine.gpu_access import Access, access_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bake.doctor.finding import Engine, Finding, Subject, error, ok, warning
-from bake.layer_sizes import layers_in, layers_on, listed, too_large
 from bake.reference import parse_reference
 from bake.registry import Registry
+from bake.registry.layer_sizes import layers_in, layers_on, listed, too_large
 from bake.units import size
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from bake.doctor import engine_registry
 from bake.doctor.finding import Engine, Finding, Subject, error, ok, warning
+from bake.errors import UpliftError
 from bake.reference import parse_reference, parse_registry
 from bake.registry import TEXTS, Answer, Outcome, Registry
-from generator.errors import UpliftError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

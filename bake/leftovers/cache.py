@@ -13,8 +13,8 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bake.errors import EnvironmentUnfit
 from bake.leftovers.leftover import Kind, Leftover
-from generator.errors import EnvironmentUnfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

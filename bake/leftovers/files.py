@@ -6,8 +6,8 @@ import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from bake.errors import EnvironmentUnfit
 from bake.leftovers.leftover import Kind, Leftover
-from generator.errors import EnvironmentUnfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bake.errors import EnvironmentUnfit
 from bake.leftovers.leftover import Kind, Leftover
-from generator.errors import EnvironmentUnfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import docker
 
 LABEL = "io.image-uplift.recipe"
-# What a bake names an image's first layers by, until the image has its own name; generator.early.
+# What a bake names an image's first layers by, until the image has its own name; generator.baking.early_export.
 PART = "image-uplift-part"
 KEPT = "a result that has a name; --images removes it"
 

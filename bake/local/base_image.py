@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bake.errors import BuildFailed, EnvironmentUnfit, Interrupted, UpliftError
 from bake.local.demo_rootfs import LABEL, Machine, rootfs_for
-from generator.errors import BuildFailed, EnvironmentUnfit, Interrupted, UpliftError
-from generator.reporter import Reporter
+from generator.console.reporter import Reporter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from generator.errors import EnvironmentUnfit
+from bake.errors import EnvironmentUnfit
 
 if TYPE_CHECKING:
     from collections.abc import Callable

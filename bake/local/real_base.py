@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bake.errors import UsageError
 from bake.local.base_image import CONTEXT, BaseImage, run
-from generator.errors import UsageError
-from generator.reporter import Reporter
+from generator.console.reporter import Reporter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,10 +15,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from generator.errors import UpliftError, UsageError
+from bake.errors import UpliftError, UsageError
+from generator.console.reporter import Reporter
 from generator.recipe import load_recipe
-from generator.reporter import Reporter
-from generator.site import SiteFile, load_site
+from generator.resolve.site import SiteFile, load_site
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

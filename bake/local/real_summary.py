@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from bake import results
+from bake.buildx import results
 from bake.local.demo_summary import read_times
 
 if TYPE_CHECKING:

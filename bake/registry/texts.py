@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from bake.errors import EnvironmentUnfit
 from bake.registry.answer import Answer, Outcome
-from generator.errors import EnvironmentUnfit
 
 TEXTS: dict[Outcome, tuple[str, str]] = {
     Outcome.LOGIN: (

@@ -12,9 +12,9 @@ from typing import IO, TYPE_CHECKING
 from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, HTTPSHandler, ProxyHandler, Request, build_opener
 
+from bake.errors import EnvironmentUnfit
 from bake.reference import is_loopback
 from bake.registry.answer import Answer, Outcome, of_error, of_status
-from generator.errors import EnvironmentUnfit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from bake.errors import EnvironmentUnfit, UsageError
 from generator.ci.settings import System
-from generator.errors import EnvironmentUnfit, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,8 +8,8 @@ from enum import Enum
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from bake.errors import UsageError
 from generator import __version__
-from generator.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,9 +6,9 @@ import json
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from generator.driver import oldest_driver, requirement
 from generator.plan import specs
 from generator.plan.compiling import compiler_cache, toolchain, wheel, wheel_target
+from generator.plan.driver import oldest_driver, requirement
 from generator.plan.graph import ContextFile, Graph, Kind, Output, Target, Variable
 from generator.plan.layers import layers, part_count
 from generator.plan.sources import REQUIREMENTS, requirements, source

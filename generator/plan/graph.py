@@ -8,7 +8,7 @@ from enum import Enum
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
-from generator.errors import UsageError
+from bake.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from generator.errors import UsageError
+from bake.errors import UsageError
 from generator.plan import specs
 from generator.plan.graph import Kind, Target
 

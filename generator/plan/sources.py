@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from generator.errors import UsageError
+from bake.errors import UsageError
 from generator.plan import specs
 from generator.plan.graph import ContextFile, Kind, Target
 

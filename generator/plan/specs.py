@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from conversion.models.spec import SCHEMA as MODELS_SCHEMA
-from generator.driver import oldest_driver, requirement
+from generator.plan.driver import oldest_driver, requirement
 from generator.plan.graph import ContextFile
 from generator.recipe.models import as_json
 

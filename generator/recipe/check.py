@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from bake.errors import UsageError
 from bake.reference import parse_reference
-from generator.arch import parse_arch, unsupported
-from generator.errors import UsageError
+from generator.recipe.arch import parse_arch, unsupported
 from generator.recipe.models import mistakes
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import Any
 import tomli
 from pydantic import BaseModel, ValidationError
 
-from generator.errors import UsageError
+from bake.errors import UsageError
 from generator.recipe.check import cross_check
 from generator.recipe.model import Recipe
 from generator.recipe.places import key_lines, line_of

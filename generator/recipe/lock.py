@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tomli
 from pydantic import Field, ValidationError
 
-from generator.errors import EnvironmentUnfit, UsageError
+from bake.errors import EnvironmentUnfit, UsageError
 from generator.recipe.model import Digest, Name, NonEmpty, Recipe, Section, Sha256, Url
 from generator.recipe.places import key_lines, line_of
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from generator.arch import parse_arch
+from generator.recipe.arch import parse_arch
 from generator.recipe.models import ModelSet
 from generator.recipe.section import AbsolutePath, Name, NonEmpty, Section, matches
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import tomli
 
-from generator.errors import UsageError
+from bake.errors import UsageError
 
 if typing.TYPE_CHECKING:
     from importlib.resources.abc import Traversable

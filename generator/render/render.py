@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, StrictUndefined
 
+from bake.errors import UsageError
 from generator import __version__
 from generator.compression import FORM
-from generator.errors import UsageError
 from generator.render.hcl import hcl_line, hcl_list, hcl_string
 from generator.render.shell import sh, sh_words
 

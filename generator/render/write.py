@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from generator.errors import EnvironmentUnfit, UsageError
+from bake.errors import EnvironmentUnfit, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,7 @@ from generator.report.spans import Span, spans_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from bake.results import Results
+    from bake.buildx.results import Results
 
 SCHEMA = 1
 
@@ -176,7 +176,7 @@ def _targets(
 
 
 def _counted(results: Results, name: str) -> dict[str, int]:
-    """Count as ``generator.proof`` does, for a record without its counts."""
+    """Count as ``generator.reuse.cache_summary`` does, for a record without its counts."""
     own = [step for step in results.steps_of(name) if step.kind == "instruction"]
     return {
         "ran": sum(step.state in ("done", "failed", "running") for step in own),

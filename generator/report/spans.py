@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from bake.results import Results, StepResult
+    from bake.buildx.results import Results, StepResult
 
 # Kinds of step that do work; a build definition is read by buildx itself, within a blink.
 WORK = ("instruction", "export", "cache", "other")

@@ -12,10 +12,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bake.errors import EnvironmentUnfit, Interrupted, UpliftError, UsageError
 from bake.local.base_image import ca_bundle
-from generator.errors import EnvironmentUnfit, Interrupted, UpliftError, UsageError
+from generator.console.reporter import Reporter
 from generator.recipe import Recipe, load_recipe
-from generator.reporter import Reporter
 from tests.bench import report
 from tests.bench.place import Place, require_fit
 from tests.bench.scenarios import Bench, Scenario, chosen

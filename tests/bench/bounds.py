@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from bake.results import Results
+from bake.buildx.results import Results
 
 
 @dataclass(frozen=True, kw_only=True)

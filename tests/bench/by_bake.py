@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from bake import results
+from bake.buildx import results
 from generator.recipe import Recipe
 from tests.bench.bounds import critical_path, executed
 from tests.bench.place import REGISTRY, Place

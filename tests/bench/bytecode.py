@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from generator.errors import UpliftError, UsageError
-from generator.reporter import Reporter
+from bake.errors import UpliftError, UsageError
+from generator.console.reporter import Reporter
 from tests.bench.report import machine
 
 IMPORT = "import time; began = time.perf_counter(); import {modules}; print(time.perf_counter() - began)"

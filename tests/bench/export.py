@@ -19,8 +19,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from generator.errors import BuildFailed, Interrupted, UpliftError, UsageError
-from generator.reporter import Reporter
+from bake.errors import BuildFailed, Interrupted, UpliftError, UsageError
+from generator.console.reporter import Reporter
 from tests.bench.place import REGISTRY, Place, require_fit
 from tests.bench.report import machine
 from tests.engine.network.processes import PREFIX, run

@@ -13,7 +13,7 @@ import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from generator.errors import UsageError
+from bake.errors import UsageError
 
 if TYPE_CHECKING:
     from generator.recipe import Recipe

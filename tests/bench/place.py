@@ -17,7 +17,7 @@ from pathlib import Path
 
 from typing_extensions import Self
 
-from generator.errors import BuildFailed, EnvironmentUnfit
+from bake.errors import BuildFailed, EnvironmentUnfit
 from tests.bench.meter import Meter, descendants, make_group
 from tests.engine.network.engine import Engine
 from tests.engine.network.processes import PREFIX, Process, serve

@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from generator.errors import UsageError
+from bake.errors import UsageError
 from generator.recipe import Recipe
 from tests.bench import images, variants
 from tests.bench.by_bake import REPOSITORY, ByBake

@@ -14,9 +14,9 @@ import sys
 import tarfile
 from pathlib import Path
 
-from generator.errors import BuildFailed, UsageError
+from bake.errors import BuildFailed, UsageError
 from generator.recipe import load_recipe
-from generator.resolve import asset_folder
+from generator.resolve.resolve import asset_folder
 
 TOP = Path(__file__).parents[2]
 PARTS = ("generator", "bake", "contexts", "conversion", "docker-bake.hcl.j2")

@@ -19,14 +19,14 @@ from pathlib import Path
 
 import pytest
 
-from bake import results
+from bake.buildx import results
+from bake.buildx.driver import BakeRequest, run_bake
 from bake.doctor import Severity, Subject, run_checks
-from bake.driver import BakeRequest, run_bake
-from bake.engine import connect, image_facts, require_buildx, require_engine
-from bake.events import State
+from bake.engine.facts import connect, image_facts, require_buildx, require_engine
+from bake.errors import BuildFailed, EnvironmentUnfit, Interrupted
+from bake.progress.events import State
 from bake.reference import parse_reference
 from bake.registry import Pushed, Registry
-from generator.errors import BuildFailed, EnvironmentUnfit, Interrupted
 
 pytestmark = pytest.mark.engine
 
@@ -54,9 +54,9 @@ BASE = "FROM scratch\nCOPY busybox /bin/busybox\nCOPY busybox /bin/sh\nENV PATH=
 PROGRAM = """
 import sys
 from pathlib import Path
-from bake.display import ProgressMode, display
-from bake.driver import BakeRequest, run_bake
-from generator.errors import UpliftError
+from bake.progress.display import ProgressMode, display
+from bake.buildx.driver import BakeRequest, run_bake
+from bake.errors import UpliftError
 with display(ProgressMode.PLAIN) as listener:
     outcome = run_bake(
         BakeRequest(file=Path(sys.argv[1]), targets=(sys.argv[2],), variables={"RUN_ID": sys.argv[3]}), listener

@@ -17,7 +17,7 @@ import pytest
 
 from bake.leftovers import Marks, find_cache, marks_of
 from bake.leftovers.cache import ours, records
-from generator.cleaning import _dockerfiles
+from generator.commands.clean import _dockerfiles
 from generator.recipe import load_recipe
 
 pytestmark = pytest.mark.engine

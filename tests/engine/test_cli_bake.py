@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from bake import results
+from bake.buildx import results
 from bake.leftovers.images import PART
 from bake.reference import parse_reference
 from bake.registry import Registry

@@ -20,9 +20,9 @@ from typing import Any
 
 import pytest
 
-from bake import results
+from bake.buildx import results
 from generator.recipe import load_recipe
-from generator.resolve import asset_folder
+from generator.resolve.resolve import asset_folder
 from tests.engine.mirror import ARCHIVE, BASE, PASSWORD, RUNFILE, Lab, docker
 from tests.engine.small import plain, unpack
 

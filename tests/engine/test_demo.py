@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from bake import results
+from bake.buildx import results
 from bake.reference import parse_reference
 from bake.registry import Pushed, Registry
 

@@ -53,7 +53,7 @@ def test_a_provoked_failure_is_told(tmp_path: Path, rootfs: str, name: str, form
 
 
 def test_a_container_that_wants_a_gpu_on_a_machine_without_one(rootfs: str) -> None:
-    from bake.diagnosis import diagnose
+    from bake.failure.diagnosis import diagnose
 
     done = subprocess.run(
         ["docker", "run", "--rm", "--gpus", "all", rootfs, "nvidia-smi"], capture_output=True, text=True, check=False

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from bake import results
+from bake.buildx import results
 from bake.local.demo_rootfs import Machine, rootfs_for
 from tests.engine.extension import Project, build_base
 from tests.engine.network.authority import Authority

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from bake import engine
-from bake.gpu_access import Access, access_of
-from generator import on_card
-from generator.errors import EnvironmentUnfit
+from bake.engine import facts
+from bake.engine.gpu_access import Access, access_of
+from bake.errors import EnvironmentUnfit
+from generator.commands import verify_gpu
 from tests.engine.small import RECIPE, TOP, docker
 
 pytestmark = pytest.mark.engine
@@ -35,7 +35,7 @@ def verify_on_gpu(folder: Path, base: str, image: str) -> subprocess.CompletedPr
 
 
 def test_an_engine_without_a_gpu_is_told_with_what_to_install(tmp_path: Path, base: str) -> None:
-    has_gpu = access_of(engine.connect()) is not Access.NONE
+    has_gpu = access_of(facts.connect()) is not Access.NONE
     done = verify_on_gpu(tmp_path, base, base)
     if has_gpu:  # the base has no torch
         assert done.returncode == 4
@@ -55,18 +55,18 @@ def spec_in(folder: Path) -> Path:
 
 
 def containers() -> str:
-    return docker("ps", "--all", "--quiet", "--filter", f"label={on_card.LABEL}")
+    return docker("ps", "--all", "--quiet", "--filter", f"label={verify_gpu.LABEL}")
 
 
 def test_the_checks_run_in_the_image_and_their_report_comes_back(tmp_path: Path, base: str) -> None:
-    request = on_card.container(Access.HOOK, python="/opt/env/bin/python", spec=spec_in(tmp_path))
+    request = verify_gpu.container(Access.HOOK, python="/opt/env/bin/python", spec=spec_in(tmp_path))
     without_gpu = {**request, "device_requests": []}
-    client = engine.connect()
+    client = facts.connect()
     try:
-        status, out, err = on_card.run(client, base, without_gpu)
+        status, out, err = verify_gpu.run(client, base, without_gpu)
     finally:
         client.close()
-    report = on_card.read(status, out, err, image=base)
+    report = verify_gpu.read(status, out, err, image=base)
     (row,) = report.rows
     assert (report.recipe, report.passed) == ("small", False)
     assert (row.subject, row.status) == ("card", "fail")
@@ -75,11 +75,11 @@ def test_the_checks_run_in_the_image_and_their_report_comes_back(tmp_path: Path,
 
 
 def test_what_the_engine_cannot_start_is_unfit_and_leaves_no_container(tmp_path: Path, base: str) -> None:
-    request = on_card.container(Access.HOOK, python="/opt/none/bin/python", spec=spec_in(tmp_path))
-    client = engine.connect()
+    request = verify_gpu.container(Access.HOOK, python="/opt/none/bin/python", spec=spec_in(tmp_path))
+    client = facts.connect()
     try:
         with pytest.raises(EnvironmentUnfit, match="could not run the checks on a GPU"):
-            on_card.run(client, base, request)
+            verify_gpu.run(client, base, request)
     finally:
         client.close()
     assert containers() == ""

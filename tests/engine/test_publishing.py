@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from bake import results
+from bake.buildx import results
 from bake.credentials import Keyring, Login
 from bake.credentials.lending import lent
 from bake.reference import parse_reference

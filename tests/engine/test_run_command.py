@@ -195,8 +195,8 @@ def test_bids_and_licence_are_looked_at(run, tmp_path):
 
 def test_the_gpu_is_asked_of_the_engine(run):
     """Whatever engine this is: with a GPU it gets one, without it is told, and auto runs on the CPU."""
-    from bake.engine import connect
-    from bake.gpu_access import Access, access_of
+    from bake.engine.facts import connect
+    from bake.engine.gpu_access import Access, access_of
 
     client = connect()
     able = access_of(client) is not Access.NONE

@@ -9,7 +9,7 @@ import pytest
 
 from bake.assets import State, fetch
 from bake.assets.part import Part
-from generator.errors import EnvironmentUnfit, Interrupted
+from bake.errors import EnvironmentUnfit, Interrupted
 
 BLOCK = 65536
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import tomli
 
-from generator.errors import EnvironmentUnfit
+from bake.errors import EnvironmentUnfit
 
 TOP = Path(__file__).parents[3]
 ORIGINAL = "https://downloads.invalid/"
@@ -93,7 +93,7 @@ def test_a_lock_never_holds_what_a_mirror_serves_instead(sources, run, tmp_path)
 
 def test_a_bake_takes_what_was_fetched(sources, run, tmp_path):
     from generator.recipe import load_recipe
-    from generator.resolve import Choices, resolve
+    from generator.resolve.resolve import Choices, resolve
 
     source = sources()
     assert run(source, "fetch", sha256=digest(source.content)).returncode == 0
@@ -114,9 +114,9 @@ def test_the_lock_of_a_fetched_asset(sources, run, tmp_path):
 @pytest.fixture
 def lying(tmp_path):
     """Decide what a bake uses of the assets folder, as it lies there."""
-    from generator import fetching
+    from generator.commands import fetch
     from generator.recipe import load_recipe
-    from generator.resolve import Choices, resolve
+    from generator.resolve.resolve import Choices, resolve
 
     def use(content, *, names=("tool",), sha256=None):
         text = RECIPE.format(original=ORIGINAL, digest="a" * 64, sha256=sha256 or digest(content))
@@ -129,7 +129,7 @@ def lying(tmp_path):
         facts = resolve(recipe, Choices(recipe=str(tmp_path / "small.toml"), assets_dir=folder))
         said: list[str] = []
         reporter: Any = SimpleNamespace(note=said.append, warning=lambda text: said.append(f"warning: {text}"))
-        return fetching.use_lying(reporter, recipe, facts, names), said
+        return fetch.use_lying(reporter, recipe, facts, names), said
 
     return use
 

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bake.bakefile import BakeFile
-from bake.progress import Progress
+from bake.buildx.bakefile import BakeFile
+from bake.progress.state import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bake.events import Event
+    from bake.progress.events import Event
 
 STREAMS = Path(__file__).parent / "streams"
 LINKS = {

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from bake.ahead import Ahead, all_ahead
-from generator.errors import EnvironmentUnfit
+from bake.errors import EnvironmentUnfit
 
 TIMEOUT = 10  # seconds, for what would otherwise wait for ever
 

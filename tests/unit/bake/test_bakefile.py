@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from bake.bakefile import names_in, read_bake_file
-from generator.errors import UsageError
+from bake.buildx.bakefile import names_in, read_bake_file
+from bake.errors import UsageError
 
 TEXT = """
 variable "TAG" {

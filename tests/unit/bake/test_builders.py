@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bake.builder_facts import BuilderFacts, NodeFacts, certificate_folder, parse_inspect
-from bake.builders import last_line
+from bake.buildx.builder_facts import BuilderFacts, NodeFacts, certificate_folder, parse_inspect
+from bake.buildx.builders import last_line
 from bake.doctor import Severity, Subject
 from bake.doctor import builder as check
 from bake.doctor.finding import Engine

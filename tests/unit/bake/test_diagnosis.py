@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bake.causes import Speaker, causes, find_cause
-from bake.diagnosis import diagnose
+from bake.failure.causes import Speaker, causes, find_cause
+from bake.failure.diagnosis import diagnose
 
 HERE = Path(__file__).parent
 LOGS = sorted((HERE / "logs").glob("*.txt"))

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from bake.display import HEARTBEAT, JsonLines, PlainLines, ProgressMode, display, settle_mode
-from bake.events import BakeEnded, BakeStarted, Cancelling, State, StepLog, StepStarted, Tick
-from bake.live import LiveTable
+from bake.progress.display import HEARTBEAT, JsonLines, PlainLines, ProgressMode, display, settle_mode
+from bake.progress.events import BakeEnded, BakeStarted, Cancelling, State, StepLog, StepStarted, Tick
+from bake.progress.live import LiveTable
 from bake.units import duration, size
 
 

@@ -9,13 +9,14 @@ from functools import partial
 
 import pytest
 
-from bake import doctor, engine
-from bake.builder_facts import BuilderFacts, NodeFacts
+from bake import doctor
+from bake.buildx.builder_facts import BuilderFacts, NodeFacts
 from bake.doctor import CHECKS, Severity, Subject, require_fit, run_checks
 from bake.doctor.finding import Engine, ok
-from bake.engine import EngineFacts, ImageFacts, version_of
+from bake.engine import facts as engine
+from bake.engine.facts import EngineFacts, ImageFacts, version_of
+from bake.errors import EnvironmentUnfit, UsageError
 from bake.registry import Answer, Outcome
-from generator.errors import EnvironmentUnfit, UsageError
 
 FACTS = EngineFacts(
     host="unix:///var/run/docker.sock",

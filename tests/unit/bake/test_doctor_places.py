@@ -12,7 +12,7 @@ import pytest
 
 from bake.assets import Request
 from bake.doctor import Finding, Severity, Subject, mend, run_checks
-from generator.errors import EnvironmentUnfit, Interrupted
+from bake.errors import EnvironmentUnfit, Interrupted
 
 CONTENT = b"an installer" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

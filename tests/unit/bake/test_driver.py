@@ -13,17 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from bake.driver import BakeRequest, run_bake
-from bake.events import BakeEnded, BakeStarted, Event, State, Tick
-from generator.errors import BuildFailed, EnvironmentUnfit, Interrupted, UsageError
+from bake.buildx.driver import BakeRequest, run_bake
+from bake.errors import BuildFailed, EnvironmentUnfit, Interrupted, UsageError
+from bake.progress.events import BakeEnded, BakeStarted, Event, State, Tick
 
 STREAMS = Path(__file__).parent / "streams"
 HCL = 'variable "TAG" {\n  default = "x"\n}\ntarget "base" {\n}\ntarget "a" {\n}\ntarget "b" {\n}\ntarget "c" {\n}\n'
 PROGRAM = """
 import sys
 from pathlib import Path
-from bake.driver import BakeRequest, run_bake
-from generator.errors import UpliftError
+from bake.buildx.driver import BakeRequest, run_bake
+from bake.errors import UpliftError
 try:
     run_bake(BakeRequest(file=Path(sys.argv[1])), lambda event: print(event.kind, flush=True)).raise_for_failure()
 except UpliftError as error:
@@ -211,7 +211,7 @@ def test_it_runs_in_another_thread_too(docker, bake_file):
 STUBBORN = "trap '' INT TERM\nsleep 60 &\necho $! >{folder}/second\necho $$ >{folder}/first\nwait\nwait\nwait\n"
 OBEDIENT = "trap 'kill $!; exit 130' INT\nsleep 60 &\necho $! >{folder}/second\necho $$ >{folder}/first\nwait\n"
 
-PATIENT = "from bake import client\nclient.GRACE = (60.0, 60.0, 60.0)\n" + PROGRAM
+PATIENT = "from bake.buildx import client\nclient.GRACE = (60.0, 60.0, 60.0)\n" + PROGRAM
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -284,7 +284,7 @@ def _alive(pid):
 
 
 def test_results_tell_json(docker, bake_file, tmp_path):
-    from bake import results
+    from bake.buildx import results
 
     docker(f"cat {STREAMS}/success.jsonl >&2\n")
     outcome = run_bake(BakeRequest(file=bake_file), lambda _: None)

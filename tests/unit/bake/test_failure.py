@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from bake.causes import Speaker, causes, find_cause
-from bake.failure import explain, failed_steps
-from generator.errors import BuildFailed, EnvironmentUnfit, UsageError
+from bake.errors import BuildFailed, EnvironmentUnfit, UsageError
+from bake.failure.causes import Speaker, causes, find_cause
+from bake.failure.explain import explain, failed_steps
 
 ERRORS = Path(__file__).parent / "streams" / "errors"
 
@@ -124,7 +124,7 @@ LOGS = Path(__file__).parent / "logs"
     ],
 )
 def test_a_failed_step_ends_with_its_known_cause_and_remedy(replay, log, cause, shown):
-    from bake.events import State, Step
+    from bake.progress.events import State, Step
 
     progress, _ = replay("failure", ("image",))
     lines = tuple((LOGS / f"{log}.txt").read_text().splitlines())

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from bake.container import ContainerRequest, _devices
 from bake.doctor import Severity, Subject, run_checks
 from bake.doctor.finding import Engine
-from bake.gpu_access import Access, access, oldest_driver
+from bake.engine.container import ContainerRequest, _devices
+from bake.engine.gpu_access import Access, access, oldest_driver
 
 
 @pytest.mark.parametrize(

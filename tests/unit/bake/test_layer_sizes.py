@@ -11,9 +11,9 @@ import pytest
 
 from bake.doctor import Severity, Subject, layers
 from bake.doctor.finding import Engine
-from bake.layer_sizes import layers_in, listed, too_large
 from bake.reference import parse_reference
 from bake.registry import Registry
+from bake.registry.layer_sizes import layers_in, listed, too_large
 
 A, B, C = (f"sha256:{letter * 64}" for letter in "abc")
 MANIFESTS = {

@@ -8,9 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from bake.layers import in_registry
 from bake.reference import parse_reference
 from bake.registry import Registry
+from bake.registry.layers import in_registry
 
 IMAGE = {"layers": [{"size": 100}, {"size": 20}, {"size": 3}]}
 INDEX = {

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import json
 
-from bake.bakefile import BakeFile
-from bake.events import State, StepAnnounced, StepBytes, StepEnded, StepKind, StepLog, StepStarted, Text
-from bake.progress import LOG_LINES_KEPT, Progress
+from bake.buildx.bakefile import BakeFile
+from bake.progress.events import State, StepAnnounced, StepBytes, StepEnded, StepKind, StepLog, StepStarted, Text
+from bake.progress.state import LOG_LINES_KEPT, Progress
 
 
 def states(progress):

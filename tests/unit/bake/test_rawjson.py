@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bake.bakefile import BakeFile
-from bake.progress import Progress
-from bake.rawjson import Report, parse_line, seconds_of
+from bake.buildx.bakefile import BakeFile
+from bake.progress.rawjson import Report, parse_line, seconds_of
+from bake.progress.state import Progress
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bake.errors import UsageError
 from bake.reference import check_tag, is_loopback, parse_reference, parse_registry
-from generator.errors import UsageError
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 

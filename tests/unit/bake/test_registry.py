@@ -12,9 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from bake.doctor import Severity, Subject, run_checks
+from bake.errors import EnvironmentUnfit
 from bake.reference import parse_reference
 from bake.registry import TEXTS, Answer, Outcome, Pushed, Registry
-from generator.errors import EnvironmentUnfit
 
 INDEX = {"manifests": [{"digest": "sha256:m1"}, {"digest": "sha256:m2"}]}
 MANIFESTS = {

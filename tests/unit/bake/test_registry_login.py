@@ -18,9 +18,9 @@ import pytest
 
 from bake.credentials import Keyring, Login
 from bake.doctor import Severity, Subject, run_checks
+from bake.errors import EnvironmentUnfit
 from bake.reference import parse_reference
 from bake.registry import Outcome, Registry
-from generator.errors import EnvironmentUnfit
 
 MANIFEST = b'{"schemaVersion": 2,\n "mediaType": "application/vnd.oci.image.manifest.v1+json" }'
 DIGEST = f"sha256:{hashlib.sha256(MANIFEST).hexdigest()}"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bake import results
-from bake.driver import BakeOutcome, BakeRequest
-from bake.events import State
-from generator.errors import Interrupted, UsageError
+from bake.buildx import results
+from bake.buildx.driver import BakeOutcome, BakeRequest
+from bake.errors import Interrupted, UsageError
+from bake.progress.events import State
 
 METADATA = {
     "c": {

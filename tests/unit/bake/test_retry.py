@@ -5,8 +5,8 @@ from itertools import count
 import pytest
 
 from bake.registry import Answer, Outcome
+from bake.registry.troubles import of_answer, of_status, of_text, retry_after
 from bake.retry import Policy, Trouble, retried
-from bake.trouble import of_answer, of_status, of_text, retry_after
 
 
 def run(troubles, policy=None, slept=None):

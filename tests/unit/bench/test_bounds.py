@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bake.results import Results
+from bake.buildx.results import Results
 from tests.bench import bounds, report
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from generator.errors import UsageError
+from bake.errors import UsageError
 from generator.recipe import Recipe, load_recipe
 from tests.bench.guide import BuildStep, RunStep, steps
 from tests.bench.scenarios import Scenario, chosen

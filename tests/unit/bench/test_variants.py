@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from generator.errors import UsageError
+from bake.errors import UsageError
 from generator.recipe import load_recipe
 from tests.bench import variants
 

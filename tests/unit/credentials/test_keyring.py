@@ -8,7 +8,7 @@ import pytest
 
 from bake.credentials import Keyring, Login
 from bake.credentials.keyring import host_of
-from generator.errors import EnvironmentUnfit
+from bake.errors import EnvironmentUnfit
 
 pytestmark = pytest.mark.usefixtures("config")
 

@@ -10,7 +10,7 @@ import pytest
 
 from bake.credentials import Keyring, Login
 from bake.credentials.lending import lent
-from generator.errors import EnvironmentUnfit
+from bake.errors import EnvironmentUnfit
 
 pytestmark = pytest.mark.usefixtures("own")
 GIVEN = Keyring({"r.example:5000": Login(username="ci", secret="canary", given=True)})

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from bake.errors import BuildFailed, EnvironmentUnfit
 from bake.local import base_image, demo_base, demo_rootfs
 from bake.local.base_image import BaseImage
-from generator.errors import BuildFailed, EnvironmentUnfit
 from generator.recipe import load_recipe
 
 

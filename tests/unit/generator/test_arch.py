@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from generator.arch import parse_arch, parse_arch_list, unsupported
+from generator.recipe.arch import parse_arch, parse_arch_list, unsupported
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from generator.caching import OFF, Wishes, branch_of, combined, settle
-from generator.errors import UsageError
-from generator.site import Site
+from bake.errors import UsageError
+from generator.resolve.caches import OFF, Wishes, branch_of, combined, settle
+from generator.resolve.site import Site
 
 
 @pytest.mark.parametrize(

@@ -89,10 +89,11 @@ def test_only_commands_that_exist_are_listed(tmp_path: Path) -> None:
 def test_a_signal_outside_a_bake_gives_130_without_a_traceback(tmp_path: Path, number: signal.Signals) -> None:
     script = (
         "import os, sys\n"
-        "from generator import cli, pipeline\n"
+        "from generator import pipeline\n"
+        "from generator.cli import app\n"
         f"pipeline.render = lambda *a, **k: os.kill(os.getpid(), {int(number)})\n"
         "sys.argv = ['generator', '-r', 'demo', 'render']\n"
-        "cli.main()\n"
+        "app.main()\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from generator.errors import UsageError
+from bake.errors import UsageError
 from generator.plan import build_graph
 from generator.recipe import Recipe, load_recipe
 from generator.recipe.lock import Lock, LockedAsset, apply_lock

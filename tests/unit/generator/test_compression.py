@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from generator import publishing
+from generator.baking import publish
+from generator.baking.archive import Archive, ArchiveFormat
 from generator.compression import FORM
-from generator.saving import Archive, ArchiveFormat
 
 TOP = Path(__file__).parents[3]
 RESULTS = sorted((TOP / "tests/bench/results").glob("export-*.json"))
@@ -20,7 +20,7 @@ RESULTS = sorted((TOP / "tests/bench/results").glob("export-*.json"))
 def test_images_and_caches_have_one_form_and_force_it_on_no_layer(recipe: str) -> None:
     rendered = (TOP / "tests/golden" / recipe / "docker-bake.hcl").read_text()
     assert re.findall(r"compression=[^\"]*?(?=,ignore|\")", rendered) == [FORM, FORM]
-    assert publishing.UNNAMED["image.output"].endswith(FORM)
+    assert publish.UNNAMED["image.output"].endswith(FORM)
     assert "force-compression" not in rendered + FORM
 
 

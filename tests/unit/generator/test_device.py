@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from generator.errors import UsageError
+from bake.errors import UsageError
 from generator.plan import build_graph, specs
 from generator.recipe import load_recipe
 from generator.render import render

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bake.results import Results
-from generator import github
-from generator.errors import BuildFailed, EnvironmentUnfit, UpliftError, UsageError, VerificationFailed
-from generator.reporter import Reporter
-from generator.step_summary import step_summary
-from generator.verification import Row, VerificationReport
+from bake.buildx.results import Results
+from bake.errors import BuildFailed, EnvironmentUnfit, UpliftError, UsageError, VerificationFailed
+from generator.ci.step_summary import step_summary
+from generator.console import github
+from generator.console.reporter import Reporter
+from generator.verification.report import Row, VerificationReport
 
 FAILURE = BuildFailed(
     "the step failed (exit code 1)\n  step: compile 1/2 RUN make\n  its last output:\n  | secret-looking output\n"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from generator.errors import UsageError
-from generator.gpus import capabilities, chosen_archs, find_gpu, table
+from bake.errors import UsageError
+from generator.resolve.gpus import capabilities, chosen_archs, find_gpu, table
 
 # What people type, and what drivers report (nvidia-smi --query-gpu=name).
 NAMES = {
@@ -66,7 +66,7 @@ def test_finds_a_gpu_however_it_is_written(capability: str, name: str) -> None:
 def test_every_line_of_the_table_is_found_under_its_own_name_and_none_hides_another() -> None:
     import tomli
 
-    data = tomli.loads((Path(__file__).parents[3] / "generator/gpus.toml").read_text())
+    data = tomli.loads((Path(__file__).parents[3] / "generator/resolve/gpus.toml").read_text())
     listed = [(name, capability) for capability, names in data["names"].items() for name in names]
     assert len(table().gpus) == len(listed)
     assert [find_gpu(name).capability for name, _ in listed] == [capability for _, capability in listed]

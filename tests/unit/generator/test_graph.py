@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from generator.errors import UsageError
+from bake.errors import UsageError
 from generator.plan import Graph, Kind, Target, build_graph
 from generator.plan.svg import as_svg
 from generator.plan.views import as_json, as_mermaid

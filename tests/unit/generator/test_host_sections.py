@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from generator.errors import EnvironmentUnfit, UsageError
-from generator.fetching import assets_folder, requests, require_assets
+from bake.errors import EnvironmentUnfit, UsageError
+from generator.commands.fetch import assets_folder, requests, require_assets
 from generator.recipe import load_recipe
 
 SECTIONS = """

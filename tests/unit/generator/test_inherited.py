@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from bake.builder_facts import BuilderFacts
-from bake.engine import ImageFacts, folders_in
+from bake.buildx.builder_facts import BuilderFacts
+from bake.engine.facts import ImageFacts, folders_in
+from bake.errors import UsageError
 from bake.reference import parse_reference
 from bake.registry import Answer, Outcome, Registry
-from generator.driver import oldest_driver, requirement
-from generator.errors import UsageError
-from generator.inherited import Inherited, inherited, require_python
+from generator.baking.base_image import Inherited, inherited, require_python
+from generator.plan.driver import oldest_driver, requirement
 from generator.recipe import Recipe
-from generator.resolve import Facts
+from generator.resolve.resolve import Facts
 
 OWN = BuilderFacts(name="default", driver="docker", nodes=())
 AWAY = BuilderFacts(name="far", driver="remote", nodes=())
@@ -50,7 +50,7 @@ def image(user: str, *environment: str) -> ImageFacts:
 def test_what_the_engine_says(
     monkeypatch: pytest.MonkeyPatch, user: str, environment: tuple[str, ...], expected: Inherited
 ) -> None:
-    monkeypatch.setattr("bake.engine.image_facts", lambda _client, _name: image(user, *environment))
+    monkeypatch.setattr("bake.engine.facts.image_facts", lambda _client, _name: image(user, *environment))
     assert inherited("base:1", OWN, FACTS, ENGINE) == expected
 
 
@@ -100,7 +100,7 @@ def has(monkeypatch: pytest.MonkeyPatch) -> Any:
     def set_folders(*minors: int) -> None:
         there = {f"/opt/conda/envs/deepprep/lib/python3.{minor}" for minor in minors}
         found = lambda _client, _name, paths: tuple(path for path in paths if path in there)  # noqa: E731
-        monkeypatch.setattr("bake.engine.folders_in", found)
+        monkeypatch.setattr("bake.engine.facts.folders_in", found)
 
     return set_folders
 

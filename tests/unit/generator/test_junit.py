@@ -5,8 +5,8 @@ from xml.etree import ElementTree as ET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generator.junit import as_junit
-from generator.verification import Row, VerificationReport
+from generator.verification.junit import as_junit
+from generator.verification.report import Row, VerificationReport
 
 
 def report(*rows: Row, passed: bool) -> VerificationReport:

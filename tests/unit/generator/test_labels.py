@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from generator.labels import Origin, origin_of, public
+from generator.resolve.origin import Origin, origin_of, public
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from generator.cli import app
-from generator.errors import UsageError
+from bake.errors import UsageError
+from generator.cli.app import app
 from generator.plan import build_graph
 from generator.plan.layers import INSTALLED_MIB, MOST, part_count
 from generator.recipe import Recipe, load_recipe

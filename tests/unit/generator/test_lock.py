@@ -5,8 +5,8 @@ import tomli
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generator.errors import EnvironmentUnfit, UsageError
-from generator.locking import base_digest, locked, make_lock, save, written_to
+from bake.errors import EnvironmentUnfit, UsageError
+from generator.commands.lock import base_digest, locked, make_lock, save, written_to
 from generator.recipe import Recipe, load_recipe, shipped
 from generator.recipe.lock import Lock, _quoted, apply_lock, as_toml, lock_path, parse_lock
 

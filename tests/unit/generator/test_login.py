@@ -5,8 +5,8 @@ import io
 import pytest
 
 from bake.credentials import Login
-from generator.errors import UsageError
-from generator.login import Given, chosen_login, keyring_for
+from bake.errors import UsageError
+from generator.resolve.login import Given, chosen_login, keyring_for
 
 
 def chosen(username=None, *, stdin=None, token=""):

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from bake.gpu_access import Access, access
-from generator import on_card
-from generator.errors import EnvironmentUnfit, VerificationFailed
-from generator.junit import as_junit
-from generator.verification import as_json, merged, parse_report
+from bake.engine.gpu_access import Access, access
+from bake.errors import EnvironmentUnfit, VerificationFailed
+from generator.commands import verify_gpu
+from generator.verification.junit import as_junit
+from generator.verification.report import as_json, merged, parse_report
 
 BARE = {"Runtimes": {"runc": {}, "io.containerd.runc.v2": {}}, "CDISpecDirs": ["/nonexistent"]}
 
@@ -25,7 +25,7 @@ def report(status: str, subject: str = "torch: matmul") -> str:
 def test_an_engine_without_gpus_is_unfit_and_the_remedy_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(EnvironmentUnfit) as caught:
-        on_card.require_access(access(BARE), BARE)
+        verify_gpu.require_access(access(BARE), BARE)
     assert caught.value.exit_status == 3
     assert "runtimes: io.containerd.runc.v2, runc" in str(caught.value)
     assert "nvidia-container-toolkit" in str(caught.value)
@@ -39,7 +39,7 @@ def test_an_engine_without_gpus_is_unfit_and_the_remedy_says_what_to_install(mon
     ],
 )
 def test_a_runtime_or_a_cdi_device_is_enough(info: dict[str, Any]) -> None:
-    on_card.require_access(access(info), info)
+    verify_gpu.require_access(access(info), info)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_runtime_or_a_cdi_device_is_enough(info: dict[str, Any]) -> None:
 def test_the_container_has_all_gpus_the_scripts_read_only_and_no_network(
     way: Access, driver: str, ids: list[str], count: int
 ) -> None:
-    request = on_card.container(way, python="/opt/env/bin/python", spec=Path("/b/verify.json"))
+    request = verify_gpu.container(way, python="/opt/env/bin/python", spec=Path("/b/verify.json"))
     (device,) = request["device_requests"]
     assert (device["Driver"], device["DeviceIDs"], device["Count"]) == (driver, ids, count)
     assert request["network_mode"] == "none"
@@ -69,20 +69,20 @@ def test_the_container_has_all_gpus_the_scripts_read_only_and_no_network(
     ],
 )
 def test_an_engine_that_cannot_start_the_container(said: str, remedy: str) -> None:
-    error = on_card.not_run(said, "x:1")
+    error = verify_gpu.not_run(said, "x:1")
     assert error.exit_status == 3
     assert said in str(error)
     assert remedy in str(error)
 
 
 def test_the_report_is_the_last_line() -> None:
-    assert on_card.read(0, f"a banner of the image\n{report('pass')}\n", "", image="x:1").passed
+    assert verify_gpu.read(0, f"a banner of the image\n{report('pass')}\n", "", image="x:1").passed
 
 
 @pytest.mark.parametrize("out", ["", "{}", "no json", '{"schema": 2}'])
 def test_no_report_is_a_failed_verification_with_the_last_words(out: str) -> None:
     with pytest.raises(VerificationFailed, match=r"exit status 139\): a / b / c") as caught:
-        on_card.read(139, out, "z\na\nb\n\nc\n", image="x:1")
+        verify_gpu.read(139, out, "z\na\nb\n\nc\n", image="x:1")
     assert caught.value.exit_status == 4
 
 

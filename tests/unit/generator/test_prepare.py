@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from generator.errors import UsageError
+from bake.errors import UsageError
 from generator.plan import specs
 from generator.recipe import load_recipe
 from tests.unit.generator.test_recipe_load import mistakes

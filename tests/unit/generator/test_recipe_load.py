@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generator.errors import UsageError
+from bake.errors import UsageError
 from generator.recipe import load_recipe, shipped
 from generator.recipe.places import key_lines, line_of
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from bake.driver import BakeOutcome, BakeRequest
-from bake.events import State, Step, StepKind
-from generator.errors import BuildFailed
+from bake.buildx.driver import BakeOutcome, BakeRequest
+from bake.errors import BuildFailed
+from bake.progress.events import State, Step, StepKind
 from generator.plan.keys import Key
-from generator.proof import as_data, compiler_budget, compiler_cpu, show_proof
-from generator.reuse import Reuse, made
-from generator.store import Shelf, Wheel
+from generator.reuse.cache_summary import as_data, compiler_budget, compiler_cpu, show_proof
+from generator.reuse.wheel_store import Shelf, Wheel
+from generator.reuse.wheels import Reuse, made
 
 WHEEL = Wheel(target="wheel-x", extension="x", key=Key(target="wheel-x", inputs={}))
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from generator.plan import Graph, build_graph
+from generator.plan.disk import EVERYTHING, needed_gib
 from generator.recipe import load_recipe
-from generator.room import EVERYTHING, needed_gib
 
 
 @pytest.fixture(params=["demo", "deepprep", "deepprep-cu130"])

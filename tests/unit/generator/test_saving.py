@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from generator.errors import BuildFailed, EnvironmentUnfit, UsageError
-from generator.saving import Archive, ArchiveFormat
+from bake.errors import BuildFailed, EnvironmentUnfit, UsageError
+from generator.baking.archive import Archive, ArchiveFormat
 
 
 @pytest.mark.parametrize("form", ArchiveFormat)

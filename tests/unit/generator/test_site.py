@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from generator.errors import EnvironmentUnfit, UsageError
+from bake.errors import EnvironmentUnfit, UsageError
 from generator.recipe import Recipe, load_recipe
-from generator.resolve import Choices, asset_folder, resolve
-from generator.site import load_site, mirrored, mirrored_image, mirrors_of, secret_table
+from generator.resolve.resolve import Choices, asset_folder, resolve
+from generator.resolve.site import load_site, mirrored, mirrored_image, mirrors_of, secret_table
 
 TABLE = {
     "https://download.pytorch.org/": "https://lab/pt/",

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from generator.errors import UsageError
+from bake.errors import UsageError
 from generator.plan import build_graph
 from generator.plan.graph import Kind
 from generator.recipe import Recipe, load_recipe

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from generator.errors import UsageError
+from bake.errors import UsageError
 from generator.plan import build_graph, specs
 from generator.recipe import load_recipe
 from generator.recipe.stacks import shipped_stacks, stacked

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from generator.errors import BuildFailed, VerificationFailed
-from generator.reporter import Reporter
-from generator.verification import as_json, read_report, require_passed, show_table
+from bake.errors import BuildFailed, VerificationFailed
+from generator.console.reporter import Reporter
+from generator.verification.report import as_json, read_report, require_passed, show_table
 
 ROW = {
     "check": "version",

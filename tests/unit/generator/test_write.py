@@ -4,7 +4,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from generator.errors import EnvironmentUnfit, UsageError
+from bake.errors import EnvironmentUnfit, UsageError
 from generator.plan import build_graph
 from generator.recipe import Recipe
 from generator.render import render, write_folder

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import pytest
 import tomli
 
-from bake import results
+from bake.buildx import results
+from bake.errors import UsageError
 from bake.local import real_base, real_site, real_summary
-from generator.errors import UsageError
-from generator.reporter import Reporter
-from generator.site import Site, SiteFile, load_site
+from generator.console.reporter import Reporter
+from generator.resolve.site import Site, SiteFile, load_site
 
 if TYPE_CHECKING:
     from tests.unit.local.conftest import Machine

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bake.results import Results
+from bake.buildx.results import Results
 
 RECORDS = Path(__file__).parent / "records"
 ZERO = datetime(2026, 11, 23, 12, 0, 0, tzinfo=timezone.utc)

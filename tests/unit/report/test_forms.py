@@ -13,7 +13,9 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
-from generator.errors import EnvironmentUnfit
+from bake.errors import EnvironmentUnfit
+from generator.commands.report import write
+from generator.console.reporter import Reporter
 from generator.report import make_report
 from generator.report.chart import chart_of
 from generator.report.html import as_html
@@ -21,8 +23,6 @@ from generator.report.layers import joined, own_layers
 from generator.report.model import Layer
 from generator.report.text import show
 from generator.report.trace import as_trace
-from generator.reporter import Reporter
-from generator.reporting import write
 from tests.unit.report.conftest import DEMO_LINKS, RECORDS, recorded, step
 
 LAYERS = (

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from generator.cli import app
-from generator.cli_host import TOKEN
+from generator.cli.app import app
+from generator.cli.host import TOKEN
 from tests.workflows import CREDENTIALS, RECORDED, commands_of, parse, recorded, steps_of
 
 TOP = Path(__file__).parents[4]

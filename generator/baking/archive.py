@@ -1,0 +1,84 @@
+"""Saves the verified image as one file, for clusters without a registry; Apptainer makes a SIF image of it."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import os
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from bake.errors import EnvironmentUnfit, UsageError
+from generator.compression import FORM
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class ArchiveFormat(str, Enum):
+    """The form of the file, by the names that skopeo, podman and Apptainer use."""
+
+    OCI = "oci-archive"
+    DOCKER = "docker-archive"
+
+
+# An OCI archive keeps the layers as the build cache has them. A Docker archive holds plain tar layers: `docker load` of
+# any age reads these, and Apptainer 1.4 finds "no extractable OCI/Docker tar layers" where they are zstd.
+_EXPORTERS = {
+    ArchiveFormat.OCI: ("type=oci", *FORM.split(",")),
+    ArchiveFormat.DOCKER: ("type=docker", "compression=uncompressed", "force-compression=true"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archive:
+    """The file to save the image as."""
+
+    form: ArchiveFormat
+    path: Path
+
+    def check(self) -> None:
+        """Make sure, before anything starts, that the file can be written.
+
+        Raises:
+            UsageError: the path is a folder, or its folder does not exist. EnvironmentUnfit: it may not be written.
+        """
+        folder = self.path.absolute().parent
+        if self.path.is_dir():
+            raise UsageError("this is a folder", where=str(self.path), remedy="give the name of the file to write")
+        if not folder.is_dir():
+            raise UsageError("there is no such folder", where=str(folder), remedy="make it, or give another path")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise EnvironmentUnfit("the folder is not writable", where=str(folder), remedy="give another path")
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Path]:
+        """Give the path to write to: beside the file, which gets the name only when all is written."""
+        target = self.path.absolute()
+        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            yield part
+            with part.open("rb") as written:
+                os.fsync(written.fileno())
+            part.replace(target)
+        except OSError as error:
+            raise EnvironmentUnfit(
+                f"the image could not be saved: {error.strerror or error}", where=str(self.path)
+            ) from None
+        finally:
+            part.unlink(missing_ok=True)
+
+    def exporter(self, part: Path) -> str:
+        """The value of buildx' ``output`` that writes the archive: fields separated and quoted as CSV."""
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow([*_EXPORTERS[self.form], f"dest={part}"])
+        return line.getvalue()
+
+    @property
+    def use(self) -> str:
+        """How the file is used elsewhere."""
+        sif = f"apptainer build image.sif {self.form.value}:{self.path.name}"
+        return f"docker load -i {self.path.name}, or {sif}" if self.form is ArchiveFormat.DOCKER else sif

@@ -1,0 +1,105 @@
+"""What an image inherits from its base: the user that it ends as, NVIDIA's requirement, the Python of its environment.
+
+Nothing of the base is run for it: its configuration is read, and the engine is asked whether files are there, in a
+container that is made and never started.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bake.errors import UsageError
+
+if TYPE_CHECKING:
+    from bake.buildx.builder_facts import BuilderFacts
+    from bake.doctor import Engine
+    from generator.recipe import Recipe
+    from generator.resolve.resolve import Facts
+
+REQUIREMENT = "NVIDIA_REQUIRE_CUDA"
+_MINORS = range(6, 20)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inherited:
+    """What the base brings along.
+
+    Args:
+        known: whether anybody told. user: as its configuration writes it; "" is root. requires: whether it sets
+            NVIDIA_REQUIRE_CUDA.
+    """
+
+    known: bool = False
+    user: str = ""
+    requires: bool = False
+
+
+def inherited(base: str, builder: BuilderFacts | None, facts: Facts, engine: Engine) -> Inherited:
+    """Read the configuration of the base: the engine's that builds, or else the registry's.
+
+    Raises:
+        EnvironmentUnfit: the engine stopped answering.
+    """
+    from bake.engine.facts import image_facts
+    from bake.reference import parse_reference
+    from bake.registry import Registry
+
+    if builder is None or builder.own:
+        found = image_facts(engine.client, base)
+        if found is not None:
+            return _inherited(found.user, found.environment)
+    reference = parse_reference(base)
+    registry = Registry(reference.registry, ca_bundle=facts.ca_bundle, keyring=facts.keyring)
+    config = registry.image_config(reference, facts.platform)
+    if config is None:
+        return Inherited()
+    return _inherited(str(config.get("User") or ""), tuple(map(str, config.get("Env") or ())))
+
+
+def _inherited(user: str, environment: tuple[str, ...]) -> Inherited:
+    name = user.partition(":")[0]
+    requires = any(entry.startswith(f"{REQUIREMENT}=") and not entry.endswith("=") for entry in environment)
+    return Inherited(known=True, user="" if name in ("", "0", "root") else user, requires=requires)
+
+
+def require_python(recipe: Recipe, base: str, builder: BuilderFacts | None, engine: Engine) -> None:
+    """Make sure, before anything is built, that the new stack has wheels for the environment's Python.
+
+    Where the base isn't on the engine that builds, nobody knows yet; then the first step of the build says so.
+
+    Raises:
+        UsageError: it has none; which stacks have is said.
+        EnvironmentUnfit: the engine stopped answering.
+    """
+    from bake.engine.facts import folders_in
+
+    pythons = recipe.stack.python
+    if pythons is None or not (builder is None or builder.own):
+        return
+    folders = {f"{recipe.base.prefix}/lib/python3.{minor}": minor for minor in _MINORS}
+    found = [folders[folder] for folder in folders_in(engine.client, base, tuple(folders))]
+    # Where there are several, as in /usr, the build's first step asks the interpreter.
+    if found and not any(_serves(pythons, minor) for minor in found):
+        has = " and ".join(f"3.{minor}" for minor in found)
+        raise UsageError(
+            f"{recipe.base.prefix} has Python {has}, and the new stack has wheels for Python {pythons} alone",
+            where=base,
+            remedy=_stack_for(found[-1]),
+        )
+
+
+def _serves(pythons: str, minor: int) -> bool:
+    lowest, beyond = map(int, re.findall(r"3\.(\d+)", pythons))
+    return lowest <= minor < beyond
+
+
+def _stack_for(minor: int) -> str:
+    """Name the shipped stacks that have wheels for a Python."""
+    from generator.recipe.stacks import pythons_of, shipped_stacks
+
+    fit = [name for name in shipped_stacks() if (known := pythons_of(name)) and _serves(known, minor)]
+    if fit:
+        return f"take a stack that has: [stack] from = {' or '.join(repr(name) for name in fit)}".replace("'", '"')
+    return "no stack that ships has any: write one of your own, or make the base's environment with a later Python"

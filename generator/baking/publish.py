@@ -1,0 +1,246 @@
+"""Publishes a verified image: layers first, the tag of its content next, and the tags that people use last.
+
+buildx refuses to push by digest with the engine's own BuildKit ("push-by-digest is currently not implemented for docker
+driver"), so the image is first exported to nowhere, beside its verification: that compresses its layers and gives the
+digest. Then BuildKit pushes it, layers before manifest, under the tag that this digest gives. That name is nobody's
+yet: whatever breaks, the tags in use still name the image from before. They move at the end, by a copy of the manifest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bake.errors import EnvironmentUnfit, Interrupted, UpliftError
+from generator.compression import FORM
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from bake.buildx.driver import BakeOutcome
+    from bake.reference import Reference
+    from bake.registry import Answer, Registry
+    from bake.retry import Trouble, Try
+    from generator.baking.build import Job
+
+IMAGE = "image"
+DIGITS = 12  # of the digest in the tag of the content
+_TAG_LENGTH = 128
+_QUERY = re.compile(r"\?_state=[^\s\"]*?(?=[\s\"]|: \d{3}\b)")  # an upload's state is of no use to anyone who reads
+_AT_ONCE = 8  # mounts that are asked for at the same time
+_TIMEOUT = 30.0  # seconds; a manifest is small, and registries on object stores are slow to write
+# No name and no store: the layers are made, and BuildKit tells the digest. Nothing else is left of it.
+UNNAMED = {f"{IMAGE}.output": f"type=image,store=false,{FORM}", f"{IMAGE}.tags": ""}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publication:
+    """What was pushed where: full names of the tags in the order in which they were written, and all tries."""
+
+    repository: str
+    digest: str
+    tags: tuple[str, ...]
+    tries: tuple[Try, ...]
+
+    def as_data(self) -> dict[str, Any]:
+        """What ``results.json`` keeps of it."""
+        return {
+            "repository": self.repository,
+            "digest": self.digest,
+            "tags": list(self.tags),
+            "tries": [
+                {**dataclasses.asdict(entry), "at": round(entry.at, 3), "seconds": round(entry.seconds, 3)}
+                for entry in self.tries
+            ],
+        }
+
+
+def content_tag(tag: str, digest: str) -> str:
+    """Give the tag that always means this content: ``25.1.0-rtx5090-3f2a…``."""
+    short = digest.partition(":")[2][:DIGITS]
+    return f"{tag[: _TAG_LENGTH - DIGITS - 1]}-{short}"
+
+
+def digest_in(metadata: Mapping[str, Any]) -> str:
+    """Give the digest of the image from what buildx wrote; "" where it says none."""
+    return str(metadata.get(IMAGE, {}).get("containerimage.digest", ""))
+
+
+def publish(job: Job, built: BakeOutcome, run: Callable[..., BakeOutcome]) -> tuple[BakeOutcome, Publication]:
+    """Push the image that was built and verified.
+
+    Args:
+        built: the bake, which exported the image with ``UNNAMED``. run: bakes targets of the job.
+
+    Returns:
+        how it went (it may have failed), and what is in the registry now.
+    """
+    from bake.progress.events import State
+    from bake.reference import parse_reference
+    from bake.retry import retried
+
+    target = parse_reference(job.facts.image)
+    repository = f"{job.facts.image.rpartition(':')[0] if target.tag else job.facts.image}"
+    digest = digest_in(built.metadata)
+    named = content_tag(target.tag or "latest", digest)
+    registry = _registry(job, target)
+    output = f"type=image,name={repository}:{named},push=true,store=false,{FORM}"
+
+    def say(text: str) -> None:
+        job.reporter.note(f"push: {text}; what arrived there is not sent again")
+
+    tries: tuple[Try, ...] = ()
+    if _is_whole(registry, dataclasses.replace(target, tag=named), digest):
+        exported = dataclasses.replace(built, steps=(), started=built.completed)
+    else:
+        _mount_base(job, registry, target)
+        exported, tries = retried(
+            lambda: run(job, (IMAGE,), overrides={f"{IMAGE}.output": output, f"{IMAGE}.tags": ""}),
+            lambda outcome: _trouble(outcome, registry),
+            job.facts.pushing,
+            say,
+        )
+    done = Publication(repository=repository, digest=digest, tags=(f"{repository}:{named}",), tries=tries)
+    if exported.failure is not None:
+        told = _told(exported.failure, _trouble(exported, None), tries)
+        return dataclasses.replace(exported, failure=told), dataclasses.replace(done, tags=())
+    pushed = dataclasses.replace(target, digest=digest_in(exported.metadata))
+    _warn_of_large_layers(job, registry, pushed)
+    failure, done = _name(job, registry, pushed, done)
+    if failure is not None:
+        exported = dataclasses.replace(exported, state=State.FAILED, failure=failure)
+    return exported, done
+
+
+def _is_whole(registry: Registry, image: Reference, digest: str) -> bool:
+    """Tell whether the registry has just this image, with every blob: then nothing is left to push."""
+    from bake.registry import Pushed
+
+    try:
+        found = registry.pushed(image)
+    except UpliftError:
+        return False
+    return isinstance(found, Pushed) and found.complete and found.digest == digest != ""
+
+
+def _mount_base(job: Job, registry: Registry, target: Reference) -> None:
+    """Let the repository have the base's layers where its registry has the base in another one.
+
+    BuildKit does so for layers that its store remembers to be from there. It does not know where an image comes from
+    that was loaded from a file, nor one on the classic store; and containerd keeps no more than 4 KB of origins for a
+    layer, by host without port (core/remotes/docker/handler.go): a layer that many images share has no room for one
+    more. What can't be mounted BuildKit sends.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from bake.reference import parse_reference
+    from bake.registry.layer_sizes import layers_in
+
+    base = parse_reference(job.facts.base)
+    if base.registry != target.registry or base.repository == target.repository:
+        return
+    layers = layers_in(registry, base) or {}
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        list(pool.map(lambda digest: registry.mount(target.repository, digest, base.repository), layers))
+
+
+def _warn_of_large_layers(job: Job, registry: Registry, image: Reference) -> None:
+    """Hold the pushed manifest against the limit: a registry that took a layer may have a proxy that does not."""
+    from bake.registry.layer_sizes import MIB, layers_in, listed, too_large
+
+    if job.facts.layer_limit_mib is None:
+        return
+    large = too_large(layers_in(registry, image) or {}, job.facts.layer_limit_mib * MIB)
+    if large:
+        job.reporter.warning(f"layers of more than {job.facts.layer_limit_mib} MiB are in the image: {listed(large)}")
+
+
+def _registry(job: Job, target: Reference) -> Registry:
+    from bake.registry import Registry
+
+    return Registry(
+        target.registry,
+        ca_bundle=job.facts.ca_bundle,
+        keyring=job.facts.keyring,
+        timeout=_TIMEOUT,
+        insecure=job.insecure or None,
+    )
+
+
+def _trouble(outcome: BakeOutcome, registry: Registry | None) -> Trouble | None:
+    """Judge a push; a registry that limits requests is asked how long it wants to be left alone."""
+    from bake.registry import troubles as trouble
+    from bake.retry import Trouble
+
+    if outcome.failure is None:
+        return None
+    if isinstance(outcome.failure, Interrupted):
+        return Trouble(reason="interrupted", passing=False)
+    found = trouble.of_text("\n".join(step.error for step in outcome.failed) or str(outcome.failure))
+    if registry is not None and found.reason.startswith("the registry limits"):
+        return dataclasses.replace(found, after=trouble.retry_after(registry.probe().headers))
+    return found
+
+
+def _told(failure: UpliftError, trouble: Trouble | None, tries: tuple[Try, ...]) -> UpliftError:
+    """Tell a failed push: how often it was tried, and that no tag in use has moved."""
+    if isinstance(failure, Interrupted):
+        return failure
+    times = f"the push failed {len(tries)} times, the last time: " if len(tries) > 1 else "the push failed: "
+    said = _QUERY.sub("", failure.message)
+    kept = "no tag in use has moved; the same command again sends only what is missing"
+    if trouble is None or not trouble.passing:
+        return type(failure)(f"{times}{said}", where=failure.where, remedy=f"{failure.remedy} ({kept})")
+    # A known cause begins with its meaning; of an unknown one only the text of the error is worth telling.
+    text = said if isinstance(failure, EnvironmentUnfit) else f"{trouble.reason}\n  error: {said}"
+    remedy = f"look at the registry's log and the network between; {kept}"
+    return EnvironmentUnfit(f"{times}{text}", where=failure.where, remedy=remedy)
+
+
+def _name(
+    job: Job, registry: Registry, image: Reference, done: Publication
+) -> tuple[EnvironmentUnfit | None, Publication]:
+    """Move the tags that people use to the image, the first one last; gives what went wrong, and what was done."""
+    own = content_tag(image.tag or "latest", image.digest or "")
+    # The layers were made anew in between (a cache that was cleaned): the name has to fit what was pushed.
+    again = [own] if f"{done.repository}:{own}" not in done.tags else []
+    tags = [*again, *(name.rpartition(":")[2] for name in job.facts.more_tags), image.tag or "latest"]
+    done = dataclasses.replace(done, digest=image.digest or "")
+    for tag in dict.fromkeys(tags):
+        failure, tries = _move(job, registry, image, tag)
+        told = tries if failure or len(tries) > 1 else ()  # a tag that was written at once is no news
+        done = dataclasses.replace(done, tries=(*done.tries, *told))
+        if failure is not None:
+            return failure, done
+        done = dataclasses.replace(done, tags=(*done.tags, f"{done.repository}:{tag}"))
+    return None, done
+
+
+def _move(job: Job, registry: Registry, image: Reference, tag: str) -> tuple[EnvironmentUnfit | None, tuple[Try, ...]]:
+    """Write one tag, unless it names the image already (a registry may forbid to write it twice)."""
+    from bake.registry import failure_of
+    from bake.registry import troubles as trouble
+    from bake.registry.answer import Outcome
+    from bake.retry import retried
+
+    def once() -> Answer:
+        there = registry.manifest(dataclasses.replace(image, digest=None, tag=tag))
+        if there.outcome is Outcome.ANSWERS and there.headers.get("docker-content-digest") == image.digest:
+            return there
+        return registry.tag(image, tag)
+
+    name = f"{image.registry}/{image.repository}:{tag}"
+    answer, tries = retried(
+        once, trouble.of_answer, job.facts.pushing, lambda text: job.reporter.note(f"tag {tag}: {text}")
+    )
+    if answer.outcome is Outcome.ANSWERS:
+        return None, tries
+    failure = failure_of(answer, registry.host, doing=name)
+    told = EnvironmentUnfit(
+        f"the image is pushed, and its tag {tag} could not be written: {failure.message}",
+        where=f"{image.registry}/{image.repository}@{image.digest}",
+        remedy=f"{failure.remedy}; the same command again sends only what is missing",
+    )
+    return told, tries

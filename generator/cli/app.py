@@ -1,0 +1,232 @@
+"""The command line. Parses, calls the pipeline's steps in order, and turns failures into exit statuses."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from bake.errors import Interrupted, UpliftError
+from generator import __version__
+from generator.cli import bake, ci, host, report
+from generator.cli.options import (
+    ArchList,
+    AssetsDir,
+    BaseImage,
+    Builder,
+    CaBundle,
+    Folder,
+    GpuNames,
+    LayerLimit,
+    Netrc,
+    PasswordStdin,
+    Registry,
+    SiteOption,
+    Username,
+)
+from generator.console.reporter import Reporter
+
+app = typer.Typer(
+    name="generator",
+    help="Uplifts a frozen CUDA image to new GPUs: from a TOML recipe to a BuildKit graph, a checked image, a push.",
+    epilog="Exit status: 0 done, 1 build failed, 2 usage or recipe, 3 surroundings unfit, 4 verification failed, "
+    "130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class PlanFormat(str, Enum):
+    """How ``plan`` writes the graph."""
+
+    TABLE = "table"
+    JSON = "json"
+    MERMAID = "mermaid"
+    SVG = "svg"
+    MATRIX = "matrix"
+
+
+class ReportFormat(str, Enum):
+    """How checks are written."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+Format = Annotated[ReportFormat, typer.Option("--format", envvar="GENERATOR_FORMAT", help="How the result is written.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"image-uplift {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    context: typer.Context,
+    recipe: Annotated[
+        str,
+        typer.Option("-r", "--recipe", envvar="GENERATOR_RECIPE", help="A shipped recipe, or the path of one."),
+    ] = "deepprep",
+    lock: Annotated[
+        Path | None,
+        typer.Option("--lock", envvar="GENERATOR_LOCK", help="The recipe's lock; default: RECIPE.lock.toml beside it."),
+    ] = None,
+    _version_wanted: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    context.obj = recipe
+    context.meta[host.LOCK] = lock
+    context.meta[host.TOKEN] = os.environ.pop(host.TOKEN, "")  # no child of any command gets it
+
+
+@app.command()
+def render(
+    context: typer.Context,
+    output: Folder = Path("build"),
+    arch: ArchList = None,
+    gpu: GpuNames = None,
+    site: SiteOption = None,
+    layer_limit: LayerLimit = None,
+) -> None:
+    """Write the bake file and the build contexts; plain buildx can bake them."""
+    from generator import pipeline
+    from generator.resolve.gpus import chosen_archs
+    from generator.resolve.resolve import Choices
+
+    pipeline.render(
+        Reporter(),
+        Choices(
+            recipe=context.obj,
+            lock=context.meta[host.LOCK],
+            output=output,
+            archs=chosen_archs(arch, gpu),
+            site=site,
+            layer_limit_mib=layer_limit,
+        ),
+    )
+
+
+@app.command()
+def plan(
+    context: typer.Context,
+    format_: Annotated[
+        PlanFormat, typer.Option("--format", envvar="GENERATOR_PLAN_FORMAT", help="How the graph is written.")
+    ] = PlanFormat.TABLE,
+    why: Annotated[
+        str | None,
+        typer.Option("--why", metavar="TARGET", help="Say which inputs of a target changed since the last bake."),
+    ] = None,
+    base: BaseImage = None,
+    arch: ArchList = None,
+    gpu: GpuNames = None,
+    output: Folder = Path("build"),
+    site: SiteOption = None,
+    layer_limit: LayerLimit = None,
+) -> None:
+    """Show the graph of targets: what waits for what, and what builds side by side."""
+    from generator import pipeline
+    from generator.resolve.gpus import chosen_archs
+    from generator.resolve.resolve import Choices
+
+    choices = Choices(
+        recipe=context.obj,
+        lock=context.meta[host.LOCK],
+        archs=chosen_archs(arch, gpu),
+        output=output,
+        base=base,
+        site=site,
+        layer_limit_mib=layer_limit,
+    )
+    if why is not None:
+        pipeline.explain(Reporter(), choices, target=why)
+    else:
+        pipeline.show_plan(Reporter(), choices, form=format_.value)
+
+
+bake.add_to(app)
+
+
+@app.command()
+def doctor(
+    context: typer.Context,
+    registry: Registry = None,
+    username: Username = None,
+    password_stdin: PasswordStdin = False,
+    base: BaseImage = None,
+    builder: Builder = None,
+    ca_bundle: CaBundle = None,
+    netrc: Netrc = None,
+    output: Folder = Path("build"),
+    assets_dir: AssetsDir = None,
+    site: SiteOption = None,
+    layer_limit: LayerLimit = None,
+    fix: Annotated[bool, typer.Option("--fix", help="Mend what can be: fetch, pull, make folders.")] = False,
+    format_: Format = ReportFormat.TABLE,
+) -> None:
+    """Check engine, buildx, disk, base, assets, mirrors, registry and GPU; say how to mend what is not fit."""
+    from generator import pipeline
+    from generator.resolve.resolve import Choices
+
+    choices = Choices(
+        recipe=context.obj,
+        lock=context.meta[host.LOCK],
+        output=output,
+        registry=registry,
+        login=host.login_of(context, username, password_stdin=password_stdin),
+        base=base,
+        builder=builder,
+        ca_bundle=ca_bundle,
+        netrc=netrc,
+        assets_dir=assets_dir,
+        site=site,
+        layer_limit_mib=layer_limit,
+    )
+    pipeline.doctor(Reporter(), choices, form=format_.value, fix=fix)
+
+
+host.add_to(app)
+ci.add_to(app)
+report.add_to(app)
+
+
+@app.command()
+def diagnose(
+    log: Annotated[str, typer.Argument(metavar="LOGFILE", help="A log of any build or run; -: what is piped in.")],
+    format_: Format = ReportFormat.TABLE,
+) -> None:
+    """Name the known causes of a failure in a log, each with its remedy."""
+    from generator.commands.diagnose import diagnose as show
+
+    show(Reporter(), log, form=format_.value)
+
+
+def _interrupt(number: int, _frame: object) -> None:
+    raise Interrupted(f"interrupted by {signal.Signals(number).name}")
+
+
+def main() -> NoReturn:
+    """Run the command line; every failure that a user can cause ends in a message and its exit status."""
+    # While a bake runs, the driver has handlers of its own, which end the build first.
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app()
+    except UpliftError as error:
+        Reporter().failure(error)
+        sys.exit(error.exit_status)
+    except BrokenPipeError:
+        # Who read stdout has gone, as in `… plan | head`; nothing is left to say, and nothing to flush.
+        sys.stdout = None
+        sys.exit(UpliftError.exit_status)
+    sys.exit(0)

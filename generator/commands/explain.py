@@ -1,0 +1,91 @@
+"""Says why a target would be made again: which of its inputs changed since the last bake, back to the first cause."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bake.errors import UpliftError, UsageError
+from generator.plan.keys import SHOWN, changes, keys_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from generator.console.reporter import Reporter
+    from generator.plan import Graph
+    from generator.plan.keys import Key
+    from generator.resolve.resolve import Facts
+
+_TARGET = "target "
+
+
+def explain(reporter: Reporter, graph: Graph, facts: Facts, *, folder: Path, target: str) -> None:
+    """Write one line for each input that changed, indented below the target whose input it is, to stdout.
+
+    Raises:
+        UsageError: no bake of this folder recorded its keys.
+    """
+    from bake.buildx.results import load
+
+    recorded: Mapping[str, Mapping[str, str]] = load(folder).data.get("keys") or {}
+    if target not in recorded:
+        raise UsageError(
+            f"the last bake recorded nothing of {target}", where=str(folder), remedy="bake with this recipe first"
+        )
+    keys = current_keys(graph, facts, recorded)
+    lines = list(reasons(target, recorded, keys))
+    for line in lines:
+        reporter.data(line)
+    reporter.note(
+        f"{target}: {'its key changed' if lines else 'no input changed'} since the last bake; "
+        f"key {keys[target].digest[:SHOWN]}"
+    )
+
+
+def current_keys(graph: Graph, facts: Facts, recorded: Mapping[str, Mapping[str, str]]) -> dict[str, Key]:
+    """Give the keys of today; where no engine can tell the base's digest, the recorded one counts."""
+    from generator.render import render
+
+    known = next((inputs["base"] for inputs in recorded.values() if "base" in inputs), "")
+    base = facts.base.rpartition("@")[2] if "@" in facts.base else _digest(facts.base) or known
+    variables = {name: value for name, value in facts.variables().items() if name != "BASE_IMAGE"}
+    image = next((inputs["BASE_IMAGE"] for inputs in recorded.values() if "BASE_IMAGE" in inputs), facts.base)
+    variables["BASE_IMAGE"] = image if image.rpartition("@")[0] == facts.base and image.endswith(base) else facts.base
+    for name in ("BASE_USER", "NVIDIA_REQUIRE"):  # read from the base when it is at hand
+        variables[name] = next((inputs[name] for inputs in recorded.values() if name in inputs), variables[name])
+    return keys_of(graph, render(graph), variables=variables, base=base, platform=facts.platform)
+
+
+def reasons(
+    target: str, old: Mapping[str, Mapping[str, str]], new: Mapping[str, Key], *, depth: int = 0
+) -> Iterator[str]:
+    """Give the changed inputs of a target; below an input that is a target itself, why that one changed."""
+    indent = "  " * depth
+    for name, before, now in changes(old.get(target, {}), new[target].inputs):
+        used = name.removeprefix(_TARGET)
+        if name.startswith(_TARGET) and before and now:
+            yield f"{indent}{name}: changed"
+            yield from reasons(used, old, new, depth=depth + 1)
+        else:
+            yield f"{indent}{name}: {_change(before, now)}"
+
+
+def _change(before: str, now: str) -> str:
+    if not before:
+        return f"new, {_shown(now)}"
+    return f"gone, was {_shown(before)}" if not now else f"{_shown(before)} -> {_shown(now)}"
+
+
+def _shown(value: str) -> str:
+    return value[:SHOWN] if len(value) == 64 and set(value) <= set("0123456789abcdef") else value  # noqa: PLR2004 - SHA-256
+
+
+def _digest(image: str) -> str:
+    """Ask the engine for the digest of an image; "" when none answers or it has none."""
+    from bake.engine import facts as engine
+
+    try:
+        found = engine.look_up_image(image)
+    except UpliftError:
+        return ""
+    return (found.digest or "") if found else ""

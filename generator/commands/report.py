@@ -1,0 +1,159 @@
+"""Gathers what the report on the last bake needs, and writes it in the form that was asked for."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from bake.errors import EnvironmentUnfit, UpliftError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bake.buildx.results import Results
+    from generator.console.reporter import Reporter
+    from generator.report import Report
+    from generator.report.model import Layer
+
+IMAGE = "image"
+_CONTENTS = ("verify", "bytes.json")
+
+
+def gather(folder: Path, *, ca_bundle: Path | None = None) -> Report:
+    """Read the record of the last bake, and ask the engine and the registry for the sizes of layers.
+
+    Neither has to answer: the report says what is not known.
+
+    Args:
+        folder: the build folder. ca_bundle: CAs to trust besides the system's.
+
+    Raises:
+        UsageError: there is no record of a bake, or another version wrote it.
+    """
+    from bake.buildx.bakefile import read_bake_file
+    from bake.buildx.results import load
+    from generator.render import BAKE_FILE
+    from generator.report import make_report
+
+    results = load(folder)
+    file = folder / BAKE_FILE
+    links = read_bake_file(file).links if file.is_file() else None
+    layers, unknown = _layers(results, folder, ca_bundle)
+    return make_report(results, links, layers=layers, layers_unknown=unknown, contents=_contents(folder))
+
+
+def write(reporter: Reporter, report: Report, *, form: str, output: Path | None) -> None:
+    """Write the report to a file, whose path goes to stdout, or to stdout itself.
+
+    Args:
+        form: text, json, html or trace.
+
+    Raises:
+        EnvironmentUnfit: the file can't be written.
+    """
+    if output is None and form == "text":
+        from generator.report.text import show
+
+        show(reporter.data_console, report)
+        return
+    text = _text(report, form)
+    if output is None:
+        reporter.data(text)
+        return
+    try:
+        output.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
+    except OSError as error:
+        reason = f"the report cannot be written: {error.strerror}"
+        raise EnvironmentUnfit(reason, where=str(output), remedy="give another --output") from error
+    reporter.data(str(output))
+
+
+def _text(report: Report, form: str) -> str:
+    if form == "json":
+        return json.dumps(report.as_data(), indent=1, ensure_ascii=False)
+    if form == "trace":
+        from generator.report.trace import as_trace
+
+        return as_trace(report)
+    if form == "html":
+        from generator.report.html import as_html
+
+        return as_html(report)
+    import io
+
+    from rich.console import Console
+
+    from generator.console.reporter import LOG_WIDTH
+    from generator.report.text import show
+
+    written = io.StringIO()
+    show(Console(file=written, width=LOG_WIDTH, highlight=False), report)
+    return written.getvalue()
+
+
+def _contents(folder: Path) -> dict[str, Any]:
+    """What the verification found in the image; empty where it left nothing that can be read."""
+    try:
+        data = json.loads(folder.joinpath(*_CONTENTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) and data.get("schema") == 1 else {}
+
+
+def _layers(results: Results, folder: Path, ca_bundle: Path | None) -> tuple[tuple[Layer, ...], str]:
+    """Layers beyond the base with their sizes, and why some sizes are not known."""
+    from generator.report.layers import joined, own_layers
+
+    made = own_layers(folder / "contexts", IMAGE)
+    digest = results.digest_of(IMAGE)
+    names = results.data["targets"].get(IMAGE, {}).get("tags") or ()
+    repository = str((results.data.get("published") or {}).get("repository", ""))
+    if not made or not digest:
+        return joined(made, None, None), "the bake exported no image" if made else "the Dockerfiles can't be read"
+    unknown: list[str] = []
+    uncompressed = _on_engine(digest, len(made), unknown)
+    compressed = _in_registry(repository, digest, len(made), ca_bundle, unknown) if repository else None
+    if uncompressed is None and compressed is None:
+        said = "; ".join(unknown)
+        place = "nor in the registry" if repository else "any more, and this bake pushed it to no registry"
+        unknown = [said or f"the image {names[0] if names else digest} is not on the engine {place}"]
+    return joined(made, compressed, uncompressed), "; ".join(unknown)
+
+
+def _on_engine(digest: str, count: int, unknown: list[str]) -> tuple[int, ...] | None:
+    from docker.errors import APIError
+    from requests import RequestException
+
+    from bake.engine.facts import connect
+    from bake.registry.layers import on_engine
+
+    try:
+        client = connect()
+    except UpliftError as error:
+        unknown.append(error.message)
+        return None
+    try:
+        return on_engine(client, digest, count)
+    except (APIError, RequestException) as error:
+        unknown.append(f"the engine could not look at the image: {error}")
+        return None
+    finally:
+        client.close()
+
+
+def _in_registry(
+    repository: str, digest: str, count: int, ca_bundle: Path | None, unknown: list[str]
+) -> tuple[int, ...] | None:
+    from bake.reference import parse_reference
+    from bake.registry import Registry
+    from bake.registry.layers import in_registry
+
+    try:
+        reference = parse_reference(f"{repository}@{digest}")
+        found = in_registry(Registry(reference.registry, ca_bundle=ca_bundle), reference, count)
+    except UpliftError as error:
+        unknown.append(error.message)
+        return None
+    if found is None:
+        unknown.append(f"the registry did not tell of {repository}")
+    return found

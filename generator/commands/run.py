@@ -1,0 +1,198 @@
+"""Runs the uplifted image as its users do: checks all that it needs first, then hands over to the container."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bake.errors import EnvironmentUnfit, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import docker
+
+    from bake.engine.container import ContainerRequest, Mount
+    from bake.engine.gpu_access import Access
+    from generator.console.reporter import Reporter
+    from generator.recipe import Recipe
+    from generator.recipe.model import Run
+    from generator.resolve.resolve import Facts
+
+# What shells, tini and Docker agree on.
+_STATUSES = {
+    126: "its program can't be executed",
+    127: "its program was not found",
+    137: "it was killed, as when memory runs out",
+    139: "it crashed (segmentation fault)",
+}
+_DEVICE = re.compile(r"auto|cpu|\d+(?:,\d+)*")
+_PLACEHOLDER = re.compile(r"\{([a-z]+)\}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What the user asked of one run; ``arguments`` are passed through as they are."""
+
+    input: Path | None = None
+    output: Path | None = None
+    license: Path | None = None
+    device: str = "auto"
+    image: str | None = None
+    resume: bool = False
+    arguments: tuple[str, ...] = field(default=())
+
+
+def run(reporter: Reporter, recipe: Recipe, facts: Facts, wishes: Wishes, *, dry_run: bool) -> int:
+    """Run the image; gives the container's exit status. A dry run prints the same as a ``docker run`` command.
+
+    Raises:
+        UsageError: a path or device that can't be. EnvironmentUnfit: engine, image or GPU are not there.
+        Interrupted: Ctrl-C; the container is stopped and removed.
+    """
+    from bake.engine.container import run_container
+    from bake.engine.facts import connect
+
+    if recipe.run is None:
+        raise UsageError(
+            f"the recipe {recipe.name} does not say how its image is run",
+            where="[run]",
+            remedy="add a section [run], or use docker run",
+        )
+    mounts = _mounts(recipe.run, wishes)
+    _remark(reporter, wishes)
+    client = connect()
+    try:
+        image = _present(client, wishes.image or facts.image)
+        gpu, device = _gpu(reporter, client, recipe.run, wishes.device)
+        request = _request(recipe, wishes, image=image, mounts=mounts, gpu=gpu, device=device)
+        if dry_run:
+            reporter.data(shlex.join(request.as_command()))
+            return 0
+        _make_output(wishes)
+        status = run_container(client, request)
+    finally:
+        client.close()
+    if status:
+        why = f": {_STATUSES[status]}" if status in _STATUSES else ""
+        reporter.note(f"the container ended with status {status}{why}; its output above says more")
+    return status
+
+
+def _mounts(run: Run, wishes: Wishes) -> tuple[Mount, ...]:
+    """Check the paths, all of them at once."""
+    from bake.engine.container import Mount
+
+    wrong: list[str] = []
+    if wishes.input is None or not wishes.input.is_dir():
+        wrong.append(f"--input: {_what(wishes.input, 'folder')}; give the folder with the data set (BIDS)")
+    if wishes.output is None or (wishes.output.exists() and not wishes.output.is_dir()):
+        wrong.append(f"--output: {_what(wishes.output, 'folder')}; give a folder for the results")
+    if run.license_ and (wishes.license is None or not wishes.license.is_file()):
+        wrong.append(f"--license: {_what(wishes.license, 'file')}; give the licence file (FreeSurfer's license.txt)")
+    if not _DEVICE.fullmatch(wishes.device):
+        wrong.append(f"--device: {wishes.device!r} is no device; give a number such as 0, cpu or auto")
+    if wrong:
+        raise UsageError("\n  ".join(["the run can't start:", *wrong]), remedy="mend the options named above")
+    rows = [(wishes.input, run.input, True), (wishes.output, run.output, False)]
+    if run.license_:
+        rows.append((wishes.license, run.license_, True))
+    return tuple(
+        Mount(source=source.resolve(), target=target, read_only=fixed) for source, target, fixed in rows if source
+    )
+
+
+def _what(path: Path | None, kind: str) -> str:
+    if path is None:
+        return "missing"
+    return f"{path} is no {kind}" if path.exists() else f"{path} does not exist"
+
+
+def _remark(reporter: Reporter, wishes: Wishes) -> None:
+    if wishes.input is not None and not (wishes.input / "dataset_description.json").is_file():
+        reporter.warning(f"{wishes.input} has no dataset_description.json, which every BIDS data set has")
+    if wishes.license is not None and not wishes.license.stat().st_size:
+        reporter.warning(f"{wishes.license} is empty")
+
+
+def _present(client: docker.DockerClient, image: str) -> str:
+    from bake.engine.facts import image_facts
+    from bake.reference import parse_reference
+
+    parse_reference(image, where="--image")
+    if image_facts(client, image) is None:
+        raise EnvironmentUnfit(
+            "the image is not on this engine",
+            where=image,
+            remedy=f"`docker pull {image}` where it was pushed, or `bake` it here",
+        )
+    return image
+
+
+def _gpu(reporter: Reporter, client: docker.DockerClient, run: Run, device: str) -> tuple[Access, str]:
+    """Decide how the container gets GPUs, and what the program inside is told."""
+    from bake.engine.gpu_access import Access, access_of
+
+    if not run.gpu or device == "cpu":
+        return Access.NONE, "cpu"
+    found = access_of(client)
+    if found is not Access.NONE:
+        # All GPUs go in, so that the number inside is the number outside.
+        return found, "0" if device == "auto" else device
+    if device == "auto":
+        reporter.warning("this engine can give no NVIDIA GPU; the run uses the CPU (`doctor` says what is missing)")
+        return Access.NONE, "cpu"
+    raise EnvironmentUnfit(
+        f"--device {device}: this engine can give no NVIDIA GPU",
+        remedy="install the driver and the NVIDIA Container Toolkit, then `nvidia-ctk runtime configure "
+        "--runtime=docker` and restart the engine; or run with --device cpu",
+    )
+
+
+def _make_output(wishes: Wishes) -> None:
+    if wishes.output is None:
+        return
+    try:
+        wishes.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentUnfit(
+            f"the output folder can't be made: {error.strerror}",
+            where=str(wishes.output),
+            remedy="choose another folder with --output, or mend its permissions",
+        ) from error
+
+
+def _request(
+    recipe: Recipe, wishes: Wishes, *, image: str, mounts: tuple[Mount, ...], gpu: Access, device: str
+) -> ContainerRequest:
+    from bake.engine.container import LABEL, ContainerRequest
+
+    run = recipe.run
+    if run is None:
+        raise AssertionError("checked before")
+    values = {"input": run.input, "output": run.output, "license": run.license_ or "", "device": device}
+    arguments = [_filled(text, values) for text in run.arguments]
+    for option, value in run.defaults.items():
+        if not _given(option, wishes.arguments):
+            arguments += [option, *([_filled(value, values)] if value else [])]
+    if wishes.resume:
+        arguments += run.resume
+    return ContainerRequest(
+        image=image,
+        arguments=(*arguments, *wishes.arguments),
+        entrypoint=run.entrypoint,
+        mounts=mounts,
+        gpu=gpu,
+        labels={LABEL: recipe.name},
+    )
+
+
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
+
+
+def _given(option: str, arguments: tuple[str, ...]) -> bool:
+    return any(argument == option or argument.startswith(f"{option}=") for argument in arguments)

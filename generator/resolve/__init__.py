@@ -1,0 +1,1 @@
+"""Choices become facts: option over environment over site over recipe."""

@@ -1,0 +1,176 @@
+"""Where a bake keeps what it made, beside the builder: the registry cache of steps, wheels, compiler caches.
+
+Pure but for :func:`branch_of`, which is given the environment. All are named once, here:
+
+    registry cache     REF:TARGET for the main branch, REF:TARGET.BRANCH for another, which is read first;
+                       REF:TARGET.key-HASH for just these inputs (generator/reuse/registry_cache.py)
+    wheel store        REPOSITORY:EXTENSION-KEY
+    compiler cache     REPOSITORY:EXTENSION
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bake.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from generator.resolve.site import Site
+
+OFF = "none"
+WHEELS, COMPILER_CACHE = "uplift-wheels", "uplift-ccache"  # below the registry, where nothing else is said
+_BRANCHES = ("GITHUB_HEAD_REF", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME")
+_SLUG = 40  # a tag has up to 128 characters, and the target's name is in it too
+# How each backend of BuildKit tells one target's cache from another's; docs.docker.com/build/cache/backends
+_PER_TARGET = {"gha": "scope", "s3": "name", "azblob": "name"}
+_ENDS = {"local": ("src", "dest")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What was said about caches: options, their variables, or the site; None: nothing.
+
+    Args:
+        cache: repository of the registry cache, or the specification of another backend (``type=s3,…``).
+        branch, main: names of branches; branch "" is the main one. wheels, wheels_readonly: stores of wheels, the
+            second one only read. compiler_cache: repository of compiler caches. Each may be ``none``.
+    """
+
+    cache: str | None = None
+    branch: str | None = None
+    main: str | None = None
+    wheels: str | None = None
+    wheels_readonly: str | None = None
+    compiler_cache: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caches:
+    """What was decided: repositories without tag, "" for none; ``specs`` are those of other backends."""
+
+    repository: str = ""
+    branch: str = ""
+    cache_from: str = ""
+    cache_to: str = ""
+    wheels: str = ""
+    wheels_readonly: str = ""
+    compiler_cache: str = ""
+
+    @property
+    def kept(self) -> bool:
+        """Whether a bake leaves anything for another builder."""
+        return any((self.repository, self.cache_to, self.wheels, self.compiler_cache))
+
+    def variables(self) -> dict[str, str]:
+        """The variables of the bake file, with their values."""
+        return {
+            "CACHE_REF": self.repository,
+            "CACHE_BRANCH": self.branch,
+            "CACHE_FROM": self.cache_from,
+            "CACHE_TO": self.cache_to,
+        }
+
+
+def combined(chosen: Wishes, site: Site) -> Wishes:
+    """Lay what was chosen over what the site says."""
+    return Wishes(
+        cache=chosen.cache or site.cache,
+        branch=chosen.branch,
+        main=chosen.main or site.cache_main,
+        wheels=chosen.wheels or site.wheels,
+        wheels_readonly=chosen.wheels_readonly or site.wheels_readonly,
+        compiler_cache=chosen.compiler_cache or site.compiler_cache,
+    )
+
+
+def settle(wishes: Wishes, *, registry: str, environ: Mapping[str, str]) -> Caches:
+    """Decide where things are kept.
+
+    Args:
+        registry: where the image goes; stores of wheels and compiler caches stand there if nothing else was said.
+        environ: tells the branch under GitHub Actions and GitLab.
+
+    Raises:
+        UsageError: a repository or specification that is not valid.
+    """
+    cache = _off(wishes.cache) or environ.get("CACHE_REF", "")
+    specification = cache.startswith("type=")
+    return Caches(
+        repository="" if specification else _repository(cache, "--cache"),
+        branch=branch_of(wishes, environ) if cache and not specification else "",
+        cache_from=_specification(cache, "src") if specification else environ.get("CACHE_FROM", ""),
+        cache_to=_written(_specification(cache, "dest")) if specification else environ.get("CACHE_TO", ""),
+        wheels=_repository(_or_below(wishes.wheels, registry, WHEELS), "--wheels"),
+        wheels_readonly=_repository(_off(wishes.wheels_readonly), "--wheels-readonly"),
+        compiler_cache=_repository(_or_below(wishes.compiler_cache, registry, COMPILER_CACHE), "--compiler-cache"),
+    )
+
+
+def branch_of(wishes: Wishes, environ: Mapping[str, str]) -> str:
+    """Give the branch whose cache is written, fit for a tag; "" for the main branch, and where none is known.
+
+    Names that a tag can't hold get a part of their hash, so that no two branches share a cache.
+    """
+    main = wishes.main or environ.get("CI_DEFAULT_BRANCH") or "main"
+    said = (environ.get(name) for name in _BRANCHES)
+    branch = wishes.branch if wishes.branch is not None else next(filter(None, said), "")
+    if branch in ("", main):
+        return ""
+    slug = re.sub(r"[^a-z0-9_-]+", "-", branch.lower()).strip("-")[:_SLUG]
+    return slug if slug == branch else f"{slug}-{hashlib.sha256(branch.encode()).hexdigest()[:8]}"
+
+
+def _off(value: str | None) -> str:
+    return "" if value in (None, OFF) else str(value)
+
+
+def _or_below(value: str | None, registry: str, name: str) -> str:
+    if value is None:
+        return f"{registry}/{name}" if registry else ""
+    return _off(value)
+
+
+def _repository(value: str, where: str) -> str:
+    """Hold a repository against the form of references; it has no tag of its own."""
+    from bake.reference import parse_reference
+
+    value = value.rstrip("/")
+    if value:
+        reference = parse_reference(value, where=where)
+        if reference.tag or reference.digest:
+            remedy = "name a repository without a tag: each target and each wheel gets a tag of its own there"
+            raise UsageError(f"{value!r} has a tag", where=where, remedy=remedy)
+    return value
+
+
+def _specification(text: str, end: str) -> str:
+    """Make the specification of another backend one for each target; ``{target}`` may stand in it."""
+    fields = dict(part.partition("=")[::2] for part in text.split(","))
+    kind = fields.get("type", "")
+    if ";" in text or not kind:
+        raise UsageError(f"{text!r} is not a cache specification", where="--cache", remedy="write type=s3,bucket=…")
+    if kind in _ENDS:
+        place = fields.pop("src", None) or fields.pop("dest", None)
+        if not place:
+            raise UsageError("type=local needs a folder", where="--cache", remedy="write type=local,dest=FOLDER")
+        fields.pop("dest", None)
+        fields[end] = place if "{target}" in place else f"{place.rstrip('/')}/{{target}}"
+    elif "{target}" not in text:
+        own = _PER_TARGET.get(kind)
+        if own is None:
+            remedy = "say where the target's name goes: ref=…:{target}"
+            raise UsageError(f"type={kind} has one cache for all targets", where="--cache", remedy=remedy)
+        fields[own] = f"{fields[own]}-{{target}}" if own in fields else "{target}"
+    return ",".join(f"{name}={value}" for name, value in fields.items())
+
+
+def _written(specification: str) -> str:
+    """Ask for all steps, and for a warning where the cache can't be written."""
+    named = {part.partition("=")[0] for part in specification.split(",")}
+    defaults = {"mode": "max", "ignore-error": "true"}
+    return ",".join((specification, *(f"{name}={value}" for name, value in defaults.items() if name not in named)))

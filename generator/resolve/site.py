@@ -1,0 +1,165 @@
+"""The site file: what belongs to a place and not to an image, so that a recipe travels unchanged between labs.
+
+``site.toml`` is looked for beside the recipe, then in the user's configuration folder; ``--site`` names another. Keys:
+
+    registry, builder, ca-bundle, netrc, assets        as the options of these names
+    cache, wheels, wheels-readonly, compiler-cache     the same: where builds keep what they made; "none" for nowhere
+    disk-gib           room that a first bake takes here, in place of the recipe's estimate
+    layer-limit-mib    the largest layer that the registry takes, compressed; the stack is shared out over several
+    [mirrors]    "https://download.pytorch.org/" = "https://mirror.lab/pytorch/"     prefix = replacement
+                 "docker.io/" = "registry.lab/hub/"   for images;   pypi = "https://mirror.lab/simple"
+    [checksums]  "https://…/file" = "sha256"          of what a mirror serves in place of the original, if it differs
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from bake.errors import UsageError
+from generator.recipe.model import NonEmpty, Section, Sha256, Url
+from generator.recipe.prepare import NO_BUILDER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from generator.recipe import Recipe
+
+FILE = "site.toml"
+PYPI = "pypi"
+
+
+def _no_table(value: Any) -> Any:
+    if isinstance(value, dict):
+        raise ValueError(NO_BUILDER)  # noqa: TRY004 - pydantic takes this one for a mistake
+    return value
+
+
+class Site(Section):
+    """One site file; paths count from its folder."""
+
+    registry: NonEmpty | None = None
+    builder: Annotated[NonEmpty | None, BeforeValidator(_no_table)] = None
+    ca_bundle: NonEmpty | None = None
+    netrc: NonEmpty | None = None
+    assets: NonEmpty | None = None
+    cache: NonEmpty | None = None
+    cache_main: NonEmpty | None = None
+    wheels: NonEmpty | None = None
+    wheels_readonly: NonEmpty | None = None
+    compiler_cache: NonEmpty | None = None
+    disk_gib: Annotated[float, Field(ge=0, strict=False)] | None = None
+    layer_limit_mib: Annotated[int, Field(gt=0)] | None = None
+    mirrors: dict[NonEmpty, NonEmpty] = Field(default_factory=dict)
+    checksums: dict[Url, Sha256] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteFile:
+    """A site, and the file that it came from; no file: nothing is set."""
+
+    site: Site
+    file: Path | None = None
+
+    def path(self, value: str | None) -> Path | None:
+        """Give a path of the file as an absolute one."""
+        if value is None or self.file is None:
+            return None
+        return (self.file.parent / Path(value).expanduser()).resolve()
+
+
+def load_site(chosen: Path | None, *, recipe: str, environ: Mapping[str, str] | None = None) -> SiteFile:
+    """Load the site file that holds for a recipe.
+
+    Args:
+        chosen: the file that was asked for; None: looked for. recipe: the recipe's name or path.
+        environ: the environment; None: the process's own.
+
+    Raises:
+        UsageError: the file that was asked for is not there, or a site file is not valid.
+    """
+    if chosen is not None and not chosen.is_file():
+        raise UsageError("there is no such site file", where=str(chosen), remedy="mend --site, or write that file")
+    places = [chosen] if chosen else _places(recipe, os.environ if environ is None else environ)
+    for file in places:
+        if file.is_file():
+            return SiteFile(site=_parse(file), file=file.resolve())
+    return SiteFile(site=Site())
+
+
+def _places(recipe: str, environ: Mapping[str, str]) -> list[Path]:
+    beside = [Path(recipe).parent / FILE] if recipe.endswith(".toml") else []
+    configuration = environ.get("XDG_CONFIG_HOME") or str(Path(environ.get("HOME", "~")).expanduser() / ".config")
+    return [*beside, Path(configuration) / "image-uplift" / FILE]
+
+
+def _parse(file: Path) -> Site:
+    import tomli
+    from pydantic import ValidationError
+
+    from generator.recipe.load import explained
+    from generator.recipe.places import key_lines
+
+    try:
+        text = file.read_text(encoding="utf-8")
+        raw = tomli.loads(text)
+    except (OSError, UnicodeDecodeError, tomli.TOMLDecodeError) as error:
+        raise UsageError(f"the site file can't be read: {error}", where=str(file), remedy="mend that file") from error
+    try:
+        return Site.model_validate(raw)
+    except ValidationError as error:
+        mistakes = explained(error, key_lines(text), root=Site)
+    rows = [f"line {line}: {message}" if line else message for line, message in sorted(set(mistakes), key=_by_line)]
+    known = ", ".join(field.alias or name for name, field in Site.model_fields.items())
+    raise UsageError(
+        "\n  ".join(["the site file has mistakes:", *rows]), where=str(file), remedy=f"known keys: {known}"
+    )
+
+
+def _by_line(mistake: tuple[int | None, str]) -> tuple[int, str]:
+    return mistake[0] or 0, mistake[1]
+
+
+def mirrors_of(site: Site, recipe: Recipe) -> dict[str, str]:
+    """Give the table of mirrors: the site's rows before the recipe's, the longest prefix first.
+
+    Raises:
+        UsageError: a row that can't be written to the table that steps read.
+    """
+    table = {**recipe.mirrors, **site.mirrors}
+    for prefix, replacement in table.items():
+        if any(char.isspace() or char in "*?[]\\" for char in prefix + replacement) or prefix.startswith(
+            ("#", "sha256:")
+        ):
+            raise UsageError(
+                f"mirrors: {prefix!r} = {replacement!r} has a character that no address has", remedy="mend that row"
+            )
+    return dict(sorted(table.items(), key=lambda row: (-len(row[0]), row[0])))
+
+
+def mirrored(address: str, mirrors: Mapping[str, str]) -> str:
+    """Give the address that a mirror has for another; the same one where no prefix fits."""
+    for prefix, replacement in sorted(mirrors.items(), key=lambda row: -len(row[0])):
+        if address.startswith(prefix):
+            return replacement + address[len(prefix) :]
+    return address
+
+
+def mirrored_image(image: str, mirrors: Mapping[str, str]) -> str:
+    """Give an image's name in the mirror of its registry; ``pbfslab/x`` counts as ``docker.io/pbfslab/x``."""
+    first, slash, _ = image.partition("/")
+    registry = bool(slash) and ("." in first or ":" in first or first == "localhost")
+    full = image if registry else f"docker.io/{image if slash else f'library/{image}'}"
+    moved = mirrored(full, {prefix: to for prefix, to in mirrors.items() if "://" not in prefix and prefix != PYPI})
+    return image if moved == full else moved
+
+
+def secret_table(mirrors: Mapping[str, str], checksums: Mapping[str, str]) -> str:
+    """Write the table that steps of the build read as the secret ``mirrors``: one row a line."""
+    rows = [f"{prefix} {to}" for prefix, to in mirrors.items()]
+    rows += [f"sha256:{url} {value}" for url, value in sorted(checksums.items())]
+    return "".join(f"{row}\n" for row in rows)

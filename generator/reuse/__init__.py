@@ -1,0 +1,1 @@
+"""What need not be made again: wheels, compiler caches, cached steps."""

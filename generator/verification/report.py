@@ -1,0 +1,140 @@
+"""Reads the report of the verify target and writes it for people and programs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from bake.errors import BuildFailed, VerificationFailed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from generator.console.reporter import Reporter
+
+SCHEMA = 1
+_MARKS = {"pass": "ok", "fail": "FAIL", "info": "-"}
+_STYLES = {"pass": "green", "fail": "bold red", "info": "dim"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One check: what was asked, what was found, and whether they agree (``pass``, ``fail`` or ``info``)."""
+
+    check: str
+    subject: str
+    expected: str
+    found: str
+    status: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerificationReport:
+    """All rows of one verification."""
+
+    recipe: str
+    image: str
+    passed: bool
+    rows: tuple[Row, ...]
+
+    @property
+    def failed(self) -> tuple[Row, ...]:
+        """The rows that failed."""
+        return tuple(row for row in self.rows if row.status == "fail")
+
+
+def read_report(file: Path, *, image: str) -> VerificationReport:
+    """Read the report that the verify target exported.
+
+    Raises:
+        BuildFailed: the file is missing, not JSON, or of another version.
+    """
+    try:
+        return parse_report(file.read_text(encoding="utf-8"), image=image)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BuildFailed(
+            f"the verification left no readable report: {error}",
+            where=str(file),
+            remedy="bake again; if it stays so, report it with the build's log",
+        ) from error
+
+
+def parse_report(text: str, *, image: str) -> VerificationReport:
+    """Read a report from its text.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is not JSON, or not a report of this version.
+    """
+    data: Any = json.loads(text)
+    if data["schema"] != SCHEMA:
+        raise ValueError(f"schema {data['schema']}")
+    rows = tuple(Row(**{name: str(value) for name, value in row.items()}) for row in data["rows"])
+    return VerificationReport(
+        recipe=str(data["recipe"]), image=image, passed=data["passed"] is True and bool(rows), rows=rows
+    )
+
+
+def merged(report: VerificationReport, more: VerificationReport) -> VerificationReport:
+    """One report with the rows of both; it passed where both did."""
+    return replace(report, passed=report.passed and more.passed, rows=(*report.rows, *more.rows))
+
+
+def as_json(report: VerificationReport) -> str:
+    """Write the report as JSON, with the image that was checked."""
+    return json.dumps(
+        {
+            "schema": SCHEMA,
+            "recipe": report.recipe,
+            "image": report.image,
+            "passed": report.passed,
+            "rows": [vars(row) for row in report.rows],
+        },
+        indent=2,
+        ensure_ascii=False,
+    )
+
+
+def show_table(reporter: Reporter, report: VerificationReport) -> None:
+    """Print the report as a table on stdout; the state stands in words, colour only repeats it."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=f"{report.recipe}: checks on {report.image}", title_justify="left")
+    for column in ("", "check", "subject", "expected", "found", "detail"):
+        table.add_column(column, overflow="fold")
+    for row in report.rows:
+        mark = Text(_MARKS.get(row.status, row.status), style=_STYLES.get(row.status, ""))
+        cells = (row.check, row.subject, row.expected, row.found, row.detail)
+        table.add_row(mark, *(Text(cell) for cell in cells))
+    reporter.data_console.print(table)
+
+
+def require_passed(report: VerificationReport) -> None:
+    """Let a good report through.
+
+    Raises:
+        VerificationFailed: a row failed; the message names every such row.
+    """
+    if report.passed:
+        return
+    lines = [
+        f"{row.check} {row.subject}: expected {row.expected or '-'}, found {row.found or '-'}"
+        + (f" ({row.detail})" if row.detail else "")
+        for row in report.failed
+    ] or ["the report holds no check"]
+    known = _known_causes(report.failed)
+    raise VerificationFailed(
+        "\n  ".join([f"{len(lines)} of {len(report.rows)} checks failed:", *lines, *known]),
+        where=report.image,
+        remedy="the image was not tagged or pushed; mend the recipe, or the package named above, and bake again",
+    )
+
+
+def _known_causes(rows: tuple[Row, ...]) -> list[str]:
+    """What is known of what the failed checks saw, such as a library compiled for another torch; each cause once."""
+    from bake.failure.causes import Speaker, find_cause
+
+    known = (find_cause(f"{row.found}\n{row.detail}", speaker=Speaker.PROGRAM) for row in rows)
+    return list(dict.fromkeys(f"known cause: {entry.message}; {entry.remedy}" for entry in known if entry))
