@@ -13,12 +13,12 @@ from generator.recipe import Recipe, load_recipe, shipped
 
 
 def test_old_builds_of_what_is_compiled_anew_are_removed_first(demo: Recipe) -> None:
-    assert specs.removed(demo) == ("pytorch3d", "torch-scatter", "torch-spline-conv")
+    assert specs.removed(demo) == ("lit", "torch-scatter", "torch-spline-conv")
 
 
 def test_only_what_the_recipe_names_may_change(demo: Recipe) -> None:
     released = specs.released(demo)
-    assert {"torch", "torch-geometric", "torch-scatter", "pytorch3d", "triton"} <= set(released)
+    assert {"torch", "torch-geometric", "torch-scatter", "lit", "triton"} <= set(released)
     assert "numpy" not in released
 
 
@@ -30,7 +30,7 @@ def test_verify_expects_the_local_version_that_the_recipe_gives(demo: Recipe) ->
         "torch-scatter": "2.1.2",
         "torch-spline-conv": "1.2.2",
     }
-    assert spec["absent"] == ["pytorch3d"]
+    assert spec["absent"] == ["lit"]
     assert spec["archs"] == ["9.0", "12.0"]
 
 
@@ -38,7 +38,7 @@ def test_models_are_specified_as_the_recipe_says(demo: Recipe) -> None:
     document = json.loads(specs.models_json(demo))
     assert document["schema"] == 2
     assert {"torch", "torch-geometric", "torch-scatter", "triton"} <= set(document["released"])
-    assert document["absent"] == ["torch-spline-conv", "pytorch3d"]
+    assert document["absent"] == ["torch-spline-conv", "lit"]
     (models,) = document["sets"]
     assert models == {
         "name": "sugar",
