@@ -126,6 +126,19 @@ def tensors(root: Any) -> List[Any]:
     return [item for item in record(root, hashed=False).objects if isinstance(item, torch.Tensor)]
 
 
+def open_tensors(root: Any) -> List[Any]:
+    """The same without those within objects of C's, such as packed weights, whose operations want them as they are."""
+    graph = record(root, hashed=False)
+    closed: Any = getattr(torch, "ScriptObject", ())
+    packed: Set[int] = set()
+    for number, node in enumerate(graph.nodes):  # a parent comes before what it holds
+        above = node.parent[0] if node.parent is not None else None
+        if above is not None and (above in packed or isinstance(graph.objects[above], closed)):
+            packed.add(number)
+    live = enumerate(graph.objects)
+    return [item for number, item in live if isinstance(item, torch.Tensor) and number not in packed]
+
+
 def outermost_modules(root: Any) -> List[Tuple[str, Any]]:
     """The modules that no other module of the checkpoint reaches, each with its path ("" where it is the root)."""
     graph = record(root, hashed=False)

@@ -153,7 +153,7 @@ def widen(checkpoint: Any, precision: str) -> None:
     """Make every tensor of an object graph as wide as the precision asks, in place: same objects, same ties."""
     types = wider(precision)
     with torch.no_grad():
-        for tensor in graph.tensors(checkpoint):
+        for tensor in graph.open_tensors(checkpoint):
             if tensor.dtype in types:
                 tensor.data = tensor.data.to(types[tensor.dtype])
     for _, module in graph.outermost_modules(checkpoint):
