@@ -1,9 +1,9 @@
 """The recipe `deepprep`, baked through a mirror with a password, on a stand-in base; what can differ from it.
 
 Proves the packaging. The stand-ins keep names, tags, layout and device code of the real files (see ``lab/README.md``);
-their torch is no torch, so what is proven here is the recipe's path through mirrors, toolkits, packages, patches,
-models and checks. Of the recipe nothing is changed but the names of both images, which are the tests' own. The thing is
-proven by `make real`.
+their torch is no torch, so what is proven here is the recipe's path through mirrors, toolkits, packages and patches, up
+to the image. Of the recipe its models go, which no stand-in can carry over, and the names of both images are the tests'
+own. Models and checks are proven on real torch by the demo, by test_migration.py and by `make real`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,11 +23,12 @@ from bake.buildx import results
 from generator.recipe import load_recipe
 from generator.resolve.resolve import asset_folder
 from tests.engine.mirror import ARCHIVE, BASE, PASSWORD, RUNFILE, Lab, docker
-from tests.engine.small import plain, unpack
+from tests.engine.small import TOP, plain, unpack
 
 pytestmark = pytest.mark.engine
 
 IMAGE = f"uplift-test-deepprep:{os.getpid()}"
+BAKE = ("-r", "deepprep.toml", "bake")
 SHIPPED = ("--site", "site.toml", "--base", BASE, "--tag", IMAGE)  # the recipe as it ships, under other names
 GUIDE = {  # the guide's expected table
     "pyg-lib": "0.5.0+pt27cu128",
@@ -62,74 +62,51 @@ remove = [
 """
 
 
+def shipped(folder: Path) -> None:
+    """Write the recipe as it ships, without its models."""
+    text = (TOP / "generator/recipes/deepprep.toml").read_text()
+    (folder / "deepprep.toml").write_text(re.sub(r"(?ms)^\[(models\.|verify\]).*?(?=^\[)", "", text))
+
+
 @pytest.fixture(scope="module")
 def baked(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of one bake of the recipe, as it ships, with a site file and names of its own."""
+    """The folder of one bake of the recipe's image, with a site file and names of its own."""
     folder = tmp_path_factory.mktemp("deepprep")
     lab.write_site(folder)
-    done = lab.generator("bake", *SHIPPED, folder=folder)
+    shipped(folder)
+    done = lab.generator(*BAKE, "image", *SHIPPED, folder=folder)
     assert done.returncode == 0, done.stderr[-6000:]
-    assert done.stdout.startswith(f"{IMAGE}@sha256:")
     (folder / "said.txt").write_text(done.stdout + done.stderr)
     yield folder
     docker("image", "rm", "--force", IMAGE, check=False)
 
 
-@pytest.fixture(scope="module")
-def rows(baked: Path) -> list[dict[str, str]]:
-    report: Any = json.loads((baked / "build/verify/report.json").read_text())
-    assert report["passed"] is True
-    return list(report["rows"])
+def in_image(image: str, script: str) -> str:
+    return docker("run", "--rm", "--entrypoint", "/opt/conda/envs/deepprep/bin/python", image, "-c", script)
 
 
-def of(rows: list[dict[str, str]], check: str, *, status: str | None = None) -> dict[str, dict[str, str]]:
-    return {row["subject"]: row for row in rows if row["check"] == check and status in (None, row["status"])}
+def versions(image: str, *names: str) -> dict[str, str]:
+    """The versions of packages in an image, as their metadata say."""
+    script = f"import importlib.metadata as m, json; print(json.dumps({{n: m.version(n) for n in {names!r}}}))"
+    found: dict[str, str] = json.loads(in_image(image, script))
+    return found
 
 
-def test_it_is_the_recipe_that_the_command_line_takes_without_a_name(baked: Path) -> None:
-    assert json.loads((baked / "build/verify/report.json").read_text())["recipe"] == "deepprep"
+def test_every_version_of_the_guides_table_with_its_local_part(baked: Path) -> None:
+    assert baked.is_dir()
+    assert versions(IMAGE, *GUIDE) == GUIDE
 
 
-def test_every_version_of_the_guides_table_with_its_local_part(rows: list[dict[str, str]]) -> None:
-    assert {name: row["found"] for name, row in of(rows, "version", status="pass").items()} == GUIDE
+def test_the_pipelines_calls_are_patched(baked: Path) -> None:
+    assert baked.is_dir()
+    script = "grep -rhc 'weights_only=False' /opt/DeepPrep --include=*.py | sort | uniq -c | awk '{print $1, $2}'"
+    found = docker("run", "--rm", "--entrypoint", "sh", IMAGE, "-c", script)
+    assert "1 2" in found
+    assert "1 1" in found
 
 
-def test_every_extension_has_code_for_the_four_archs(rows: list[dict[str, str]]) -> None:
-    sass = of(rows, "sass", status="pass")
-    assert len(sass) == 6
-    assert all(row["found"] == "sm_80 sm_86 sm_90 sm_120" for row in sass.values())
-
-
-def test_the_ten_models_were_found_by_pattern_and_agree(rows: list[dict[str, str]]) -> None:
-    models = of(rows, "model", status="pass")
-    assert len(models) == 10
-    assert all("2 outputs bitwise equal" in row["detail"] for row in models.values())
-
-
-def test_other_checkpoints_load_and_what_is_none_is_told(rows: list[dict[str, str]]) -> None:
-    folder = "/opt/model/FastCSR"
-    found = of(rows, "checkpoint")
-    assert found[f"{folder}/lh.pth"]["status"] == "pass"
-    assert found[f"{folder}/model_final_checkpoint.model"]["status"] == "pass"
-    assert found[f"{folder}/notes.model"]["found"] == "no checkpoint of torch"
-
-
-def test_the_pipelines_three_calls_are_patched_and_others_listed_with_a_reason(rows: list[dict[str, str]]) -> None:
-    changed = [row["found"] for row in of(rows, "patch", status="pass").values()]
-    assert sorted(changed) == ["1 calls changed", "2 calls changed", "none"]
-    elsewhere = {
-        subject.rpartition("site-packages/")[2]: row["found"] for subject, row in of(rows, "torch-load").items()
-    }
-    assert "add it to patch.roots" in elsewhere["nnunet/model_restore.py:5"]
-    assert "its own torch 1.10.2" in elsewhere["synthstrip/load.py:2"]
-    assert "came with the new stack" in elsewhere["torch_geometric/io/fs.py:242"]
-
-
-def test_the_rest_of_the_environment_stays(rows: list[dict[str, str]]) -> None:
-    moved = of(rows, "difference")
-    assert not {"tensorflow", "numpy", "nnunet", "protobuf", "nvidia-cudnn-cu11"} & set(moved)
-    assert moved["torch"]["expected"] == "2.0.1+cu118"
-    assert of(rows, "conflict")["tensorflow"]["found"] == "the base has it too"
+def test_the_rest_of_the_environment_stays(baked: Path) -> None:
+    assert baked.is_dir()
     libraries = "/opt/conda/envs/deepprep/lib/python3.11/site-packages"
     script = f"cat {libraries}/tensorflow/libcudart.so.11.0 {libraries}/nvidia/cudnn/lib/libcudnn.so.8"
     assert docker("run", "--rm", "--entrypoint", "sh", IMAGE, "-c", script) == "11.811.8"
@@ -169,14 +146,14 @@ def test_the_password_is_nowhere(baked: Path) -> None:
 def test_the_layers_add_little_more_than_what_is_installed(baked: Path, lab: Lab) -> None:
     base = docker("image", "inspect", "--format", "{{len .RootFS.Layers}}", f"{lab.hub}/{BASE}")
     image = docker("image", "inspect", "--format", "{{len .RootFS.Layers}}", IMAGE)
-    assert int(image) - int(base) == 4  # stack, wheels, patched files, models
+    assert int(image) - int(base) == 4  # stack, wheels, patched files, what keeps TensorFlow off new cards
     assert baked.is_dir()
 
 
 def test_nothing_runs_again_without_a_change(lab: Lab, baked: Path) -> None:
-    done = lab.generator("bake", *SHIPPED, folder=baked)
+    done = lab.generator(*BAKE, "image", *SHIPPED, folder=baked)
     assert done.returncode == 0
-    for target in ("torch", "toolchain", "wheel-pytorch3d", "rebuild", "image"):
+    for target in ("torch", "toolchain", "wheel-pytorch3d", "image"):
         found = [step for step in results.load(baked / "build").steps_of(target) if step.kind == "instruction"]
         assert {step.state for step in found} <= {"cached", "waiting"}  # waiting: not needed
 
@@ -224,10 +201,9 @@ device-code = false
 """,
     )
     lab.write_site(tmp_path)  # beside the recipe: found without being named
-    done = lab.generator("-r", "small.toml", "bake", folder=tmp_path)
+    done = lab.generator("-r", "small.toml", "bake", "image", folder=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
-    rows = json.loads((tmp_path / "build/verify/report.json").read_text())["rows"]
-    assert of(rows, "version")["six"]["found"] == "1.17.0+pt27cu128"
+    assert versions(f"uplift-test-lab:{os.getpid()}", "six") == {"six": "1.17.0+pt27cu128"}
     docker("image", "rm", "--force", f"uplift-test-lab:{os.getpid()}", check=False)
 
 
@@ -279,10 +255,9 @@ env = {{ FORCE_CUDA = "1" }}
     (tmp_path / "small.toml").write_text(text)
     lab.write_site(tmp_path)
     try:
-        done = lab.generator("-r", "small.toml", "bake", folder=tmp_path)
+        done = lab.generator("-r", "small.toml", "bake", "image", folder=tmp_path)
         assert done.returncode == 0, done.stderr[-3000:]
-        rows = json.loads((tmp_path / "build/verify/report.json").read_text())["rows"]
-        assert of(rows, "sass")["pytorch3d"]["found"] == "sm_80 sm_86 sm_90 sm_120"
+        assert versions(f"uplift-test-lab:{os.getpid()}", "pytorch3d") == {"pytorch3d": "0.7.9"}
     finally:
         docker("image", "rm", "--force", devel, f"uplift-test-lab:{os.getpid()}", check=False)
 

@@ -153,7 +153,7 @@ def test_what_was_compiled_before_a_store_was_named_is_kept_with_its_compiler_ca
 
 def test_a_second_compile_gives_the_same_wheel(project: Project, stored: str, tmp_path: Path) -> None:
     """The packaging and the host compiler; test_equal_wheels.py has the real nvcc."""
-    project.write()
+    project.write(one="int one() { return 81; }\n")  # no store has it: both are compiled
     wheels = {}
     for name, anew in (("first", ""), ("second", 'env = { CCACHE_RECACHE = "1" }\n')):
         project.recipe.write_text(project.recipe.read_text() + anew)
