@@ -17,7 +17,7 @@ from typing import Any, Callable, Collection, Dict, Mapping, Optional, Set, Tupl
 import torch
 
 from conversion.failures import ConversionError, describe
-from conversion.models import fresh, loading, shells
+from conversion.models import fill, fresh, loading, shells
 from conversion.models.fresh import Held, Made, namespace
 from conversion.models.graph import Graph, Places, record, tensors
 from conversion.models.objects import type_name
@@ -78,7 +78,7 @@ def carry(
     loaded = shells.load(content, changed, constructed, places)
     work = _Work(loaded, taken, changed, constructed, places)
     work.make_all()
-    work.fill(torch_changed=torch_changed)
+    work.carried.filled = fill.fill(loaded, changed, torch_changed=torch_changed)
     shells.refuse_leftovers(record(loaded, hashed=False))
     return work.carried
 
@@ -217,43 +217,6 @@ class _Work:
         self._lay_over(old, before, held, made)
         if type(new) not in fresh.CONTAINERS:
             self._count(type(new))
-
-    def fill(self, *, torch_changed: bool) -> None:
-        """Give torch's own modules, and other objects of changed libraries, what constructors make and they lack."""
-        complete: Set[Tuple[type, frozenset[str]]] = set()
-        for item in record(self.carried.checkpoint, hashed=False).objects:
-            base = self._filled_as(item, torch_changed=torch_changed)
-            if base is not None:
-                key = (type(item), frozenset(namespace(item)))
-                if key not in complete and not self._filled(item, base):
-                    complete.add(key)
-
-    def _filled_as(self, item: Any, *, torch_changed: bool) -> Optional[type]:
-        """The class whose constructor tells what an object lacks."""
-        if not isinstance(item, torch.nn.Module):
-            return type(item) if fresh.top(type(item)) in self._changed and hasattr(item, "__dict__") else None
-        if isinstance(item, torch.jit.ScriptModule) or not torch_changed:
-            return None
-        base = next(base for base in type(item).__mro__ if base.__module__.startswith("torch."))
-        return None if base is torch.nn.Module else base
-
-    def _filled(self, module: Any, base: type) -> bool:
-        try:
-            with torch.device("meta"):
-                made = fresh.fresh(module, base, fresh.infer(module, base, {}))
-        except Exception:  # noqa: BLE001 - it can't be told what is lacking; the probe shows whether it matters
-            return False
-        held = namespace(module)
-        lacking = {
-            name: value
-            for name, (kind, value) in namespace(made).items()
-            if name not in held and not hasattr(type(module), name) and kind == "attribute" and not tensors(value)
-        }
-        for name, value in lacking.items():
-            module.__dict__[name] = value
-            key = f"{type_name(type(module))}.{name}"
-            self.carried.filled[key] = self.carried.filled.get(key, 0) + 1
-        return bool(lacking)
 
 
 def _drop(old: Any, name: str) -> None:

@@ -54,8 +54,10 @@ class LibraryRules:
                 versions = self._changed[made.library]
                 return _made_anew(comparison, old, new, path, made, versions)
             return _carried(comparison, old, new, _has_torch_class(type(live)))
-        if top(type(live)) in {*self._changed, "torch"}:
+        if top(type(live)) == "torch":
             return _additions(comparison, old, new)
+        if top(type(live)) in self._changed:
+            return _additions(comparison, old, new, only=".")
         if isinstance(live, dict) and _in_optimizer(comparison, new):
             ruling = _additions(comparison, old, new)
             _steps(ruling, comparison, old, live)
@@ -90,12 +92,16 @@ def _carried(comparison: Comparison, old: int, new: int, torchs: bool) -> Ruling
     return ruling
 
 
-def _additions(comparison: Comparison, old: int, new: int) -> Ruling:
-    """An object of torch's or a changed library, or what an optimizer keeps: what this version adds is noted."""
+def _additions(comparison: Comparison, old: int, new: int, only: str = "") -> Ruling:
+    """An object of torch's or a changed library, or what an optimizer keeps: what this version adds is noted.
+
+    Args:
+        only: how the labels of what may be added begin: "." for attributes.
+    """
     there, here = _labels(comparison, old, new)
     ruling = Ruling()
     for label in here:
-        if label not in there:
+        if label not in there and label.startswith(only):
             ruling.skip.add(label)
             _note_new(ruling, comparison, new, label, here[label])
     return ruling
