@@ -17,9 +17,10 @@ from typing import Any, Callable, Collection, Dict, Mapping, Optional, Set, Tupl
 import torch
 
 from conversion.failures import ConversionError, describe
-from conversion.models import fill, fresh, loading, shells
-from conversion.models.fresh import Held, Made, namespace
+from conversion.models import arguments, fill, fresh, loading, shells
+from conversion.models.fresh import Made
 from conversion.models.graph import Graph, Places, record, tensors
+from conversion.models.held import FULL_BACKWARD, REGISTRIES, Held, namespace
 from conversion.models.objects import type_name
 from conversion.models.records import Record
 from conversion.models.shells import Shell, StandIn
@@ -136,25 +137,25 @@ class _Work:
         before = dict(shell.__dict__)
         held = namespace(shell)
         sources = self._arguments(shell, base, made)
-        arguments = fresh.values(sources, shell)
-        for inner in record(list(arguments.values()), hashed=False).objects:
+        given = arguments.values(sources, shell)
+        for inner in record(list(given.values()), hashed=False).objects:
             if isinstance(inner, Shell) and inner is not shell:
                 self._make(inner)
         _become(shell, real)
-        fresh.construct(shell, base, arguments)
+        fresh.construct(shell, base, given)
         self._lay_over(shell, before, held, made)
         self._count(real)
 
-    def _arguments(self, shell: Any, base: type, made: Made) -> Dict[str, fresh.Source]:
+    def _arguments(self, shell: Any, base: type, made: Made) -> Dict[str, arguments.Source]:
         """The arguments that the old constructor was found to take, as far as this one takes them, and its new ones."""
         signature = list(inspect.signature(base.__init__).parameters.values())[1:]  # type: ignore[misc]
         takes_any = any(item.kind is item.VAR_KEYWORD for item in signature)
         known = {item.name for item in signature}
         old = {name: source for name, source in (made.arguments or {}).items() if takes_any or name in known}
-        wanted = [item for item in fresh.parameters(base) if item.default is item.empty and item.name not in old]
+        wanted = [item for item in arguments.parameters(base) if item.default is item.empty and item.name not in old]
         if not wanted:
             return old
-        inferred = fresh.infer(shell, base, {})
+        inferred = arguments.infer(shell, base, {})
         return {**old, **{item.name: inferred[item.name] for item in wanted}}
 
     def _count(self, real: type) -> None:
@@ -182,7 +183,7 @@ class _Work:
         for name, (kind, value) in namespace(module).items():
             if name not in held and kind != "attribute" and any(_is_weight(item) for item in tensors(value)):
                 raise ConversionError(f"the new class has weights that the old one lacks: {name}")
-        for registry, kind in fresh.REGISTRIES.items():  # by the order of parameters an optimizer's state goes
+        for registry, kind in REGISTRIES.items():  # by the order of parameters an optimizer's state goes
             _in_order(module.__dict__[registry], [name for name, item in held.items() if item.kind == kind])
         _modes(module, before, held, made)
 
@@ -241,7 +242,7 @@ def _is_weight(tensor: Any) -> bool:
 def _place(module: Any, kind: str, name: str, value: Any) -> None:
     own = module.__dict__
     own.pop(name, None)
-    for registry, registered in fresh.REGISTRIES.items():
+    for registry, registered in REGISTRIES.items():
         if registered == kind:
             own[registry][name] = value
         else:
@@ -253,8 +254,8 @@ def _place(module: Any, kind: str, name: str, value: Any) -> None:
 def _modes(module: Any, before: Dict[str, Any], held: Mapping[str, Held], made: Made) -> None:
     own = module.__dict__
     own["training"] = before["training"]
-    if own.get(fresh.FULL_BACKWARD) is None and fresh.FULL_BACKWARD in before:
-        own[fresh.FULL_BACKWARD] = before[fresh.FULL_BACKWARD]
+    if own.get(FULL_BACKWARD) is None and FULL_BACKWARD in before:
+        own[FULL_BACKWARD] = before[FULL_BACKWARD]
     unsaved = before.get("_non_persistent_buffers_set", set())
     kept = {name for name, item in held.items() if item.kind == "buffer"}
     own["_non_persistent_buffers_set"] = (own["_non_persistent_buffers_set"] - kept) | (unsaved & kept)

@@ -24,6 +24,7 @@ from conversion import failures
 from conversion.failures import ConversionError
 from conversion.models import distributions, fresh, isolate, loading, parity, probe, records, spec
 from conversion.models.graph import Graph, Places, record
+from conversion.models.held import references
 from conversion.models.objects import type_name
 from conversion.models.outputs import Outputs
 
@@ -102,7 +103,7 @@ def _claim_shared(graph: Graph, made: Mapping[int, fresh.Made]) -> None:
             if isinstance(reference, int):
                 holders.setdefault(reference, set()).add(number)
     for number, making in made.items():
-        for name, (kind, value) in fresh.references(graph, number).items():
+        for name, (kind, value) in references(graph, number).items():
             if kind != "attribute" or not isinstance(value, int) or name in making.own or len(holders[value]) == 1:
                 continue
             node = graph.nodes[value]

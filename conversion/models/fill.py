@@ -10,9 +10,9 @@ from typing import Any, Collection, Dict, List, Optional, Set, Tuple
 
 import torch
 
-from conversion.models import fresh
-from conversion.models.fresh import namespace
+from conversion.models import arguments, fresh
 from conversion.models.graph import record, tensors
+from conversion.models.held import namespace
 from conversion.models.objects import type_name
 
 
@@ -53,7 +53,7 @@ def _fill_one(item: Any, base: type) -> List[str]:
     """Fill in what one object lacks; returns the names."""
     try:
         with torch.device("meta"):
-            made = fresh.fresh(item, base, fresh.infer(item, base, {}))
+            made = fresh.fresh(item, base, arguments.infer(item, base, {}))
     except Exception:  # noqa: BLE001 - it can't be told what is lacking; the probe shows whether it matters
         return []
     held = namespace(item)

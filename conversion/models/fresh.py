@@ -1,7 +1,5 @@
 """Makes a library's module once more from its own attributes, and tells what of the old one is not its constructor's.
 
-What an attribute means as an argument is inferred from the constructor's signature: the attribute of the same name;
-the presence of a parameter or submodule for a flag such as ``bias``; the default for an argument that is kept nowhere.
 In the old environment a module is compared with one made so: what differs was done to it afterwards (an attribute set,
 a layer swapped, a hook), and is laid over the new one.
 """
@@ -9,40 +7,24 @@ a layer swapped, a hook), and is laid over the new one.
 from __future__ import annotations
 
 import contextlib
-import inspect
 import warnings
 from dataclasses import asdict, dataclass, field
-from typing import Any, Collection, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Collection, Dict, List, Mapping, Optional, Tuple
 
 import torch
 
 from conversion.failures import ConversionError, describe
+from conversion.models.arguments import Source, changes_of, infer, values
 from conversion.models.compare import Comparison, Pair
-from conversion.models.graph import Graph, record, tensors
+from conversion.models.graph import record, tensors
+from conversion.models.held import INTERNAL, Held, references
 from conversion.models.objects import type_name, untyped
 from conversion.models.on_cpu import on_cpu
 from conversion.models.spec import Argument
-from conversion.models.unusual import ELSEWHERE, RENAMED
+from conversion.models.unusual import RENAMED
 
-REGISTRIES = {"_parameters": "parameter", "_buffers": "buffer", "_modules": "module"}
-FULL_BACKWARD = "_is_full_backward_hook"  # of which kind a module's backward hooks are
-# torch's own attributes of every module: those of this version, and those that others have.
-INTERNAL = frozenset(vars(torch.nn.Module())) | frozenset(
-    (
-        "_backward_pre_hooks",
-        "_forward_hooks_with_kwargs",
-        "_forward_hooks_always_called",
-        "_forward_pre_hooks_with_kwargs",
-        FULL_BACKWARD,
-        "_load_state_dict_post_hooks",
-        "_non_persistent_buffers_set",
-        "_state_dict_pre_hooks",
-        "_compiled_call_impl",
-    )
-)
 CONTAINERS = (torch.nn.ModuleList, torch.nn.ModuleDict, torch.nn.Sequential)
 _HANDLE = "torch.utils.hooks.RemovableHandle"
-Source = List[Any]  # ["attribute" | "flag" | "number" | "path", name] or ["value", value]
 
 
 @dataclass
@@ -75,13 +57,6 @@ class Made:
         return asdict(self)
 
 
-class Held(NamedTuple):
-    """What a module holds under a name: its kind (attribute, parameter, buffer, module) and the value."""
-
-    kind: str
-    value: Any
-
-
 def top(cls: type) -> str:
     """The top-level module of a class."""
     return str(cls.__module__).partition(".")[0]
@@ -91,29 +66,6 @@ def library_base(cls: type, modules: Collection[str]) -> Optional[type]:
     """The class itself, or the first that it derives from, which a library of these top-level modules brings."""
     bases = (base for base in cls.__mro__ if issubclass(base, torch.nn.Module))
     return next((base for base in bases if top(base) in modules), None)
-
-
-def namespace(module: Any) -> Dict[str, Held]:
-    """What a module holds, by name; torch's own attributes are left out."""
-    held = {name: Held("attribute", value) for name, value in vars(module).items() if name not in INTERNAL}
-    for registry, kind in REGISTRIES.items():
-        held.update({name: Held(kind, value) for name, value in vars(module).get(registry, {}).items()})
-    return held
-
-
-def references(graph: Graph, number: int) -> Dict[str, Held]:
-    """The same of a node: by name the kind and the reference."""
-    node = graph.nodes[number]
-    found: Dict[str, Held] = {}
-    for label, reference in zip(node.labels, node.references):
-        name = label[1:]
-        if name in REGISTRIES and isinstance(reference, int):
-            registry = graph.nodes[reference]
-            for key, value in zip(registry.labels, registry.references):
-                found[key[2:-2]] = Held(REGISTRIES[name], value)
-        elif label.startswith(".") and name not in INTERNAL:
-            found[name] = Held("attribute", reference)
-    return found
 
 
 def renamed(held: Mapping[str, Held], here: Mapping[str, Held], made: Made) -> Dict[str, Held]:
@@ -126,107 +78,6 @@ def renamed(held: Mapping[str, Held], here: Mapping[str, Held], made: Made) -> D
             if other is part or (isinstance(part, int) and other == part):  # a live object, or a node's number
                 names[old] = new
     return {names[name] or name: item for name, item in held.items()}
-
-
-def infer(module: Any, base: type, given: Mapping[str, Argument]) -> Dict[str, Source]:
-    """The arguments of a class's constructor that make such a module.
-
-    Raises:
-        ConversionError: arguments that no attribute, value or default gives, all of them named.
-    """
-    held, elsewhere = namespace(module), ELSEWHERE.get(type_name(base), {})
-    found: Dict[str, Source] = {}
-    missing: List[str] = []
-    for parameter in parameters(base):
-        name = parameter.name
-        if name in given:
-            argument = given[name]
-            found[name] = ["path", argument.attribute] if argument.attribute else ["value", argument.value]
-        elif name in elsewhere:
-            found[name] = ["path", elsewhere[name]]
-        elif name in held:
-            found[name] = [_meaning(held[name], parameter), name]
-        elif parameter.default is parameter.empty:
-            missing.append(name)
-    if missing:
-        raise ConversionError(f"nothing says what {', '.join(missing)} of its constructor were")
-    return found
-
-
-def parameters(base: type) -> Iterator[inspect.Parameter]:
-    """The named parameters of a class's constructor."""
-    for parameter in list(inspect.signature(base.__init__).parameters.values())[1:]:  # type: ignore[misc]
-        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            yield parameter
-
-
-def _meaning(held: Held, parameter: inspect.Parameter) -> str:
-    if isinstance(parameter.default, bool) and (held.kind != "attribute" or isinstance(held.value, torch.Tensor)):
-        return "flag"
-    if isinstance(parameter.default, (int, float)) and isinstance(held.value, torch.Tensor) and held.value.numel() == 1:
-        return "number"
-    return "attribute"
-
-
-def handed_on(module: Any, base: type, named: Collection[str]) -> Dict[str, Source]:
-    """Arguments that a constructor hands on to those of its bases by ``**``, as far as attributes tell them."""
-    signature = inspect.signature(base.__init__).parameters.values()  # type: ignore[misc]
-    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature):
-        return {}
-    held = namespace(module)
-    found: Dict[str, Source] = {}
-    for above in base.__mro__[1:]:
-        if above is torch.nn.Module:
-            break
-        if "__init__" in vars(above):
-            for parameter in parameters(above):
-                if parameter.name in held and parameter.name not in named:
-                    found.setdefault(parameter.name, [_meaning(held[parameter.name], parameter), parameter.name])
-    return found
-
-
-def values(sources: Mapping[str, Source], module: Any) -> Dict[str, Any]:
-    """The arguments themselves, from a module that holds them.
-
-    Raises:
-        ConversionError: an attribute is not there.
-    """
-    held = namespace(module)
-    found: Dict[str, Any] = {}
-    for argument, (kind, source) in sources.items():
-        if kind == "value":
-            found[argument] = source
-        elif kind == "path":
-            found[argument] = at(module, source)
-        elif source not in held:
-            raise ConversionError(f"has no {source}, which its constructor's {argument} was read from")
-        elif kind == "flag":
-            value = held[source].value
-            found[argument] = bool(value) if isinstance(value, bool) else value is not None
-        else:
-            found[argument] = held[source].value.item() if kind == "number" else held[source].value
-    return found
-
-
-def at(module: Any, path: str) -> Any:
-    """The value at a dotted path below a module: attributes, and items of sequences and dicts.
-
-    Raises:
-        ConversionError: a part of the path isn't there.
-    """
-    value = module
-    for part in path.split("."):
-        held = namespace(value) if isinstance(value, torch.nn.Module) else {}
-        try:
-            if part in held:
-                value = held[part].value
-            elif hasattr(value, part):
-                value = getattr(value, part)
-            else:
-                value = value[int(part)] if part.lstrip("-").isdigit() else value[part]
-        except (TypeError, KeyError, IndexError, ValueError):
-            raise ConversionError(f"has no {path} (nothing at {part!r})") from None
-    return value
 
 
 def construct(module: Any, base: type, arguments: Mapping[str, Any]) -> None:
@@ -269,7 +120,7 @@ def take(module: Any, base: type, libraries: Collection[str], given: Mapping[str
     """
     sources = infer(module, base, given)
     found = compare_with(module, fresh(module, base, sources), base, sources, libraries)
-    for changes in _changes(module, base, sources):
+    for changes in changes_of(module, base, sources):
         made = found[id(module)]
         if not made.own and not made.lacking:
             break
@@ -280,23 +131,6 @@ def take(module: Any, base: type, libraries: Collection[str], given: Mapping[str
             if again[id(module)].unlike < made.unlike:
                 found = again
     return found
-
-
-def _changes(module: Any, base: type, sources: Mapping[str, Source]) -> Iterator[Dict[str, Optional[Source]]]:
-    """Changes of arguments that no attribute tells for certain: they count if what is made is more like the old one.
-
-    None stands for the default: the attribute of an argument's name may hold what the constructor made of it.
-    """
-    handed = handed_on(module, base, sources)
-    if handed:
-        yield dict(handed)
-    for parameter in parameters(base):
-        if isinstance(parameter.default, bool) and parameter.name not in sources:
-            yield {parameter.name: ["value", not parameter.default]}
-        elif parameter.default is not parameter.empty and parameter.name in sources:
-            yield {parameter.name: None}
-        elif parameter.default is not parameter.empty and parameter.default is not None:
-            yield {parameter.name: ["value", None]}
 
 
 def compare_with(

@@ -15,8 +15,9 @@ from typing import Any, Collection, Dict, Mapping, Optional, Set
 import torch
 
 from conversion.models.compare import Comparison, Pair, Ruling
-from conversion.models.fresh import FULL_BACKWARD, INTERNAL, REGISTRIES, Held, Made, references, renamed, top
+from conversion.models.fresh import Made, renamed, top
 from conversion.models.graph import Reference
+from conversion.models.held import FULL_BACKWARD, INTERNAL, REGISTRIES, Held, references
 from conversion.models.objects import type_name
 
 _EMPTY = (["NoneType", None], ["bool", False])
