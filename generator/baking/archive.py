@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import os
@@ -14,8 +13,10 @@ from bake.errors import EnvironmentUnfit, UsageError
 from generator.compression import FORM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from pathlib import Path
+
+    from bake.buildx.driver import BakeOutcome
 
 
 class ArchiveFormat(str, Enum):
@@ -54,22 +55,30 @@ class Archive:
         if not os.access(folder, os.W_OK | os.X_OK):
             raise EnvironmentUnfit("the folder is not writable", where=str(folder), remedy="give another path")
 
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[Path]:
-        """Give the path to write to: beside the file, which gets the name only when all is written."""
+    def written(self, export: Callable[[Path], BakeOutcome]) -> BakeOutcome:
+        """Write the file: beside its place first, where it gets its name only when all is written.
+
+        Args:
+            export: writes to the path that it is given, and says how that went.
+
+        Raises:
+            EnvironmentUnfit: the file could not be put in place.
+        """
         target = self.path.absolute()
         part = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
-            yield part
-            with part.open("rb") as written:
-                os.fsync(written.fileno())
-            part.replace(target)
+            outcome = export(part)
+            if outcome.failure is None:
+                with part.open("rb") as written:
+                    os.fsync(written.fileno())
+                part.replace(target)
         except OSError as error:
             raise EnvironmentUnfit(
                 f"the image could not be saved: {error.strerror or error}", where=str(self.path)
             ) from None
         finally:
             part.unlink(missing_ok=True)
+        return outcome
 
     def exporter(self, part: Path) -> str:
         """The value of buildx' ``output`` that writes the archive: fields separated and quoted as CSV."""

@@ -7,33 +7,23 @@ container that is made and never started.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bake.engine.facts import folders_in, image_facts
 from bake.errors import UsageError
+from bake.reference import parse_reference
+from bake.registry import Registry
+from generator.job import Inherited
+from generator.recipe.stacks import pythons_of, shipped_stacks
 
 if TYPE_CHECKING:
     from bake.buildx.builder_facts import BuilderFacts
     from bake.doctor import Engine
     from generator.recipe import Recipe
-    from generator.resolve.resolve import Facts
+    from generator.resolve.facts import Facts
 
 REQUIREMENT = "NVIDIA_REQUIRE_CUDA"
 _MINORS = range(6, 20)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inherited:
-    """What the base brings along.
-
-    Args:
-        known: whether anybody told. user: as its configuration writes it; "" is root. requires: whether it sets
-            NVIDIA_REQUIRE_CUDA.
-    """
-
-    known: bool = False
-    user: str = ""
-    requires: bool = False
 
 
 def inherited(base: str, builder: BuilderFacts | None, facts: Facts, engine: Engine) -> Inherited:
@@ -42,10 +32,6 @@ def inherited(base: str, builder: BuilderFacts | None, facts: Facts, engine: Eng
     Raises:
         EnvironmentUnfit: the engine stopped answering.
     """
-    from bake.engine.facts import image_facts
-    from bake.reference import parse_reference
-    from bake.registry import Registry
-
     if builder is None or builder.own:
         found = image_facts(engine.client, base)
         if found is not None:
@@ -73,8 +59,6 @@ def require_python(recipe: Recipe, base: str, builder: BuilderFacts | None, engi
         UsageError: it has none; which stacks have is said.
         EnvironmentUnfit: the engine stopped answering.
     """
-    from bake.engine.facts import folders_in
-
     pythons = recipe.stack.python
     if pythons is None or not (builder is None or builder.own):
         return
@@ -97,8 +81,6 @@ def _serves(pythons: str, minor: int) -> bool:
 
 def _stack_for(minor: int) -> str:
     """Name the shipped stacks that have wheels for a Python."""
-    from generator.recipe.stacks import pythons_of, shipped_stacks
-
     fit = [name for name in shipped_stacks() if (known := pythons_of(name)) and _serves(known, minor)]
     if fit:
         return f"take a stack that has: [stack] from = {' or '.join(repr(name) for name in fit)}".replace("'", '"')

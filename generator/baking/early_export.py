@@ -12,12 +12,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bake.buildx import results
+from bake.engine.facts import remove_name
 from bake.errors import EnvironmentUnfit, UsageError
+from bake.leftovers.images import PART
+from generator.job import IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from generator.baking.build import Job
+    from generator.job import Job
 
 _NOT_STORED = "type=image,store=false,compression=zstd"
 
@@ -31,23 +35,21 @@ class Early:
 
 
 @contextmanager
-def packed_early(job: Job, *, stored: bool) -> Iterator[Early]:
+def packed_early(job: Job, *, unpacked: bool) -> Iterator[Early]:
     """Give what exports the stack early; what it leaves on the engine goes at the end, when the image has it all.
 
     Nothing for an image that is sent from another builder, and for a stack that the last bake made already.
 
     Args:
-        stored: the image is stored on the engine. One that goes to a registry or into a file needs the blobs alone.
+        unpacked: the image is stored on the engine. One that goes to a registry or into a file needs the blobs alone.
     """
-    stack = str(job.graph["image"].values["stack"])
-    if not job.own_builder or not _is_new(job, stack):
+    stack = str(job.graph[IMAGE].values["stack"])
+    if not job.preflight.own_builder or not _is_new(job, stack):
         yield Early()
         return
-    if not stored:
+    if not unpacked:
         yield Early(targets=(stack,), overrides={f"{stack}.output": _NOT_STORED})
         return
-    from bake.leftovers.images import PART
-
     name = f"{PART}:{uuid.uuid4().hex[:12]}"
     try:
         yield Early(targets=(stack,), overrides={f"{stack}.output": f"type=image,name={name},compression=zstd"})
@@ -57,8 +59,6 @@ def packed_early(job: Job, *, stored: bool) -> Iterator[Early]:
 
 def _is_new(job: Job, stack: str) -> bool:
     """Tell whether the last bake into this folder had another stack."""
-    from bake.buildx import results
-
     try:
         last = results.load(job.folder).data.get("keys", {}).get(stack)
     except UsageError:
@@ -68,9 +68,7 @@ def _is_new(job: Job, stack: str) -> bool:
 
 def _remove(job: Job, name: str) -> None:
     """Take the name away; the layers stay, since the image has them."""
-    from bake.engine.facts import remove_name
-
     try:
-        remove_name(name, context=job.context)
+        remove_name(name, context=job.preflight.context)
     except EnvironmentUnfit as error:
         job.reporter.warning(str(error))

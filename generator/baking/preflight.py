@@ -5,49 +5,41 @@ from __future__ import annotations
 import dataclasses
 import json
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bake import doctor
+from bake.ahead import Ahead
+from bake.buildx import builders
+from bake.buildx.client import load_clients
+from bake.doctor.engine_registry import calls_insecure
+from bake.engine.facts import image_facts, require_buildx
 from bake.errors import EnvironmentUnfit
-from generator.baking.base_image import Inherited, inherited, require_python
+from bake.reference import parse_reference
+from bake.registry import Outcome, Registry
+from generator.baking.assets import assets_at_hand
+from generator.baking.base_image import inherited, require_python
+from generator.baking.delivery import Destination
+from generator.job import Preflight
+from generator.plan import disk
+from generator.plan.specs import asset_variable
+from generator.resolve.assets import requests_here
+from generator.reuse import registry_cache
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from bake.ahead import Ahead
     from bake.buildx.builder_facts import BuilderFacts
     from bake.doctor import Engine, Subject
     from generator.console.reporter import Reporter
+    from generator.job import Rendered
     from generator.recipe import Recipe
-    from generator.resolve.resolve import Choices, Facts
+    from generator.resolve.facts import Facts
 
 GIB, MIB = 2**30, 2**20
-_STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit:
-    """What the surroundings are.
-
-    Args:
-        base: the base image with its digest. inherited: what it brings along. own_builder: whether the engine's own
-            BuildKit builds. platform: what the builder builds for when nothing else is asked; "" where it is not told.
-            context: the docker context of the engine that builds, None: the current one. insecure: the engine calls the
-            registry of the push insecure.
-    """
-
-    base: str
-    own_builder: bool
-    platform: str = ""
-    context: str | None = None
-    insecure: bool = False
-    inherited: Inherited = field(default_factory=Inherited)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What was asked of docker's command line, which takes its time: the builder, None where that failed; its version.
+class BuildxProbe:
+    """What docker's command line is asked, which takes its time: the builder, None where that failed; its version.
 
     The check of the builder says why it failed, with all else that is wrong.
     """
@@ -56,11 +48,8 @@ class Asked:
     buildx: Ahead[str]
 
 
-def ask(facts: Facts) -> Asked:
+def ask(facts: Facts) -> BuildxProbe:
     """Begin to ask about buildx; the answers come while the recipe is planned and rendered."""
-    from bake.ahead import Ahead
-    from bake.buildx import builders
-    from bake.engine import facts as engine
 
     def builder() -> BuilderFacts | None:
         try:
@@ -68,92 +57,89 @@ def ask(facts: Facts) -> Asked:
         except EnvironmentUnfit:
             return None
 
-    return Asked(builder=Ahead(builder), buildx=Ahead(engine.require_buildx))
+    return BuildxProbe(builder=Ahead(builder), buildx=Ahead(require_buildx))
 
 
-def require_fit(
+def preflight(
+    reporter: Reporter,
     recipe: Recipe,
     facts: Facts,
-    asked: Asked,
+    probe: BuildxProbe,
+    rendered: Rendered,
     *,
-    folder: Path,
-    push: bool,
-    warn: Callable[[str], None],
-    load: bool = True,
-) -> Fit:
-    """Check the surroundings and give the base image, pinned to its digest.
+    destination: Destination,
+    targets: tuple[str, ...] = (),
+) -> Preflight:
+    """Check the surroundings before anything starts, and find out what only they can tell; all mistakes at once.
 
     The engine's own builder takes the base from the engine; any other one gets it from its registry, which is asked
     for the digest. A folder whose last bake was done needs no more room: its steps are cached.
 
     Args:
-        asked: what ``ask`` began. push: the result goes to a registry. load: it goes to the engine, wherever it is
-            built. warn: told what may go wrong.
+        probe: what ``ask`` began. destination: where the image goes. targets: what is baked; none: everything.
 
     Raises:
-        EnvironmentUnfit: what is missing, and how to mend it; all of it at once.
+        EnvironmentUnfit: what is missing, and how to mend it. UsageError: the stack has no wheels for the base's Python.
     """
-    from bake import doctor
-    from bake.buildx.client import load_clients
-
+    cache = registry_cache.ask(facts)
+    assets = assets_at_hand(reporter, recipe, facts, _needed_assets(recipe, rendered, targets))
     load_clients()  # while buildx is still answering
-    builder = asked.builder.answer()
-    subject = dataclasses.replace(
-        _subject(recipe, facts, push=push), known_builder=builder, ask_buildx=asked.buildx.answer
-    )
+    builder = probe.builder.answer()
+    room = disk.needed_gib(rendered.graph, facts.disk_gib, targets)
+    subject = subject_of(recipe, facts, builder, probe, room_gib=room, pushes=destination is Destination.REGISTRY)
     with closing(doctor.Engine(subject)) as engine:
-        return _require_fit(subject, recipe, facts, engine, folder=folder, push=push, warn=warn, load=load)
+        base = base_at_hand(facts, builder, engine)
+        _require_fit(reporter, dataclasses.replace(subject, base=base), engine, rendered, destination)
+        found = inherited(base := pinned(base, builder, facts, engine), builder, facts, engine)
+        require_python(recipe, base, builder, engine)
+        if not found.known:
+            reporter.warning(
+                f"nobody tells which user {base} ends as, and which driver it requires: the image ends as root"
+            )
+        known = [node.platforms[0] for node in builder.nodes if node.platforms] if builder else []
+        return Preflight(
+            base=base,
+            platform=next(iter(known), "").rstrip("*") or facts.platform,
+            own_builder=is_own(builder),
+            context=builder.context if builder else None,
+            insecure=subject.pushes and calls_insecure(engine, parse_reference(facts.image).registry),
+            inherited=found,
+            assets=assets,
+            caches=registry_cache.reachable(facts.caches, cache, warn=reporter.warning),
+        )
+
+
+def _needed_assets(recipe: Recipe, rendered: Rendered, targets: tuple[str, ...]) -> list[str]:
+    graph = rendered.graph
+    needed = {name for target in targets or disk.EVERYTHING for name in (target, *graph.ancestors(target))}
+    variables = {variable for name in needed for variable in graph[name].assets.values()}
+    return [name for name in recipe.assets if asset_variable(name) in variables]
 
 
 def _require_fit(
-    subject: Subject,
-    recipe: Recipe,
-    facts: Facts,
-    engine: Engine,
-    *,
-    folder: Path,
-    push: bool,
-    warn: Callable[[str], None],
-    load: bool,
-) -> Fit:
-    from bake import doctor
-    from bake.doctor.engine_registry import calls_insecure
-    from bake.reference import parse_reference
-
+    reporter: Reporter, subject: Subject, engine: Engine, rendered: Rendered, destination: Destination
+) -> None:
     builder = subject.known_builder
-    facts = _at_hand(facts, builder, engine)
-    subject = dataclasses.replace(subject, base=facts.base)
     # BuildKit on another machine needs no engine here, unless the image is to come here.
-    away = builder is not None and builder.driver in ("remote", "kubernetes") and not load
+    remote = builder is not None and builder.driver in ("remote", "kubernetes")
+    away = remote and destination is not Destination.ENGINE
     skipped = {
         doctor.engine.NAME: away,
-        doctor.disk.NAME: away or _baked_before(folder),
-        doctor.registry.NAME: not push,
-        doctor.layers.NAME: not push,
+        doctor.disk.NAME: away or _baked_before(rendered),
+        doctor.registry.NAME: not subject.pushes,
+        doctor.layers.NAME: not subject.pushes,
         # A bake needs no GPU, and says itself which asset or mirror it misses.
         **dict.fromkeys((doctor.driver.NAME, doctor.gpu_access.NAME, doctor.assets.NAME, doctor.mirrors.NAME), True),
     }
     only = frozenset(name for name, _ in doctor.CHECKS if not skipped.get(name))
-    warnings = doctor.require_fit(subject, only=only, engine=engine)
-    for finding in warnings:
+    for finding in doctor.require_fit(subject, only=only, engine=engine):
         if finding.check == doctor.layers.NAME:
-            warn(f"{finding.message}; {finding.remediation}")
-    own = builder is None or builder.own
-    base = pinned(facts.base, builder, facts, engine)
-    require_python(recipe, facts.base, builder, engine)
-    brought = inherited(facts.base, builder, facts, engine)
-    if not brought.known:
-        warn(f"nobody tells which user {facts.base} ends as, and which driver it requires: the image ends as root")
-    known = [node.platforms[0] for node in builder.nodes if node.platforms] if builder else []
-    registry = parse_reference(facts.image).registry
-    return Fit(
-        base=base,
-        inherited=brought,
-        own_builder=own,
-        platform=next(iter(known), "").rstrip("*"),
-        context=builder.context if builder else None,
-        insecure=push and calls_insecure(engine, registry),
-    )
+            reporter.warning(f"{finding.message}; {finding.remediation}")
+
+
+def is_own(builder: BuilderFacts | None) -> bool:
+    """Tell whether the engine's own BuildKit builds; where nobody told, the checks say so."""
+    return builder is None or builder.own
 
 
 def pinned(image: str, builder: BuilderFacts | None, facts: Facts, engine: Engine) -> str:
@@ -165,14 +151,9 @@ def pinned(image: str, builder: BuilderFacts | None, facts: Facts, engine: Engin
     Raises:
         EnvironmentUnfit: a builder elsewhere is to use it, and no registry gives it.
     """
-    from bake.buildx import builders
-    from bake.engine.facts import image_facts
-    from bake.reference import parse_reference
-    from bake.registry import Outcome, Registry
-
     if "@" in image:
         return image
-    own = builder is None or builder.own
+    own = is_own(builder)
     if own:
         found = image_facts(engine.client, image)
         if found is not None:
@@ -192,111 +173,65 @@ def pinned(image: str, builder: BuilderFacts | None, facts: Facts, engine: Engin
 
 def pinned_for(facts: Facts, image: str) -> str:
     """Give another image than the base with the digest that the builder will get; raises as ``pinned`` does."""
-    from bake.doctor import Engine, Subject
-
     builder = ask(facts).builder.answer()
-    with closing(Engine(Subject(builder=facts.builder, known_builder=builder))) as engine:
+    with closing(doctor.Engine(doctor.Subject(builder=facts.builder, known_builder=builder))) as engine:
         return pinned(image, builder, facts, engine)
 
 
-def _at_hand(facts: Facts, builder: BuilderFacts | None, engine: Engine) -> Facts:
-    """Take the base from the mirror of its registry, unless the engine that builds holds it."""
-    if facts.base_mirror is None or ((builder is None or builder.own) and _held(facts.base, engine)):
-        return facts
-    return dataclasses.replace(facts, base=facts.base_mirror)
+def base_at_hand(facts: Facts, builder: BuilderFacts | None, engine: Engine) -> str:
+    """Give the base by the name that it is had under: from a mirror of its registry, unless the engine that builds holds it."""
+    if facts.base_mirror is None or (is_own(builder) and _held(facts.base, engine)):
+        return facts.base
+    return facts.base_mirror
 
 
 def _held(image: str, engine: Engine) -> bool:
     """Tell whether the engine has an image; then no mirror is asked for it."""
-    from bake.engine.facts import image_facts
-
     try:
         return image_facts(engine.client, image) is not None
     except EnvironmentUnfit:  # the checks say so, with all else that is wrong
         return True
 
 
-def _subject(recipe: Recipe, facts: Facts, choices: Choices | None = None, *, push: bool = False) -> Subject:
-    from bake.doctor import Subject
-    from bake.reference import parse_reference
-    from generator.commands import fetch
+def subject_of(
+    recipe: Recipe,
+    facts: Facts,
+    builder: BuilderFacts | None,
+    probe: BuildxProbe,
+    *,
+    room_gib: float,
+    pushes: bool = False,
+) -> Subject:
+    """Say what the checks of the doctor are about.
 
-    return Subject(
+    Args:
+        builder: as it answered. room_gib: disk that the bake takes. pushes: the image goes to a registry.
+    """
+    return doctor.Subject(
         base=facts.base,
         base_remedy=f"run `{recipe.base.remedy}`" if recipe.base.remedy else "",
         registry=parse_reference(facts.image).registry if facts.registry else None,
         image=facts.image if facts.registry else None,
-        pushes=push,
+        pushes=pushes,
         keyring=facts.keyring,
         builder=facts.builder,
+        known_builder=builder,
+        ask_buildx=probe.buildx.answer,
         layer_limit=(facts.layer_limit_mib or 0) * MIB,
-        disk=int(facts.disk_gib * GIB),
+        disk=int(room_gib * GIB),
         ca_bundle=facts.ca_bundle,
         cuda=recipe.stack.cuda,
         netrc=facts.netrc,
-        assets=fetch.requests_here(recipe, facts),
+        assets=requests_here(recipe, facts),
         assets_folder=facts.assets_folder,
         mirrors=tuple(dict.fromkeys(to for to in facts.mirrors.values() if "://" in to)),
-        folders=(choices.output,) if choices else (),
     )
 
 
-def _baked_before(folder: Path) -> bool:
+def _baked_before(rendered: Rendered) -> bool:
     """Tell whether the last bake of this folder was done: then its steps are cached and take no more room."""
     try:
-        data = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        data = json.loads((rendered.folder / "results.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     return isinstance(data, dict) and data.get("state") == "done"
-
-
-def examine(
-    reporter: Reporter, recipe: Recipe, facts: Facts, choices: Choices, *, form: str, fix: bool = False
-) -> None:
-    """Run every check of the doctor and show the findings; mend what can be and look again, if asked to.
-
-    Raises:
-        EnvironmentUnfit: at least one finding is an error.
-    """
-    from bake.doctor import Engine, mend, run_checks
-
-    asked = ask(facts)
-    builder = asked.builder.answer()
-    subject = dataclasses.replace(_subject(recipe, facts, choices), known_builder=builder)
-    with closing(Engine(subject)) as engine:
-        subject = dataclasses.replace(subject, base=_at_hand(facts, builder, engine).base)
-        findings = run_checks(dataclasses.replace(subject, ask_buildx=asked.buildx.answer), engine=engine)
-    subject = dataclasses.replace(subject, known_builder=None)  # after mending, all is asked anew
-    if fix:
-        count = mend(findings, reporter.note)
-        reporter.note(f"{count} mended; what is left is for you" if count else "nothing here can be mended by itself")
-        findings = run_checks(subject) if count else findings
-    rows = [
-        {
-            "check": entry.check,
-            "severity": entry.severity.value,
-            "message": entry.message,
-            "remedy": entry.remediation,
-        }
-        for entry in findings
-    ]
-    if form == "json":
-        reporter.data(json.dumps({"findings": rows}, indent=2, ensure_ascii=False))
-    else:
-        _show(reporter, rows)
-    errors = [row["check"] for row in rows if row["severity"] == "error"]
-    if errors:
-        raise EnvironmentUnfit(f"not fit: {', '.join(errors)}", remedy="mend what the table names")
-
-
-def _show(reporter: Reporter, rows: list[dict[str, str]]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title="doctor", title_justify="left")
-    for column in ("check", "", "found", "what to do"):
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        mark = Text(row["severity"], style=_STYLES.get(row["severity"], ""))
-        table.add_row(row["check"], mark, Text(row["message"]), Text(row["remedy"]))
-    reporter.data_console.print(table)

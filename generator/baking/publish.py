@@ -10,29 +10,35 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bake.errors import EnvironmentUnfit, Interrupted, UpliftError
+from bake.progress.events import State
+from bake.reference import parse_reference
+from bake.registry import Pushed, Registry, failure_of
+from bake.registry import troubles as trouble
+from bake.registry.answer import Outcome
+from bake.registry.layer_sizes import MIB, layers_in, listed, too_large
+from bake.retry import Trouble, retried
 from generator.compression import FORM
+from generator.job import IMAGE, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from bake.buildx.driver import BakeOutcome
     from bake.reference import Reference
-    from bake.registry import Answer, Registry
-    from bake.retry import Trouble, Try
-    from generator.baking.build import Job
+    from bake.registry import Answer
+    from bake.retry import Try
+    from generator.job import Job
 
-IMAGE = "image"
 DIGITS = 12  # of the digest in the tag of the content
 _TAG_LENGTH = 128
 _QUERY = re.compile(r"\?_state=[^\s\"]*?(?=[\s\"]|: \d{3}\b)")  # an upload's state is of no use to anyone who reads
 _AT_ONCE = 8  # mounts that are asked for at the same time
 _TIMEOUT = 30.0  # seconds; a manifest is small, and registries on object stores are slow to write
-# No name and no store: the layers are made, and BuildKit tells the digest. Nothing else is left of it.
-UNNAMED = {f"{IMAGE}.output": f"type=image,store=false,{FORM}", f"{IMAGE}.tags": ""}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,19 +74,15 @@ def digest_in(metadata: Mapping[str, Any]) -> str:
     return str(metadata.get(IMAGE, {}).get("containerimage.digest", ""))
 
 
-def publish(job: Job, built: BakeOutcome, run: Callable[..., BakeOutcome]) -> tuple[BakeOutcome, Publication]:
+def publish(job: Job, built: BakeOutcome) -> tuple[BakeOutcome, Publication]:
     """Push the image that was built and verified.
 
     Args:
-        built: the bake, which exported the image with ``UNNAMED``. run: bakes targets of the job.
+        built: the bake, which exported the image without a name.
 
     Returns:
         how it went (it may have failed), and what is in the registry now.
     """
-    from bake.progress.events import State
-    from bake.reference import parse_reference
-    from bake.retry import retried
-
     target = parse_reference(job.facts.image)
     repository = f"{job.facts.image.rpartition(':')[0] if target.tag else job.facts.image}"
     digest = digest_in(built.metadata)
@@ -116,8 +118,6 @@ def publish(job: Job, built: BakeOutcome, run: Callable[..., BakeOutcome]) -> tu
 
 def _is_whole(registry: Registry, image: Reference, digest: str) -> bool:
     """Tell whether the registry has just this image, with every blob: then nothing is left to push."""
-    from bake.registry import Pushed
-
     try:
         found = registry.pushed(image)
     except UpliftError:
@@ -133,12 +133,7 @@ def _mount_base(job: Job, registry: Registry, target: Reference) -> None:
     layer, by host without port (core/remotes/docker/handler.go): a layer that many images share has no room for one
     more. What can't be mounted BuildKit sends.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
-    from bake.reference import parse_reference
-    from bake.registry.layer_sizes import layers_in
-
-    base = parse_reference(job.facts.base)
+    base = parse_reference(job.preflight.base)
     if base.registry != target.registry or base.repository == target.repository:
         return
     layers = layers_in(registry, base) or {}
@@ -148,8 +143,6 @@ def _mount_base(job: Job, registry: Registry, target: Reference) -> None:
 
 def _warn_of_large_layers(job: Job, registry: Registry, image: Reference) -> None:
     """Hold the pushed manifest against the limit: a registry that took a layer may have a proxy that does not."""
-    from bake.registry.layer_sizes import MIB, layers_in, listed, too_large
-
     if job.facts.layer_limit_mib is None:
         return
     large = too_large(layers_in(registry, image) or {}, job.facts.layer_limit_mib * MIB)
@@ -158,22 +151,17 @@ def _warn_of_large_layers(job: Job, registry: Registry, image: Reference) -> Non
 
 
 def _registry(job: Job, target: Reference) -> Registry:
-    from bake.registry import Registry
-
     return Registry(
         target.registry,
         ca_bundle=job.facts.ca_bundle,
         keyring=job.facts.keyring,
         timeout=_TIMEOUT,
-        insecure=job.insecure or None,
+        insecure=job.preflight.insecure or None,
     )
 
 
 def _trouble(outcome: BakeOutcome, registry: Registry | None) -> Trouble | None:
     """Judge a push; a registry that limits requests is asked how long it wants to be left alone."""
-    from bake.registry import troubles as trouble
-    from bake.retry import Trouble
-
     if outcome.failure is None:
         return None
     if isinstance(outcome.failure, Interrupted):
@@ -220,10 +208,6 @@ def _name(
 
 def _move(job: Job, registry: Registry, image: Reference, tag: str) -> tuple[EnvironmentUnfit | None, tuple[Try, ...]]:
     """Write one tag, unless it names the image already (a registry may forbid to write it twice)."""
-    from bake.registry import failure_of
-    from bake.registry import troubles as trouble
-    from bake.registry.answer import Outcome
-    from bake.retry import retried
 
     def once() -> Answer:
         there = registry.manifest(dataclasses.replace(image, digest=None, tag=tag))

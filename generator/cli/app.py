@@ -14,22 +14,9 @@ import typer
 from bake.errors import Interrupted, UpliftError
 from generator import __version__
 from generator.cli import bake, ci, host, report
-from generator.cli.options import (
-    ArchList,
-    AssetsDir,
-    BaseImage,
-    Builder,
-    CaBundle,
-    Folder,
-    GpuNames,
-    LayerLimit,
-    Netrc,
-    PasswordStdin,
-    Registry,
-    SiteOption,
-    Username,
-)
+from generator.cli.options import ARCHS, DOWNLOADS, LOCK, LOGIN, TOKEN, takes
 from generator.console.reporter import Reporter
+from generator.resolve.choices import Choices
 
 app = typer.Typer(
     name="generator",
@@ -86,40 +73,23 @@ def _root(
     ] = False,
 ) -> None:
     context.obj = recipe
-    context.meta[host.LOCK] = lock
-    context.meta[host.TOKEN] = os.environ.pop(host.TOKEN, "")  # no child of any command gets it
+    context.meta[LOCK] = lock
+    context.meta[TOKEN] = os.environ.pop(TOKEN, "")  # no child of any command gets it
 
 
 @app.command()
-def render(
-    context: typer.Context,
-    output: Folder = Path("build"),
-    arch: ArchList = None,
-    gpu: GpuNames = None,
-    site: SiteOption = None,
-    layer_limit: LayerLimit = None,
-) -> None:
+@takes("output", *ARCHS, "site", "layer_limit_mib")
+def render(choices: Choices) -> None:
     """Write the bake file and the build contexts; plain buildx can bake them."""
     from generator import pipeline
-    from generator.resolve.gpus import chosen_archs
-    from generator.resolve.resolve import Choices
 
-    pipeline.render(
-        Reporter(),
-        Choices(
-            recipe=context.obj,
-            lock=context.meta[host.LOCK],
-            output=output,
-            archs=chosen_archs(arch, gpu),
-            site=site,
-            layer_limit_mib=layer_limit,
-        ),
-    )
+    pipeline.render(Reporter(), choices)
 
 
 @app.command()
+@takes("base", *ARCHS, "output", "site", "layer_limit_mib")
 def plan(
-    context: typer.Context,
+    choices: Choices,
     format_: Annotated[
         PlanFormat, typer.Option("--format", envvar="GENERATOR_PLAN_FORMAT", help="How the graph is written.")
     ] = PlanFormat.TABLE,
@@ -127,27 +97,10 @@ def plan(
         str | None,
         typer.Option("--why", metavar="TARGET", help="Say which inputs of a target changed since the last bake."),
     ] = None,
-    base: BaseImage = None,
-    arch: ArchList = None,
-    gpu: GpuNames = None,
-    output: Folder = Path("build"),
-    site: SiteOption = None,
-    layer_limit: LayerLimit = None,
 ) -> None:
     """Show the graph of targets: what waits for what, and what builds side by side."""
     from generator import pipeline
-    from generator.resolve.gpus import chosen_archs
-    from generator.resolve.resolve import Choices
 
-    choices = Choices(
-        recipe=context.obj,
-        lock=context.meta[host.LOCK],
-        archs=chosen_archs(arch, gpu),
-        output=output,
-        base=base,
-        site=site,
-        layer_limit_mib=layer_limit,
-    )
     if why is not None:
         pipeline.explain(Reporter(), choices, target=why)
     else:
@@ -158,40 +111,15 @@ bake.add_to(app)
 
 
 @app.command()
+@takes("registry", *LOGIN, "base", "builder", *DOWNLOADS, "output", "site", "layer_limit_mib")
 def doctor(
-    context: typer.Context,
-    registry: Registry = None,
-    username: Username = None,
-    password_stdin: PasswordStdin = False,
-    base: BaseImage = None,
-    builder: Builder = None,
-    ca_bundle: CaBundle = None,
-    netrc: Netrc = None,
-    output: Folder = Path("build"),
-    assets_dir: AssetsDir = None,
-    site: SiteOption = None,
-    layer_limit: LayerLimit = None,
+    choices: Choices,
     fix: Annotated[bool, typer.Option("--fix", help="Mend what can be: fetch, pull, make folders.")] = False,
     format_: Format = ReportFormat.TABLE,
 ) -> None:
     """Check engine, buildx, disk, base, assets, mirrors, registry and GPU; say how to mend what is not fit."""
     from generator import pipeline
-    from generator.resolve.resolve import Choices
 
-    choices = Choices(
-        recipe=context.obj,
-        lock=context.meta[host.LOCK],
-        output=output,
-        registry=registry,
-        login=host.login_of(context, username, password_stdin=password_stdin),
-        base=base,
-        builder=builder,
-        ca_bundle=ca_bundle,
-        netrc=netrc,
-        assets_dir=assets_dir,
-        site=site,
-        layer_limit_mib=layer_limit,
-    )
     pipeline.doctor(Reporter(), choices, form=format_.value, fix=fix)
 
 

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from generator.cli.host import LOCK
-from generator.cli.options import Registry, SiteOption
+from generator.cli.options import takes
 from generator.console.reporter import Reporter
+from generator.resolve.choices import Choices
 
 
 class CiSystem(str, Enum):
@@ -25,8 +25,9 @@ def add_to(app: typer.Typer) -> None:
     app.command()(ci)
 
 
+@takes("registry", "site")
 def ci(
-    context: typer.Context,
+    choices: Choices,
     system: Annotated[
         CiSystem, typer.Option("--for", envvar="GENERATOR_CI_FOR", help="The CI system that the file is for.")
     ],
@@ -62,14 +63,10 @@ def ci(
             help="What pip installs there: a requirement, a wheel's address, or a path; default: this version.",
         ),
     ] = None,
-    registry: Registry = None,
-    site: SiteOption = None,
 ) -> None:
     """Write a CI file for the recipe: pull requests, main, a job per compile target, nightly."""
     from generator import pipeline
-    from generator.ci import CiWishes, System
-    from generator.resolve.resolve import Choices
+    from generator.ci import CiOptions, System
 
-    choices = Choices(recipe=context.obj, lock=context.meta[LOCK], registry=registry, site=site)
-    wishes = CiWishes(system=System(system.value), runner=runner, main=main, requirement=requirement)
-    pipeline.ci(Reporter(), choices, wishes, output=output, force=force)
+    options = CiOptions(system=System(system.value), runner=runner, main=main, requirement=requirement)
+    pipeline.ci(Reporter(), choices, options, output=output, force=force)

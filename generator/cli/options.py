@@ -1,156 +1,212 @@
-"""Options that several commands share: each is declared once, with its environment variable."""
+"""The options that several commands share: each is declared once, and all of them become one ``Choices`` here.
+
+A command says which it takes, and gets them as its first argument::
+
+    @takes("output", *ARCHS, "site")
+    def render(choices: Choices) -> None:
+"""
 
 from __future__ import annotations
 
+import functools
+import inspect
+import sys
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-Folder = Annotated[Path, typer.Option("-o", "--output-dir", envvar="GENERATOR_OUTPUT_DIR", help="The build folder.")]
-ArchList = Annotated[
-    str | None,
-    typer.Option("--arch", envvar="GENERATOR_ARCH", help='Compute capabilities, such as "9.0;12.0".'),
-]
-GpuNames = Annotated[
-    list[str] | None,
-    typer.Option(
+from generator.resolve.choices import BUILD_FOLDER, CacheOptions, Choices
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from generator.resolve.login import Given
+
+
+class ProgressForm(str, Enum):
+    """How a bake shows progress."""
+
+    AUTO = "auto"
+    RICH = "rich"
+    PLAIN = "plain"
+    JSON = "json"
+
+
+LOCK = "generator.lock"  # where the root command leaves --lock
+TOKEN = "GENERATOR_REGISTRY_TOKEN"  # noqa: S105 - the variable, and where the root command leaves what it held
+
+
+@dataclass(frozen=True)
+class Option:
+    """One declaration: its type, its default, and names, variable and help as typer takes them."""
+
+    type: Any
+    default: Any
+    info: Any
+
+
+def _option(type_: Any, *names: str, default: Any = None, variable: str = "", **more: Any) -> Option:
+    """Declare an option; its environment variable is GENERATOR_ and its name, unless another one is given."""
+    name = variable or names[-1].removeprefix("--").replace("-", "_").upper()
+    return Option(type_, default, typer.Option(*names, envvar=f"GENERATOR_{name}", **more))
+
+
+OPTIONS = {
+    "output": _option(Path, "-o", "--output-dir", default=BUILD_FOLDER, help="The build folder."),
+    "arch": _option(str | None, "--arch", help='Compute capabilities, such as "9.0;12.0".'),
+    "gpu": _option(
+        list[str] | None,
         "--gpu",
-        envvar="GENERATOR_GPU",
         metavar="NAME|auto",
         help="GPUs by name instead of --arch, such as rtx5090 or h100,a100; auto: those of this machine.",
     ),
-]
-BaseImage = Annotated[
-    str | None, typer.Option("--base", envvar="GENERATOR_BASE", help="Another frozen image of the same kind.")
-]
-Registry = Annotated[
-    str | None,
-    typer.Option("--registry", envvar="GENERATOR_REGISTRY", help="Registry (and path) for the image."),
-]
-Tag = Annotated[str | None, typer.Option("--tag", envvar="GENERATOR_TAG", help="Name and tag of the image.")]
-Tags = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--tag",
-        envvar="GENERATOR_TAG",
-        help="Name and tag of the image; given again: more tags of it, name:tag or the tag alone.",
-    ),
-]
-Username = Annotated[
-    str | None,
-    typer.Option(
+    "registry": _option(str | None, "--registry", help="Registry (and path) for the image."),
+    "username": _option(
+        str | None,
         "--username",
-        envvar="GENERATOR_REGISTRY_USERNAME",
+        variable="REGISTRY_USERNAME",
         help="User at the registry, with --password-stdin or a token in GENERATOR_REGISTRY_TOKEN; "
         "none: what `docker login` keeps.",
     ),
-]
-PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password of --username from a pipe.")]
-PushTries = Annotated[
-    int, typer.Option("--push-tries", envvar="GENERATOR_PUSH_TRIES", min=1, help="How often a push is tried.")
-]
-PushWait = Annotated[
-    float,
-    typer.Option(
-        "--push-wait",
-        envvar="GENERATOR_PUSH_WAIT",
-        min=0,
-        help="Seconds that all waits between the tries of a push may take.",
+    "password_stdin": Option(
+        bool, default=False, info=typer.Option("--password-stdin", help="Read the password of --username from a pipe.")
     ),
-]
-Builder = Annotated[
-    str | None, typer.Option("--builder", envvar="GENERATOR_BUILDER", help="The buildx builder to use.")
-]
-CaBundle = Annotated[
-    Path | None,
-    typer.Option(
+    "push_tries": _option(int, "--push-tries", default=6, min=1, help="How often a push is tried."),
+    "push_wait": _option(
+        float, "--push-wait", default=120.0, min=0, help="Seconds that all waits between the tries of a push may take."
+    ),
+    "tag": _option(str | None, "--tag", help="Name and tag of the image."),
+    "tags": _option(
+        list[str] | None,
+        "--tag",
+        help="Name and tag of the image; given again: more tags of it, name:tag or the tag alone.",
+    ),
+    "base": _option(str | None, "--base", help="Another frozen image of the same kind."),
+    "builder": _option(str | None, "--builder", help="The buildx builder to use."),
+    "ca_bundle": _option(
+        Path | None,
         "--ca-bundle",
-        envvar="GENERATOR_CA_BUNDLE",
         help="PEM file of a private CA; steps that download get it as a BuildKit secret.",
     ),
-]
-AssetsDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--assets-dir",
-        envvar="GENERATOR_ASSETS_DIR",
-        help="Folder of fetched assets; default: image-uplift/assets in the user's cache folder.",
-    ),
-]
-Netrc = Annotated[
-    Path | None,
-    typer.Option(
+    "netrc": _option(
+        Path | None,
         "--netrc",
-        envvar="GENERATOR_NETRC",
         help="Credentials for mirrors in netrc format; steps that download get them as a BuildKit secret.",
     ),
-]
-LayerLimit = Annotated[
-    int | None,
-    typer.Option(
-        "--layer-limit-mib",
-        min=1,
-        envvar="GENERATOR_LAYER_LIMIT_MIB",
-        help="Largest layer that the registry takes, in MiB of compressed bytes; the stack is shared out over several.",
+    "assets_dir": _option(
+        Path | None,
+        "--assets-dir",
+        help="Folder of fetched assets; default: image-uplift/assets in the user's cache folder.",
     ),
-]
-SiteOption = Annotated[
-    Path | None,
-    typer.Option(
+    "site": _option(
+        Path | None,
         "--site",
-        envvar="GENERATOR_SITE",
         help="Site file: registry, mirrors, CA; else site.toml beside the recipe or in the configuration folder.",
     ),
-]
-Cache = Annotated[
-    str | None,
-    typer.Option(
+    "layer_limit_mib": _option(
+        int | None,
+        "--layer-limit-mib",
+        min=1,
+        help="Largest layer that the registry takes, in MiB of compressed bytes; the stack is shared out over several.",
+    ),
+    "progress": _option(
+        ProgressForm, "--progress", default=ProgressForm.AUTO, help="auto: rich on a terminal, else plain."
+    ),
+    "cache": _option(
+        str | None,
         "--cache",
-        envvar="GENERATOR_CACHE",
         metavar="REPOSITORY|type=…",
         help="Registry cache of all steps; or another backend's specification: type=gha, type=local,dest=DIR…",
     ),
-]
-CacheBranch = Annotated[
-    str | None,
-    typer.Option(
+    "cache_branch": _option(
+        str | None,
         "--cache-branch",
-        envvar="GENERATOR_CACHE_BRANCH",
         help="Branch whose cache is read first, and written; default: what CI says; none: the main branch.",
     ),
-]
-CacheMain = Annotated[
-    str | None,
-    typer.Option("--cache-main", envvar="GENERATOR_CACHE_MAIN", help="Name of the main branch; default: main."),
-]
-Wheels = Annotated[
-    str | None,
-    typer.Option(
+    "cache_main": _option(str | None, "--cache-main", help="Name of the main branch; default: main."),
+    "wheels": _option(
+        str | None,
         "--wheels",
-        envvar="GENERATOR_WHEELS",
         help="Repository of compiled wheels; default: uplift-wheels in the registry; none: compile.",
     ),
-]
-WheelsReadonly = Annotated[
-    str | None,
-    typer.Option(
-        "--wheels-readonly",
-        envvar="GENERATOR_WHEELS_READONLY",
-        help="A second repository of compiled wheels, which is only read.",
+    "wheels_readonly": _option(
+        str | None, "--wheels-readonly", help="A second repository of compiled wheels, which is only read."
     ),
-]
-CompilerCache = Annotated[
-    str | None,
-    typer.Option(
+    "compiler_cache": _option(
+        str | None,
         "--compiler-cache",
-        envvar="GENERATOR_COMPILER_CACHE",
         help="Repository of compiler caches; default: uplift-ccache in the registry; none: this builder's own only.",
     ),
-]
-RequireWarm = Annotated[
-    bool,
-    typer.Option(
-        "--require-warm", envvar="GENERATOR_REQUIRE_WARM", help="Fail, naming the steps, where something would compile."
-    ),
-]
+}
+# What commands take together.
+ARCHS = ("arch", "gpu")
+LOGIN = ("username", "password_stdin")
+DOWNLOADS = ("ca_bundle", "netrc", "assets_dir")
+CACHES = {
+    "cache": "cache",
+    "cache_branch": "branch",
+    "cache_main": "main",
+    "wheels": "wheels",
+    "wheels_readonly": "wheels_readonly",
+    "compiler_cache": "compiler_cache",
+}
+
+
+def takes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of these names; it gets them as its first argument, a ``Choices``."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def parsed(context: typer.Context, **given: Any) -> None:
+            chosen = {name: given.pop(name) for name in names}
+            command(_choices(context, chosen), **given)
+
+        own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+        shared = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=OPTIONS[name].default,
+                annotation=Annotated[OPTIONS[name].type, OPTIONS[name].info],
+            )
+            for name in names
+        ]
+        context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_ONLY, annotation=typer.Context)
+        parameters = [context, *(entry.replace(kind=inspect.Parameter.KEYWORD_ONLY) for entry in own), *shared]
+        parsed.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        parsed.__annotations__ = {entry.name: entry.annotation for entry in parameters}
+        del parsed.__wrapped__  # else typer reads the command's own signature
+        return parsed
+
+    return decorate
+
+
+def _choices(context: typer.Context, given: dict[str, Any]) -> Choices:
+    from generator.resolve.gpus import chosen_archs  # not for --help
+
+    fields: dict[str, Any] = {"recipe": context.obj, "lock": context.meta[LOCK]}
+    if "arch" in given:
+        fields["archs"] = chosen_archs(given.pop("arch"), given.pop("gpu", None))
+    if "username" in given:
+        fields["login"] = login_of(context, given.pop("username"), password_stdin=given.pop("password_stdin"))
+    if tags := given.pop("tags", None):
+        fields["tag"], *more = tags
+        fields["more_tags"] = tuple(more)
+    if "progress" in given:
+        fields["progress"] = given.pop("progress").value
+    caches = CacheOptions(**{name: given.pop(option) for option, name in CACHES.items() if option in given})
+    return Choices(**fields, **given, caches=caches)
+
+
+def login_of(context: typer.Context, username: str | None, *, password_stdin: bool) -> Given | None:
+    """Give the login that the command line, its standard input and the environment hold; None: none."""
+    from generator.resolve.login import chosen_login  # not for --help
+
+    # A job's environment may name the user for all of its steps, and hold a token for some.
+    source = context.get_parameter_source("username")
+    if source is not None and source.name == "ENVIRONMENT" and not (password_stdin or context.meta[TOKEN]):
+        return None
+    return chosen_login(username, password_stdin=password_stdin, token=context.meta[TOKEN], stdin=sys.stdin)

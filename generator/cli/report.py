@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from generator.cli.options import CaBundle
+from generator.cli.options import OPTIONS
 from generator.console.reporter import Reporter
+from generator.resolve.choices import BUILD_FOLDER
 
 
 class ReportForm(str, Enum):
@@ -43,8 +44,8 @@ def report(
     ] = None,
     folder: Annotated[
         Path, typer.Option("--output-dir", envvar="GENERATOR_OUTPUT_DIR", help="The build folder of the bake.")
-    ] = Path("build"),
-    ca_bundle: CaBundle = None,
+    ] = BUILD_FOLDER,
+    ca_bundle: Annotated[Path | None, OPTIONS["ca_bundle"].info] = None,
 ) -> None:
     """Report on the last bake: timeline, critical path, what was cached, wheels, bytes."""
     from generator import pipeline

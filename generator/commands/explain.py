@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from generator.console.reporter import Reporter
     from generator.plan import Graph
     from generator.plan.keys import Key
-    from generator.resolve.resolve import Facts
+    from generator.resolve.facts import Facts
 
 _TARGET = "target "
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from generator.console.reporter import Reporter
     from generator.recipe import Recipe
     from generator.recipe.model import Run
-    from generator.resolve.resolve import Facts
+    from generator.resolve.facts import Facts
 
 # What shells, tini and Docker agree on.
 _STATUSES = {
@@ -34,7 +34,7 @@ _PLACEHOLDER = re.compile(r"\{([a-z]+)\}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wishes:
+class RunOptions:
     """What the user asked of one run; ``arguments`` are passed through as they are."""
 
     input: Path | None = None
@@ -46,7 +46,7 @@ class Wishes:
     arguments: tuple[str, ...] = field(default=())
 
 
-def run(reporter: Reporter, recipe: Recipe, facts: Facts, wishes: Wishes, *, dry_run: bool) -> int:
+def run(reporter: Reporter, recipe: Recipe, facts: Facts, options: RunOptions, *, dry_run: bool) -> int:
     """Run the image; gives the container's exit status. A dry run prints the same as a ``docker run`` command.
 
     Raises:
@@ -62,17 +62,17 @@ def run(reporter: Reporter, recipe: Recipe, facts: Facts, wishes: Wishes, *, dry
             where="[run]",
             remedy="add a section [run], or use docker run",
         )
-    mounts = _mounts(recipe.run, wishes)
-    _remark(reporter, wishes)
+    mounts = _mounts(recipe.run, options)
+    _remark(reporter, options)
     client = connect()
     try:
-        image = _present(client, wishes.image or facts.image)
-        gpu, device = _gpu(reporter, client, recipe.run, wishes.device)
-        request = _request(recipe, wishes, image=image, mounts=mounts, gpu=gpu, device=device)
+        image = _present(client, options.image or facts.image)
+        gpu, device = _gpu(reporter, client, recipe.run, options.device)
+        request = _request(recipe, options, image=image, mounts=mounts, gpu=gpu, device=device)
         if dry_run:
             reporter.data(shlex.join(request.as_command()))
             return 0
-        _make_output(wishes)
+        _make_output(options)
         status = run_container(client, request)
     finally:
         client.close()
@@ -82,24 +82,24 @@ def run(reporter: Reporter, recipe: Recipe, facts: Facts, wishes: Wishes, *, dry
     return status
 
 
-def _mounts(run: Run, wishes: Wishes) -> tuple[Mount, ...]:
+def _mounts(run: Run, options: RunOptions) -> tuple[Mount, ...]:
     """Check the paths, all of them at once."""
     from bake.engine.container import Mount
 
     wrong: list[str] = []
-    if wishes.input is None or not wishes.input.is_dir():
-        wrong.append(f"--input: {_what(wishes.input, 'folder')}; give the folder with the data set (BIDS)")
-    if wishes.output is None or (wishes.output.exists() and not wishes.output.is_dir()):
-        wrong.append(f"--output: {_what(wishes.output, 'folder')}; give a folder for the results")
-    if run.license_ and (wishes.license is None or not wishes.license.is_file()):
-        wrong.append(f"--license: {_what(wishes.license, 'file')}; give the licence file (FreeSurfer's license.txt)")
-    if not _DEVICE.fullmatch(wishes.device):
-        wrong.append(f"--device: {wishes.device!r} is no device; give a number such as 0, cpu or auto")
+    if options.input is None or not options.input.is_dir():
+        wrong.append(f"--input: {_what(options.input, 'folder')}; give the folder with the data set (BIDS)")
+    if options.output is None or (options.output.exists() and not options.output.is_dir()):
+        wrong.append(f"--output: {_what(options.output, 'folder')}; give a folder for the results")
+    if run.license_ and (options.license is None or not options.license.is_file()):
+        wrong.append(f"--license: {_what(options.license, 'file')}; give the licence file (FreeSurfer's license.txt)")
+    if not _DEVICE.fullmatch(options.device):
+        wrong.append(f"--device: {options.device!r} is no device; give a number such as 0, cpu or auto")
     if wrong:
         raise UsageError("\n  ".join(["the run can't start:", *wrong]), remedy="mend the options named above")
-    rows = [(wishes.input, run.input, True), (wishes.output, run.output, False)]
+    rows = [(options.input, run.input, True), (options.output, run.output, False)]
     if run.license_:
-        rows.append((wishes.license, run.license_, True))
+        rows.append((options.license, run.license_, True))
     return tuple(
         Mount(source=source.resolve(), target=target, read_only=fixed) for source, target, fixed in rows if source
     )
@@ -111,11 +111,11 @@ def _what(path: Path | None, kind: str) -> str:
     return f"{path} is no {kind}" if path.exists() else f"{path} does not exist"
 
 
-def _remark(reporter: Reporter, wishes: Wishes) -> None:
-    if wishes.input is not None and not (wishes.input / "dataset_description.json").is_file():
-        reporter.warning(f"{wishes.input} has no dataset_description.json, which every BIDS data set has")
-    if wishes.license is not None and not wishes.license.stat().st_size:
-        reporter.warning(f"{wishes.license} is empty")
+def _remark(reporter: Reporter, options: RunOptions) -> None:
+    if options.input is not None and not (options.input / "dataset_description.json").is_file():
+        reporter.warning(f"{options.input} has no dataset_description.json, which every BIDS data set has")
+    if options.license is not None and not options.license.stat().st_size:
+        reporter.warning(f"{options.license} is empty")
 
 
 def _present(client: docker.DockerClient, image: str) -> str:
@@ -152,21 +152,21 @@ def _gpu(reporter: Reporter, client: docker.DockerClient, run: Run, device: str)
     )
 
 
-def _make_output(wishes: Wishes) -> None:
-    if wishes.output is None:
+def _make_output(options: RunOptions) -> None:
+    if options.output is None:
         return
     try:
-        wishes.output.mkdir(parents=True, exist_ok=True)
+        options.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EnvironmentUnfit(
             f"the output folder can't be made: {error.strerror}",
-            where=str(wishes.output),
+            where=str(options.output),
             remedy="choose another folder with --output, or mend its permissions",
         ) from error
 
 
 def _request(
-    recipe: Recipe, wishes: Wishes, *, image: str, mounts: tuple[Mount, ...], gpu: Access, device: str
+    recipe: Recipe, options: RunOptions, *, image: str, mounts: tuple[Mount, ...], gpu: Access, device: str
 ) -> ContainerRequest:
     from bake.engine.container import LABEL, ContainerRequest
 
@@ -176,13 +176,13 @@ def _request(
     values = {"input": run.input, "output": run.output, "license": run.license_ or "", "device": device}
     arguments = [_filled(text, values) for text in run.arguments]
     for option, value in run.defaults.items():
-        if not _given(option, wishes.arguments):
+        if not _given(option, options.arguments):
             arguments += [option, *([_filled(value, values)] if value else [])]
-    if wishes.resume:
+    if options.resume:
         arguments += run.resume
     return ContainerRequest(
         image=image,
-        arguments=(*arguments, *wishes.arguments),
+        arguments=(*arguments, *options.arguments),
         entrypoint=run.entrypoint,
         mounts=mounts,
         gpu=gpu,

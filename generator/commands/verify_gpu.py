@@ -12,7 +12,7 @@ from bake.errors import EnvironmentUnfit, VerificationFailed
 if TYPE_CHECKING:
     import docker
 
-    from generator.baking.build import Job
+    from generator.job import Job
     from generator.verification.report import VerificationReport
 
 SPEC = Path("contexts/verify/verify.json")

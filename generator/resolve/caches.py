@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bake.errors import UsageError
+from bake.reference import parse_reference
+from generator.resolve.choices import CacheOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,24 +31,6 @@ _SLUG = 40  # a tag has up to 128 characters, and the target's name is in it too
 # How each backend of BuildKit tells one target's cache from another's; docs.docker.com/build/cache/backends
 _PER_TARGET = {"gha": "scope", "s3": "name", "azblob": "name"}
 _ENDS = {"local": ("src", "dest")}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wishes:
-    """What was said about caches: options, their variables, or the site; None: nothing.
-
-    Args:
-        cache: repository of the registry cache, or the specification of another backend (``type=s3,…``).
-        branch, main: names of branches; branch "" is the main one. wheels, wheels_readonly: stores of wheels, the
-            second one only read. compiler_cache: repository of compiler caches. Each may be ``none``.
-    """
-
-    cache: str | None = None
-    branch: str | None = None
-    main: str | None = None
-    wheels: str | None = None
-    wheels_readonly: str | None = None
-    compiler_cache: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +60,9 @@ class Caches:
         }
 
 
-def combined(chosen: Wishes, site: Site) -> Wishes:
+def combined(chosen: CacheOptions, site: Site) -> CacheOptions:
     """Lay what was chosen over what the site says."""
-    return Wishes(
+    return CacheOptions(
         cache=chosen.cache or site.cache,
         branch=chosen.branch,
         main=chosen.main or site.cache_main,
@@ -88,7 +72,7 @@ def combined(chosen: Wishes, site: Site) -> Wishes:
     )
 
 
-def settle(wishes: Wishes, *, registry: str, environ: Mapping[str, str]) -> Caches:
+def resolve_caches(options: CacheOptions, *, registry: str, environ: Mapping[str, str]) -> Caches:
     """Decide where things are kept.
 
     Args:
@@ -98,27 +82,27 @@ def settle(wishes: Wishes, *, registry: str, environ: Mapping[str, str]) -> Cach
     Raises:
         UsageError: a repository or specification that is not valid.
     """
-    cache = _off(wishes.cache) or environ.get("CACHE_REF", "")
+    cache = _off(options.cache) or environ.get("CACHE_REF", "")
     specification = cache.startswith("type=")
     return Caches(
         repository="" if specification else _repository(cache, "--cache"),
-        branch=branch_of(wishes, environ) if cache and not specification else "",
+        branch=branch_of(options, environ) if cache and not specification else "",
         cache_from=_specification(cache, "src") if specification else environ.get("CACHE_FROM", ""),
         cache_to=_written(_specification(cache, "dest")) if specification else environ.get("CACHE_TO", ""),
-        wheels=_repository(_or_below(wishes.wheels, registry, WHEELS), "--wheels"),
-        wheels_readonly=_repository(_off(wishes.wheels_readonly), "--wheels-readonly"),
-        compiler_cache=_repository(_or_below(wishes.compiler_cache, registry, COMPILER_CACHE), "--compiler-cache"),
+        wheels=_repository(_or_below(options.wheels, registry, WHEELS), "--wheels"),
+        wheels_readonly=_repository(_off(options.wheels_readonly), "--wheels-readonly"),
+        compiler_cache=_repository(_or_below(options.compiler_cache, registry, COMPILER_CACHE), "--compiler-cache"),
     )
 
 
-def branch_of(wishes: Wishes, environ: Mapping[str, str]) -> str:
+def branch_of(options: CacheOptions, environ: Mapping[str, str]) -> str:
     """Give the branch whose cache is written, fit for a tag; "" for the main branch, and where none is known.
 
     Names that a tag can't hold get a part of their hash, so that no two branches share a cache.
     """
-    main = wishes.main or environ.get("CI_DEFAULT_BRANCH") or "main"
+    main = options.main or environ.get("CI_DEFAULT_BRANCH") or "main"
     said = (environ.get(name) for name in _BRANCHES)
-    branch = wishes.branch if wishes.branch is not None else next(filter(None, said), "")
+    branch = options.branch if options.branch is not None else next(filter(None, said), "")
     if branch in ("", main):
         return ""
     slug = re.sub(r"[^a-z0-9_-]+", "-", branch.lower()).strip("-")[:_SLUG]
@@ -137,8 +121,6 @@ def _or_below(value: str | None, registry: str, name: str) -> str:
 
 def _repository(value: str, where: str) -> str:
     """Hold a repository against the form of references; it has no tag of its own."""
-    from bake.reference import parse_reference
-
     value = value.rstrip("/")
     if value:
         reference = parse_reference(value, where=where)

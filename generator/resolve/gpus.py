@@ -10,6 +10,7 @@ from importlib import resources
 
 import tomli
 
+from bake.engine.gpu import installed_gpus
 from bake.errors import UsageError
 from generator.recipe.arch import parse_arch
 
@@ -122,8 +123,6 @@ def chosen_archs(archs: str | None, gpus: list[str] | None) -> str | None:
 
 
 def _of_this_machine() -> list[str]:
-    from bake.engine.gpu import installed_gpus
-
     return [gpu.capability or find_gpu(gpu.name).capability for gpu in installed_gpus()]
 
 

@@ -7,6 +7,7 @@ their documentation names them.
 from __future__ import annotations
 
 import re
+import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
@@ -63,8 +64,6 @@ def public(address: str) -> str:
 
 def _git(recipe: Path, *arguments: str) -> str:
     """Ask git in the recipe's folder; "" when there is no git, no repository, or no answer."""
-    import subprocess
-
     try:
         done = subprocess.run(
             ["git", "-C", str(recipe.absolute().parent), *arguments],

@@ -18,10 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BeforeValidator, Field
+import tomli
+from pydantic import BeforeValidator, Field, ValidationError
 
 from bake.errors import UsageError
+from generator.recipe.load import explained
 from generator.recipe.model import NonEmpty, Section, Sha256, Url
+from generator.recipe.places import key_lines
 from generator.recipe.prepare import NO_BUILDER
 
 if TYPE_CHECKING:
@@ -98,12 +101,6 @@ def _places(recipe: str, environ: Mapping[str, str]) -> list[Path]:
 
 
 def _parse(file: Path) -> Site:
-    import tomli
-    from pydantic import ValidationError
-
-    from generator.recipe.load import explained
-    from generator.recipe.places import key_lines
-
     try:
         text = file.read_text(encoding="utf-8")
         raw = tomli.loads(text)

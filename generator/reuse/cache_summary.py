@@ -6,13 +6,15 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bake.progress.events import State, StepKind
+from generator.reuse.steps import compiled, made
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from bake.buildx.driver import BakeOutcome
     from generator.console.reporter import Reporter
-    from generator.reuse.wheel_store import Shelf
-    from generator.reuse.wheels import Reuse
+    from generator.job import Reuse, WheelLookup
 
 _HITS = re.compile(r"compile\.py: compiler cache: (\d+) of (\d+) calls hit")
 _SAID = re.compile(r"compile\.py: (budget|measured): (.+)")
@@ -33,8 +35,6 @@ class TargetProof:
 
 def counted(outcome: BakeOutcome) -> tuple[TargetProof, ...]:
     """Count the instructions of each target, each for the target that it belongs to."""
-    from bake.progress.events import State, StepKind
-
     ran: dict[str, int] = {}
     cached: dict[str, int] = {}
     for step in outcome.steps:
@@ -45,12 +45,10 @@ def counted(outcome: BakeOutcome) -> tuple[TargetProof, ...]:
     return tuple(TargetProof(target=name, ran=ran[name], cached=cached[name]) for name in ran)
 
 
-def wheel_origins(outcome: BakeOutcome, shelf: Shelf) -> dict[str, str]:
+def wheel_origins(outcome: BakeOutcome, lookup: WheelLookup) -> dict[str, str]:
     """Tell where the wheel of each compile target came from: the store, a compile, a builder's cache; "": nowhere."""
-    from generator.reuse.wheels import compiled, made
-
     fresh = compiled(outcome)
-    done = {wheel.target for wheel in made(outcome, shelf.missing)}
+    done = {wheel.target for wheel in made(outcome, lookup.missing)}
 
     def origin(target: str, reference: str) -> str:
         if reference:
@@ -59,7 +57,7 @@ def wheel_origins(outcome: BakeOutcome, shelf: Shelf) -> dict[str, str]:
             return COMPILED
         return CACHED if target in done else ABSENT
 
-    return {wheel.target: origin(wheel.target, wheel.reference) for wheel in shelf.wheels}
+    return {wheel.target: origin(wheel.target, wheel.reference) for wheel in lookup.wheels}
 
 
 def compiler_hits(lines: Iterable[tuple[str, str]]) -> dict[str, tuple[int, int]]:
@@ -89,7 +87,7 @@ def compiler_cpu(budgets: Mapping[str, Mapping[str, str]]) -> dict[str, float]:
 
 def as_data(outcome: BakeOutcome, reuse: Reuse) -> dict[str, Any]:
     """Give the proof for the record of a bake."""
-    origins = wheel_origins(outcome, reuse.shelf)
+    origins = wheel_origins(outcome, reuse.lookup)
     hits = compiler_hits(outcome.notes)
     budgets = compiler_budget(outcome.notes)
     return {
@@ -106,27 +104,27 @@ def as_data(outcome: BakeOutcome, reuse: Reuse) -> dict[str, Any]:
                 ),
                 **({"compilers": budgets[wheel.target]} if wheel.target in budgets else {}),
             }
-            for wheel in reuse.shelf.wheels
+            for wheel in reuse.lookup.wheels
         },
         "keys": {name: dict(key.inputs) for name, key in reuse.keys.items()},
         "cpu": compiler_cpu(budgets),
     }
 
 
-def show_proof(reporter: Reporter, outcome: BakeOutcome, shelf: Shelf, pushed: tuple[str, ...]) -> None:
+def show_proof(reporter: Reporter, outcome: BakeOutcome, lookup: WheelLookup, pushed: tuple[str, ...]) -> None:
     """Say it in a few lines, on stderr."""
     proofs = counted(outcome)
     width = max((len(proof.target) for proof in proofs), default=0)
     for proof in proofs:
         reporter.note(f"  {proof.target:{width}}  {proof.ran:3} ran  {proof.cached:3} cached")
     hits = compiler_hits(outcome.notes)
-    for wheel in shelf.wheels:
+    for wheel in lookup.wheels:
         said = {
             STORE: f"from the store: {wheel.reference}",
             COMPILED: "compiled" + _hits_text(hits.get(wheel.target)),
             CACHED: "from the build cache",
             ABSENT: "not made",
-        }[wheel_origins(outcome, shelf)[wheel.target]]
+        }[wheel_origins(outcome, lookup)[wheel.target]]
         reporter.note(f"  {wheel.target}: {said}{'; pushed to the store' if wheel.target in pushed else ''}")
     for target, line in outcome.notes:
         if line.startswith(_ARRIVALS):

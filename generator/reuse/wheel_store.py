@@ -1,61 +1,32 @@
-"""The wheel store: compiled wheels as small images in a registry, each tagged by its key.
+"""The wheel store: compiled wheels as small images, each tagged by its key.
 
-What the store has is taken from there, by digest, in place of the target that would compile it; what it lacks is pushed
+What a store has is taken from there, by digest, in place of the target that would compile it; what it lacks is pushed
 after the compile. A store that does not answer is a warning: the wheel is compiled, as without one.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from dataclasses import dataclass
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from bake.errors import UpliftError
-from generator.compression import FORM
-from generator.plan import specs
+from bake.errors import EnvironmentUnfit
+from bake.reference import parse_reference
+from generator.job import Job, Reuse, Wheel, WheelLookup
+from generator.reuse.cached_run import run_cached
+from generator.reuse.steps import first_line, raise_if_interrupted
+from generator.reuse.store import Store, store_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
-    from bake.registry import Registry
+    from bake.buildx.driver import BakeOutcome
     from generator.plan import Graph
     from generator.plan.keys import Key
 
-KEY_DIGITS = 32  # of the key's hash in a tag: 128 bits
 LABEL = "io.image-uplift"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wheel:
-    """A compile target and where its wheel is: ``reference`` names it by digest, "" when no store has it."""
-
-    target: str
-    extension: str
-    key: Key
-    reference: str = ""
-
-    @property
-    def tag(self) -> str:
-        """The tag of its image in any store."""
-        return f"{self.extension}-{self.key.digest[:KEY_DIGITS]}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shelf:
-    """What the stores have of the wheels of one bake; ``warnings`` are for the user."""
-
-    wheels: tuple[Wheel, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def missing(self) -> tuple[Wheel, ...]:
-        """Those that no store has."""
-        return tuple(wheel for wheel in self.wheels if not wheel.reference)
-
-    def variables(self) -> dict[str, str]:
-        """Bake variables that put images in the place of compile targets."""
-        return {specs.wheel_variable(wheel.extension): wheel.reference for wheel in self.wheels if wheel.reference}
+_AT_ONCE = 8
 
 
 def wheels_of(graph: Graph, keys: Mapping[str, Key]) -> tuple[Wheel, ...]:
@@ -67,61 +38,75 @@ def wheels_of(graph: Graph, keys: Mapping[str, Key]) -> tuple[Wheel, ...]:
     )
 
 
-def look_up(wheels: Iterable[Wheel], stores: Iterable[str], registry_of: Callable[[str], Registry]) -> Shelf:
+def look_up(wheels: tuple[Wheel, ...], stores: Mapping[str, Store]) -> WheelLookup:
     """Ask the stores, in their order, for each wheel; all wheels at the same time.
 
     Args:
-        stores: repositories. registry_of: gives the registry of a repository, with its credentials and CA.
+        stores: by the names that warnings call them by.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
-    wheels = tuple(wheels)
-    found: dict[str, str] = {}
     warnings: list[str] = []
-    for repository in filter(None, stores):
-        wanted = [wheel for wheel in wheels if wheel.target not in found]
+    for name, store in stores.items():
+        wanted = [wheel for wheel in wheels if not wheel.reference]
         if not wanted:
             break
-        with ThreadPoolExecutor(max_workers=min(8, len(wanted))) as pool:
-            answers = list(pool.map(partial(_ask, registry_of(repository), repository), wanted))
-        found |= {
-            wheel.target: f"{repository}:{wheel.tag}@{digest}"
-            for wheel, (digest, _) in zip(wanted, answers, strict=True)
-            if digest
-        }
-        said = dict.fromkeys(reason for _, reason in answers if reason)
-        warnings += [f"the wheel store {repository} {reason}" for reason in said]
-    return Shelf(
-        wheels=tuple(
-            Wheel(target=wheel.target, extension=wheel.extension, key=wheel.key, reference=found.get(wheel.target, ""))
-            for wheel in wheels
-        ),
-        warnings=tuple(warnings),
-    )
+        with ThreadPoolExecutor(max_workers=min(_AT_ONCE, len(wanted))) as pool:
+            answers = list(pool.map(store.look_up, (wheel.tag for wheel in wanted)))
+        found = {wheel.target: answer.reference for wheel, answer in zip(wanted, answers, strict=True)}
+        wheels = tuple(dataclasses.replace(w, reference=w.reference or found[w.target]) for w in wheels)
+        troubles = dict.fromkeys(answer.trouble for answer in answers if answer.trouble)
+        warnings += [f"the wheel store {name} {said}; wheels are compiled here if need be" for said in troubles]
+    return WheelLookup(wheels=wheels, warnings=tuple(warnings))
 
 
-def _ask(registry: Registry, repository: str, wheel: Wheel) -> tuple[str, str]:
-    """Ask for one wheel: its digest, "" when it is not there, and what to warn of."""
-    from bake.reference import parse_reference
-    from bake.registry import Outcome
+def push(job: Job, made: tuple[Wheel, ...], *, required: bool) -> tuple[str, ...]:
+    """Push wheels to the store, each under its key, with the key's inputs as a label; gives the targets that were.
 
-    try:
-        answer = registry.manifest(parse_reference(f"{repository}:{wheel.tag}"))
-    except UpliftError as failure:
-        return "", failure.message
-    if answer.outcome is Outcome.ANSWERS:
-        return answer.headers.get("docker-content-digest", ""), ""
-    if answer.outcome is Outcome.ABSENT:
-        return "", ""
-    return "", f"can't be asked ({answer.detail or answer.outcome.value}); wheels are compiled here if need be"
+    Args:
+        made: wheels that no store has. required: one that can't be pushed is a failure, not a warning.
+
+    Raises:
+        EnvironmentUnfit: a push failed, and was required. Interrupted: Ctrl-C.
+    """
+    repository = job.preflight.caches.wheels
+    store = store_of(repository, job.facts)
+    if store is None or not made:
+        return ()
+    names = tuple(wheel.target for wheel in made)
+    outcome = run_cached(job, names, push_overrides(made, store))
+    if outcome.failure is None:
+        return names
+    raise_if_interrupted(outcome)
+    message = f"the wheels of {', '.join(names)} could not be pushed to {repository}: {first_line(outcome)}"
+    if required:
+        remedy = "`doctor --registry` says whether it may be written; docker login, or mend --wheels"
+        raise EnvironmentUnfit(message, where="wheel store", remedy=remedy)
+    job.reporter.warning(message)
+    return ()
 
 
-def push_overrides(wheels: Iterable[Wheel], repository: str) -> dict[str, str]:
-    """Give the ``--set`` values that push wheels to a store, each under its key, with the key's inputs as a label."""
+def push_overrides(wheels: Iterable[Wheel], store: Store) -> dict[str, str]:
+    """Give the ``--set`` values that push wheels to a store."""
     overrides: dict[str, str] = {}
     for wheel in wheels:
-        output = f"type=image,name={repository}:{wheel.tag},push=true,store=false,{FORM}"
-        overrides[f"{wheel.target}.output"] = output
+        overrides[f"{wheel.target}.output"] = store.output(wheel.tag)
         overrides[f"{wheel.target}.labels.{LABEL}.key"] = wheel.key.digest
         overrides[f"{wheel.target}.labels.{LABEL}.inputs"] = json.dumps(wheel.key.inputs, sort_keys=True)
     return overrides
+
+
+def without_broken(job: Job, outcome: BakeOutcome) -> Reuse | None:
+    """Give what is reused without the wheels of a store that failed it, as one that lost a blob; None: no store did.
+
+    A store can answer here and fail the builder, which has another way to it and other CAs.
+    """
+    said = " ".join(f"{step.step} {step.error}" for step in outcome.failed)
+    broken = [
+        wheel
+        for wheel in job.reuse.lookup.wheels
+        if wheel.reference and (wheel.reference in said or f"/{parse_reference(wheel.reference).repository}/" in said)
+    ]
+    if not broken or outcome.refused:
+        return None
+    names = ", ".join(wheel.target for wheel in broken)
+    job.reporter.warning(f"the wheel store could not give {names}: {first_line(outcome)}; compiled here instead")
+    return dataclasses.replace(job.reuse, lookup=job.reuse.lookup.without(broken))

@@ -1,0 +1,8 @@
+"""The job: what one bake is made from, complete when it is made, and how it is run."""
+
+from generator.job.job import Job, Rendered
+from generator.job.preflight import Inherited, Preflight
+from generator.job.reuse import Reuse, Wheel, WheelLookup
+from generator.job.run import IMAGE, VERIFY, run
+
+__all__ = ["IMAGE", "VERIFY", "Inherited", "Job", "Preflight", "Rendered", "Reuse", "Wheel", "WheelLookup", "run"]

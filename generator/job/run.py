@@ -1,0 +1,84 @@
+"""Runs targets of a job: the request, the logins that it needs, and what is shown meanwhile."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bake.buildx.driver import BakeRequest
+from bake.credentials.lending import lent
+from bake.failure.cache_troubles import troubles
+from bake.progress.display import ProgressMode, display
+from generator.resolve.site import secret_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from bake.buildx.driver import BakeOutcome
+    from bake.progress.events import Step
+    from generator.job.job import Job
+
+IMAGE, VERIFY = "image", "verify"
+# Variables of the bake file that come from the environment here too, as they do for users of plain buildx.
+PASSED_ON = ("MAX_JOBS", "NVCC_THREADS")
+
+
+def run(
+    job: Job,
+    targets: tuple[str, ...],
+    *,
+    variables: Mapping[str, str] | None = None,
+    overrides: Mapping[str, str] | None = None,
+    writes: Path | None = None,
+    refuse: Callable[[Step], bool] | None = None,
+    fills_cache: bool = False,
+) -> BakeOutcome:
+    """Run one bake of the job's file, shown as the user wants it; the outcome may be a failure.
+
+    Args:
+        variables: values of bake variables besides those of the job. overrides: ``--set`` values. writes: a folder
+            outside the build folder that is written. refuse: tells which steps may not run. fills_cache: write the
+            registry cache too; once is enough in one job.
+    """
+    here = Path.cwd()
+    read = (job.folder, job.facts.ca_bundle, job.facts.netrc, *job.preflight.assets.values())
+    outside = [path for path in read if path and not path.resolve().is_relative_to(here)]
+    request = BakeRequest(
+        file=job.rendered.file,
+        targets=targets,
+        variables={
+            **{name: os.environ[name] for name in PASSED_ON if os.environ.get(name)},
+            **job.variables(),
+            **(variables or {}),
+            "BUILD_DIR": job.folder.as_posix(),
+            "MIRRORS": _mirrors(job),
+        },
+        overrides={**(overrides or {}), **({} if fills_cache else {"*.cache-to": ""})},
+        refuse=refuse,
+        builder=job.facts.builder,
+        metadata_file=job.folder / "metadata.json",
+        allow=tuple(path.resolve() for path in outside),
+        allow_write=(writes.resolve(),) if writes else (),
+        context=here,
+    )
+    # buildx itself asks a registry's token server for tokens; certs.d of the engine does not count there.
+    trusted = {"SSL_CERT_FILE": str(job.facts.ca_bundle)} if job.facts.ca_bundle else {}
+    with lent(job.facts.keyring) as environment, display(ProgressMode(job.facts.progress)) as listener:
+        outcome = job.driver(dataclasses.replace(request, environment={**trusted, **environment}), listener)
+    for sentence in troubles(outcome.steps):
+        job.reporter.warning(sentence)
+    return outcome
+
+
+def _mirrors(job: Job) -> str:
+    """Write the table of mirrors beside the bake file, where there is one; it goes in as a secret, as a place's own."""
+    file = job.folder / "mirrors.txt"
+    text = secret_table(job.facts.mirrors, job.facts.checksums)
+    if not text:
+        file.unlink(missing_ok=True)
+        return ""
+    file.touch(mode=0o600)
+    file.write_text(text, encoding="utf-8")
+    return file.as_posix()
