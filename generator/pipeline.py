@@ -58,13 +58,13 @@ class Loaded:
     site: SiteFile
 
 
-def _load(reporter: Reporter, choices: Choices) -> Loaded:
+def _load(reporter: Reporter, choices: Choices, site: SiteFile | None = None) -> Loaded:
+    site = site or load_site(choices.site, recipe=choices.recipe)
     loaded = load_recipe(choices.recipe)
     applied = locking.locked(loaded, choices.recipe, choices.lock)
     for sentence in applied.stale if applied else ():
         reporter.warning(f"the lock is stale, {sentence}; run `lock` again")
     recipe = applied.recipe if applied else loaded.recipe
-    site = load_site(choices.site, recipe=choices.recipe)
     return Loaded(recipe=with_archs(recipe, choices.archs), origin=loaded.origin, site=site)
 
 
@@ -221,10 +221,9 @@ def ci(reporter: Reporter, choices: Choices, options: CiOptions, *, output: Path
         UsageError: a value that can't stand in a CI file; another file stands there.
         EnvironmentUnfit: it can't be written.
     """
-    loaded = _load(reporter, choices)
-    registry = choices.registry or loaded.site.site.registry or ""
-    settings = finish(options, recipe=choices.recipe, registry=registry)
-    graph = _plan(loaded, choices)
+    site = load_site(choices.site, recipe=choices.recipe)
+    settings = finish(options, recipe=choices.recipe, registry=choices.registry or site.site.registry or "")
+    graph = _plan(_load(reporter, choices, site), choices)
     text = render_ci(settings, graph)
     if output is None:
         reporter.data(text)

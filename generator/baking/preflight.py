@@ -79,7 +79,7 @@ def preflight(
         probe: what ``ask`` began. destination: where the image goes. targets: what is baked; none: everything.
 
     Raises:
-        EnvironmentUnfit: what is missing, and how to mend it. UsageError: the stack has no wheels for the base's Python.
+        EnvironmentUnfit: what is missing, and how to mend it. UsageError: no wheels for the base's Python.
     """
     cache = registry_cache.ask(facts)
     assets = assets_at_hand(reporter, recipe, facts, _needed_assets(recipe, rendered, targets))
@@ -179,7 +179,7 @@ def pinned_for(facts: Facts, image: str) -> str:
 
 
 def base_at_hand(facts: Facts, builder: BuilderFacts | None, engine: Engine) -> str:
-    """Give the base by the name that it is had under: from a mirror of its registry, unless the engine that builds holds it."""
+    """Give the base by its name here: in the mirror of its registry, unless the engine that builds holds it."""
     if facts.base_mirror is None or (is_own(builder) and _held(facts.base, engine)):
         return facts.base
     return facts.base_mirror

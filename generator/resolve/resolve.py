@@ -5,7 +5,6 @@ from __future__ import annotations
 import netrc
 import os
 import platform
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bake.errors import EnvironmentUnfit, UsageError
@@ -21,6 +20,8 @@ from generator.resolve.origin import origin_of
 from generator.resolve.site import mirrored_image, mirrors_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from generator.recipe import Recipe
     from generator.resolve.choices import Choices
     from generator.resolve.site import SiteFile

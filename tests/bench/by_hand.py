@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from generator.recipe import Recipe
-from generator.resolve.resolve import asset_folder
+from generator.resolve.assets import asset_folder
 from tests.bench.guide import MODELS, BuildStep, RunStep, Step, steps
 from tests.bench.meter import Cost
 from tests.bench.place import Place

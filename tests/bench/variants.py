@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bake.errors import BuildFailed, UsageError
 from generator.recipe import load_recipe
-from generator.resolve.resolve import asset_folder
+from generator.resolve.assets import asset_folder
 
 TOP = Path(__file__).parents[2]
 PARTS = ("generator", "bake", "contexts", "conversion", "docker-bake.hcl.j2")

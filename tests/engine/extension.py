@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from generator.resolve.resolve import asset_folder
+from generator.resolve.assets import asset_folder
 from tests.engine.small import docker
 
 CONTEXT = Path(__file__).parent / "compiled"

@@ -21,7 +21,7 @@ import pytest
 
 from bake.buildx import results
 from generator.recipe import load_recipe
-from generator.resolve.resolve import asset_folder
+from generator.resolve.assets import asset_folder
 from tests.engine.mirror import ARCHIVE, BASE, PASSWORD, RUNFILE, Lab, docker
 from tests.engine.small import TOP, plain, unpack
 

@@ -14,6 +14,11 @@ import pytest
 import tomli
 
 from bake.errors import EnvironmentUnfit
+from generator.baking.assets import assets_at_hand
+from generator.recipe import load_recipe
+from generator.resolve.choices import Choices
+from generator.resolve.resolve import resolve
+from generator.resolve.site import load_site
 
 TOP = Path(__file__).parents[3]
 ORIGINAL = "https://downloads.invalid/"
@@ -92,15 +97,11 @@ def test_a_lock_never_holds_what_a_mirror_serves_instead(sources, run, tmp_path)
 
 
 def test_a_bake_takes_what_was_fetched(sources, run, tmp_path):
-    from generator.recipe import load_recipe
-    from generator.resolve.resolve import Choices, resolve
-
     source = sources()
     assert run(source, "fetch", sha256=digest(source.content)).returncode == 0
-    recipe = load_recipe(str(tmp_path / "small.toml")).recipe
-    facts = resolve(recipe, Choices(recipe=str(tmp_path / "small.toml")))
-    assert (facts.assets["tool"] / "tool.run").read_bytes() == source.content
-    assert facts.assets["tool"].is_relative_to(tmp_path / "kept")
+    assets, _ = at_hand(tmp_path / "small.toml")
+    assert (assets["tool"] / "tool.run").read_bytes() == source.content
+    assert assets["tool"].is_relative_to(tmp_path / "kept")
 
 
 def test_the_lock_of_a_fetched_asset(sources, run, tmp_path):
@@ -111,12 +112,18 @@ def test_the_lock_of_a_fetched_asset(sources, run, tmp_path):
     assert locked == {"url": f"{ORIGINAL}files/tool.run", "sha256": digest(source.content), "size": 3000000}
 
 
+def at_hand(file, *, names=("tool",), **choices):
+    """Find the assets that a bake takes from this machine, and what is said meanwhile."""
+    recipe = load_recipe(str(file)).recipe
+    facts = resolve(recipe, Choices(recipe=str(file), **choices), load_site(None, recipe=str(file)))
+    said: list[str] = []
+    reporter: Any = SimpleNamespace(note=said.append, warning=lambda text: said.append(f"warning: {text}"))
+    return assets_at_hand(reporter, recipe, facts, names), said
+
+
 @pytest.fixture
 def lying(tmp_path):
     """Decide what a bake uses of the assets folder, as it lies there."""
-    from generator.commands import fetch
-    from generator.recipe import load_recipe
-    from generator.resolve.resolve import Choices, resolve
 
     def use(content, *, names=("tool",), sha256=None):
         text = RECIPE.format(original=ORIGINAL, digest="a" * 64, sha256=sha256 or digest(content))
@@ -125,23 +132,19 @@ def lying(tmp_path):
         folder.mkdir(exist_ok=True)
         if not (folder / "tool.run").exists():
             (folder / "tool.run").write_bytes(content)
-        recipe = load_recipe(str(tmp_path / "small.toml")).recipe
-        facts = resolve(recipe, Choices(recipe=str(tmp_path / "small.toml"), assets_dir=folder))
-        said: list[str] = []
-        reporter: Any = SimpleNamespace(note=said.append, warning=lambda text: said.append(f"warning: {text}"))
-        return fetch.use_lying(reporter, recipe, facts, names), said
+        return at_hand(tmp_path / "small.toml", names=names, assets_dir=folder)
 
     return use
 
 
 def test_a_bake_takes_what_lies_there_under_its_own_name(lying, tmp_path):
-    facts, said = lying(b"content")
-    assert [path.name for path in facts.assets["tool"].iterdir()] == ["tool.run"]
-    assert (facts.assets["tool"] / "tool.run").read_bytes() == b"content"
+    assets, said = lying(b"content")
+    assert [path.name for path in assets["tool"].iterdir()] == ["tool.run"]
+    assert (assets["tool"] / "tool.run").read_bytes() == b"content"
     assert (tmp_path / "kept/tool.run").read_bytes() == b"content"
     assert said == [f"tool: checking {tmp_path}/kept/tool.run, which lies in the assets folder"]
     again, said = lying(b"content")
-    assert (again.assets, said) == (facts.assets, [])  # known again, and not read
+    assert (again, said) == (assets, [])  # known again, and not read
     (tmp_path / "kept/tool.run").write_bytes(b"another")  # which is the same file as what was taken
     with pytest.raises(EnvironmentUnfit, match="asked for"):
         lying(b"content")
@@ -151,8 +154,8 @@ def test_a_link_to_it_will_do(lying, tmp_path):
     (tmp_path / "kept").mkdir()
     (tmp_path / "elsewhere").write_bytes(b"content")
     (tmp_path / "kept/tool.run").symlink_to(tmp_path / "elsewhere")
-    facts, _ = lying(b"content")
-    assert not (facts.assets["tool"] / "tool.run").is_symlink()
+    assets, _ = lying(b"content")
+    assert not (assets["tool"] / "tool.run").is_symlink()
 
 
 def test_another_file_of_that_name_is_an_error_with_both_hashes(lying, tmp_path):
@@ -160,8 +163,8 @@ def test_another_file_of_that_name_is_an_error_with_both_hashes(lying, tmp_path)
         lying(b"other", sha256=digest(b"content"))
     assert f"{tmp_path}/kept/tool.run: its SHA-256 is {digest(b'other')}, and {digest(b'content')}" in str(caught.value)
     assert "remove it: then the build fetches it" in str(caught.value)
-    facts, said = lying(b"other", sha256=digest(b"content"), names=())  # for a target that does not need it
-    assert (facts.assets, said) == ({}, [])
+    assets, said = lying(b"other", sha256=digest(b"content"), names=())  # for a target that does not need it
+    assert (assets, said) == ({}, [])
 
 
 def test_a_folder_that_can_not_be_written_is_a_warning(lying, monkeypatch):
@@ -169,6 +172,6 @@ def test_a_folder_that_can_not_be_written_is_a_warning(lying, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("bake.assets.store.Store.adopt", refuse)
-    facts, said = lying(b"content")
-    assert facts.assets == {}
+    assets, said = lying(b"content")
+    assert assets == {}
     assert said[-1].startswith("warning: ")

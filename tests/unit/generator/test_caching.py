@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from bake.errors import UsageError
-from generator.resolve.caches import OFF, Wishes, branch_of, combined, settle
+from generator.resolve.caches import OFF, branch_of, combined, resolve_caches
+from generator.resolve.choices import CacheOptions
 from generator.resolve.site import Site
 
 
@@ -21,24 +22,24 @@ from generator.resolve.site import Site
     ],
 )
 def test_the_branch_whose_cache_is_written(wishes: dict[str, str], environ: dict[str, str], branch: str) -> None:
-    assert branch_of(Wishes(**wishes), environ) == branch
+    assert branch_of(CacheOptions(**wishes), environ) == branch
 
 
 def test_branches_that_a_tag_can_not_hold_stay_different() -> None:
     names = ["Feature/X", "feature/x", "feature-x", "feature//x", "x" * 200, "x" * 201, "ünicode", "fix_1"]
-    slugs = [branch_of(Wishes(branch=name), {}) for name in names]
+    slugs = [branch_of(CacheOptions(branch=name), {}) for name in names]
     assert len(set(slugs)) == len(names)
     assert all(len(slug) <= 49 and slug.isascii() and "/" not in slug for slug in slugs)
     assert slugs[2] == "feature-x"
 
 
 def test_stores_stand_below_the_registry_unless_named_or_turned_off() -> None:
-    known = settle(Wishes(), registry="lab:5000/x", environ={})
+    known = resolve_caches(CacheOptions(), registry="lab:5000/x", environ={})
     assert (known.wheels, known.compiler_cache) == ("lab:5000/x/uplift-wheels", "lab:5000/x/uplift-ccache")
     assert known.repository == ""
-    off = settle(Wishes(wheels=OFF, compiler_cache=OFF, cache=OFF), registry="lab:5000/x", environ={})
+    off = resolve_caches(CacheOptions(wheels=OFF, compiler_cache=OFF, cache=OFF), registry="lab:5000/x", environ={})
     assert not off.kept
-    named = settle(Wishes(wheels="lab:5000/w", wheels_readonly="other:5000/w"), registry="", environ={})
+    named = resolve_caches(CacheOptions(wheels="lab:5000/w", wheels_readonly="other:5000/w"), registry="", environ={})
     assert (named.wheels, named.wheels_readonly, named.compiler_cache) == ("lab:5000/w", "other:5000/w", "")
     assert named.kept
 
@@ -46,7 +47,7 @@ def test_stores_stand_below_the_registry_unless_named_or_turned_off() -> None:
 @pytest.mark.parametrize("wishes", [{"wheels": "lab:5000/w:tag"}, {"cache": "Lab/UPPER"}, {"compiler_cache": "a b"}])
 def test_what_is_no_repository_is_refused(wishes: dict[str, str]) -> None:
     with pytest.raises(UsageError):
-        settle(Wishes(**wishes), registry="", environ={})
+        resolve_caches(CacheOptions(**wishes), registry="", environ={})
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_what_is_no_repository_is_refused(wishes: dict[str, str]) -> None:
     ],
 )
 def test_other_backends_get_a_cache_for_each_target(text: str, read: str, written: str) -> None:
-    known = settle(Wishes(cache=text), registry="", environ={"GITHUB_REF_NAME": "feature"})
+    known = resolve_caches(CacheOptions(cache=text), registry="", environ={"GITHUB_REF_NAME": "feature"})
     assert (known.cache_from, known.cache_to) == (read, written)
     assert known.variables()["CACHE_REF"] == known.variables()["CACHE_BRANCH"] == ""
 
@@ -84,12 +85,14 @@ def test_other_backends_get_a_cache_for_each_target(text: str, read: str, writte
 @pytest.mark.parametrize("text", ["type=registry,ref=r/c", "type=local", "type=", "type=s3;type=gha"])
 def test_a_specification_that_all_targets_would_share_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="cache"):
-        settle(Wishes(cache=text), registry="", environ={})
+        resolve_caches(CacheOptions(cache=text), registry="", environ={})
 
 
 def test_options_come_before_the_bake_variable_and_the_site() -> None:
     site = Site.model_validate({"cache": "lab/site", "wheels": "lab/w", "cache-main": "trunk"})
-    both = combined(Wishes(cache="lab/option"), site)
+    both = combined(CacheOptions(cache="lab/option"), site)
     assert (both.cache, both.wheels, both.main) == ("lab/option", "lab/w", "trunk")
-    assert settle(both, registry="", environ={"CACHE_REF": "lab/variable"}).repository == "lab/option"
-    assert settle(Wishes(), registry="", environ={"CACHE_REF": "lab/variable"}).repository == "lab/variable"
+    assert resolve_caches(both, registry="", environ={"CACHE_REF": "lab/variable"}).repository == "lab/option"
+    assert (
+        resolve_caches(CacheOptions(), registry="", environ={"CACHE_REF": "lab/variable"}).repository == "lab/variable"
+    )

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bake.errors import EnvironmentUnfit, UsageError
-from generator.commands.fetch import assets_folder, requests, require_assets
+from bake.errors import UsageError
 from generator.recipe import load_recipe
+from generator.resolve.assets import assets_folder, requests
 
 SECTIONS = """
 [assets.cuda-installer]
@@ -70,17 +70,10 @@ def test_requests_ask_mirrors_first_and_stay_the_same_asset(recipe):
         "https://example.org/cuda/cuda_12.8.0_linux.run",
         "https://example.cn/cuda/cuda_12.8.0_linux.run",
     )
-    (mirrored,) = requests(recipe, mirrored=lambda url: (url.replace("https://example.org", "http://lab"), url))
+    (mirrored,) = requests(recipe, sources=lambda url: (url.replace("https://example.org", "http://lab"), url))
     assert mirrored.sources[0] == "http://lab/cuda/cuda_12.8.0_linux.run"
     assert mirrored.sources[1:] == plain.sources
     assert mirrored.key == plain.key
-
-
-def test_assets_that_a_bake_needs_are_named(recipe, tmp_path):
-    with pytest.raises(EnvironmentUnfit, match=r"cuda-installer .* is absent") as caught:
-        require_assets(recipe, tmp_path)
-    assert "run `fetch`" in (caught.value.remedy or "")
-    assert require_assets(recipe, tmp_path, names=()) == {}
 
 
 def test_the_folder_of_assets(tmp_path):

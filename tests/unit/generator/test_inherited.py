@@ -13,10 +13,11 @@ from bake.engine.facts import ImageFacts, folders_in
 from bake.errors import UsageError
 from bake.reference import parse_reference
 from bake.registry import Answer, Outcome, Registry
-from generator.baking.base_image import Inherited, inherited, require_python
+from generator.baking.base_image import inherited, require_python
+from generator.job import Inherited, Preflight
 from generator.plan.driver import oldest_driver, requirement
 from generator.recipe import Recipe
-from generator.resolve.resolve import Facts
+from generator.resolve.facts import Facts
 
 OWN = BuilderFacts(name="default", driver="docker", nodes=())
 AWAY = BuilderFacts(name="far", driver="remote", nodes=())
@@ -50,7 +51,7 @@ def image(user: str, *environment: str) -> ImageFacts:
 def test_what_the_engine_says(
     monkeypatch: pytest.MonkeyPatch, user: str, environment: tuple[str, ...], expected: Inherited
 ) -> None:
-    monkeypatch.setattr("bake.engine.facts.image_facts", lambda _client, _name: image(user, *environment))
+    monkeypatch.setattr("generator.baking.base_image.image_facts", lambda _client, _name: image(user, *environment))
     assert inherited("base:1", OWN, FACTS, ENGINE) == expected
 
 
@@ -86,9 +87,11 @@ def test_what_nobody_says_is_not_known(monkeypatch: pytest.MonkeyPatch, document
 
 
 def test_bake_variables_say_what_is_inherited() -> None:
-    found = Facts(**{**vars(FACTS), "inherited": Inherited(known=True, user="app", requires=True)}).variables()
-    assert (found["BASE_USER"], found["NVIDIA_REQUIRE"]) == ("app", "new")
-    assert (FACTS.variables()["BASE_USER"], FACTS.variables()["NVIDIA_REQUIRE"]) == ("", "kept")
+    found = Inherited(known=True, user="app", requires=True)
+    variables = Preflight(base="base:1", platform="linux/amd64", inherited=found).variables()
+    assert (variables["BASE_USER"], variables["NVIDIA_REQUIRE"]) == ("app", "new")
+    variables = Preflight(base="base:1", platform="linux/amd64").variables()
+    assert (variables["BASE_USER"], variables["NVIDIA_REQUIRE"]) == ("", "kept")
 
 
 def with_python(recipe: Recipe, pythons: str | None) -> Recipe:
@@ -100,7 +103,7 @@ def has(monkeypatch: pytest.MonkeyPatch) -> Any:
     def set_folders(*minors: int) -> None:
         there = {f"/opt/conda/envs/deepprep/lib/python3.{minor}" for minor in minors}
         found = lambda _client, _name, paths: tuple(path for path in paths if path in there)  # noqa: E731
-        monkeypatch.setattr("bake.engine.facts.folders_in", found)
+        monkeypatch.setattr("generator.baking.base_image.folders_in", found)
 
     return set_folders
 

@@ -8,7 +8,8 @@ from bake.errors import BuildFailed, EnvironmentUnfit, Interrupted, UsageError
 from bake.reference import check_tag
 from bake.retry import Trouble, Try
 from generator.baking.publish import _told, content_tag
-from generator.resolve.resolve import Facts, _more_tags
+from generator.resolve.facts import Facts
+from generator.resolve.resolve import _more_tags
 
 DIGEST = "sha256:3f2a1b0c9d8e" + "7" * 52
 TRIES = tuple(Try(number=number, at=0.0, seconds=1.0, error="x") for number in (1, 2))

@@ -12,10 +12,10 @@ import pytest
 from bake.buildx.driver import BakeOutcome, BakeRequest
 from bake.errors import BuildFailed
 from bake.progress.events import State, Step, StepKind
+from generator.job import Reuse, Wheel, WheelLookup
 from generator.plan.keys import Key
 from generator.reuse.cache_summary import as_data, compiler_budget, compiler_cpu, show_proof
-from generator.reuse.wheel_store import Shelf, Wheel
-from generator.reuse.wheels import Reuse, made
+from generator.reuse.steps import made
 
 WHEEL = Wheel(target="wheel-x", extension="x", key=Key(target="wheel-x", inputs={}))
 
@@ -85,7 +85,7 @@ def test_what_a_compile_chose_and_measured_is_recorded():
 
 def test_the_record_of_a_bake_has_the_choice_beside_the_hits():
     one = dataclasses.replace(outcome([State.DONE]), notes=NOTES)
-    data = as_data(one, Reuse(shelf=Shelf(wheels=(WHEEL,))))["wheels"]["wheel-x"]
+    data = as_data(one, Reuse(lookup=WheelLookup(wheels=(WHEEL,))))["wheels"]["wheel-x"]
     assert data["compiler_cache"] == {"hits": 1, "calls": 3}
     assert sorted(data["compilers"]) == ["budget", "measured"]
 
@@ -95,5 +95,5 @@ def test_what_comes_in_is_told_with_the_line_that_pins_it():
     lines = ("arrivals.py: comes in: iopath==0.1.9 (for x)", "download.py: x.tar.gz from https://e.org/")
     one = dataclasses.replace(outcome([State.DONE]), notes=tuple(("requirements", line) for line in lines))
     reporter: Any = SimpleNamespace(note=said.append)
-    show_proof(reporter, one, Shelf(), ())
+    show_proof(reporter, one, WheelLookup(), ())
     assert said[1:] == ["  requirements: comes in: iopath==0.1.9 (for x)"]

@@ -5,8 +5,22 @@ from pathlib import Path
 
 import pytest
 
+from bake.buildx.driver import BakeOutcome, BakeRequest
 from bake.errors import BuildFailed, EnvironmentUnfit, UsageError
+from bake.progress.events import State
 from generator.baking.archive import Archive, ArchiveFormat
+
+
+def ended(failure: BuildFailed | None = None) -> BakeOutcome:
+    return BakeOutcome(
+        request=BakeRequest(file=Path("docker-bake.hcl")),
+        state=State.FAILED if failure else State.DONE,
+        started=0.0,
+        completed=1.0,
+        steps=(),
+        metadata={},
+        failure=failure,
+    )
 
 
 @pytest.mark.parametrize("form", ArchiveFormat)
@@ -20,32 +34,34 @@ def test_the_exporter_is_quoted_as_csv(form: ArchiveFormat, name: str, tmp_path:
 def test_the_file_gets_its_name_only_when_all_is_written(tmp_path: Path) -> None:
     archive = Archive(form=ArchiveFormat.OCI, path=tmp_path / "image.tar")
     archive.path.write_text("old")
-    with archive.writing() as part:
+
+    def export(part: Path) -> BakeOutcome:
         part.write_text("new")
         assert archive.path.read_text() == "old"
+        return ended()
+
+    archive.written(export)
     assert archive.path.read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["image.tar"]
-
-
-def fail_half_way(archive: Archive) -> None:
-    with archive.writing() as part:
-        part.write_text("half")
-        raise BuildFailed("the step failed")
 
 
 def test_a_failure_leaves_the_old_file_and_no_part(tmp_path: Path) -> None:
     archive = Archive(form=ArchiveFormat.DOCKER, path=tmp_path / "image.tar")
     archive.path.write_text("old")
-    with pytest.raises(BuildFailed):
-        fail_half_way(archive)
+
+    def export(part: Path) -> BakeOutcome:
+        part.write_text("half")
+        return ended(BuildFailed("the step failed"))
+
+    assert archive.written(export).failure is not None
     assert archive.path.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["image.tar"]
 
 
 def test_an_engine_that_wrote_nothing_is_noticed(tmp_path: Path) -> None:
     archive = Archive(form=ArchiveFormat.OCI, path=tmp_path / "image.tar")
-    with pytest.raises(EnvironmentUnfit, match="could not be saved"), archive.writing():
-        pass
+    with pytest.raises(EnvironmentUnfit, match="could not be saved"):
+        archive.written(lambda _part: ended())
     assert not archive.path.exists()
 
 

@@ -6,7 +6,9 @@ import pytest
 
 from bake.errors import EnvironmentUnfit, UsageError
 from generator.recipe import Recipe, load_recipe
-from generator.resolve.resolve import Choices, asset_folder, resolve
+from generator.resolve.choices import Choices
+from generator.resolve.facts import Facts
+from generator.resolve.resolve import resolve
 from generator.resolve.site import load_site, mirrored, mirrored_image, mirrors_of, secret_table
 
 TABLE = {
@@ -82,13 +84,17 @@ def test_a_site_that_was_asked_for_must_be_there(nowhere: Path) -> None:
         load_site(nowhere / "none.toml", recipe="demo")
 
 
+def settled(recipe: Recipe, choices: Choices) -> Facts:
+    return resolve(recipe, choices, load_site(choices.site, recipe=choices.recipe))
+
+
 def test_option_comes_before_site_before_recipe(nowhere: Path, demo: Recipe) -> None:
     site = write(nowhere, 'registry = "reg.site/"\nbuilder = "site"\ndisk-gib = 2')
-    facts = resolve(demo, Choices(recipe="demo", site=site))
+    facts = settled(demo, Choices(recipe="demo", site=site))
     assert (facts.registry, facts.builder, facts.disk_gib) == ("reg.site", "site", 2)
-    facts = resolve(demo, Choices(recipe="demo", site=site, registry="reg.option", builder="option"))
+    facts = settled(demo, Choices(recipe="demo", site=site, registry="reg.option", builder="option"))
     assert (facts.registry, facts.builder) == ("reg.option", "option")
-    facts = resolve(demo, Choices(recipe="demo"))
+    facts = settled(demo, Choices(recipe="demo"))
     assert (facts.registry, facts.builder, facts.disk_gib) == ("", None, demo.image.disk_gib)
 
 
@@ -107,21 +113,10 @@ def test_rows_that_the_table_can_not_hold_are_refused(nowhere: Path, demo: Recip
 def test_paths_count_from_the_site_files_folder_and_credentials_are_read(nowhere: Path, demo: Recipe) -> None:
     site = write(nowhere / "place", 'netrc = "netrc"')
     with pytest.raises(EnvironmentUnfit, match="credentials can't be read"):
-        resolve(demo, Choices(recipe="demo", site=site))
+        settled(demo, Choices(recipe="demo", site=site))
     (nowhere / "place/netrc").write_text("machine lab login me password secret\n")
-    facts = resolve(demo, Choices(recipe="demo", site=site))
+    facts = settled(demo, Choices(recipe="demo", site=site))
     assert facts.variables()["NETRC"] == str((nowhere / "place/netrc").resolve())
-
-
-def test_only_assets_that_lie_there_are_handed_in(nowhere: Path) -> None:
-    recipe = load_recipe("deepprep").recipe
-    asset = recipe.assets["pytorch3d"]
-    folder = asset_folder(nowhere / "assets", "pytorch3d", asset.url)
-    folder.mkdir(parents=True)
-    (folder / asset.file_name).touch()
-    variables = resolve(recipe, Choices(recipe="deepprep", assets_dir=nowhere / "assets")).variables()
-    assert variables["ASSET_PYTORCH3D"] == str(folder.resolve())
-    assert "ASSET_CUDA_INSTALLER" not in variables
 
 
 def test_the_table_for_steps_has_one_row_a_line() -> None:
@@ -132,6 +127,6 @@ def test_the_table_for_steps_has_one_row_a_line() -> None:
 def test_a_mirrored_base_is_a_fact_and_the_label_of_none(nowhere: Path) -> None:
     site = write(nowhere, '[mirrors]\n"docker.io/" = "reg.lab/hub/"')
     recipe = load_recipe("deepprep").recipe
-    facts = resolve(recipe, Choices(recipe="deepprep", site=site))
+    facts = settled(recipe, Choices(recipe="deepprep", site=site))
     assert facts.base == "pbfslab/deepprep:25.1.0"
     assert facts.base_mirror == "reg.lab/hub/pbfslab/deepprep:25.1.0"

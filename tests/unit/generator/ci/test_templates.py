@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from generator.cli.app import app
-from generator.cli.host import TOKEN
+from generator.cli.options import TOKEN
 from tests.workflows import CREDENTIALS, RECORDED, commands_of, parse, recorded, steps_of
 
 TOP = Path(__file__).parents[4]
