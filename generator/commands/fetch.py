@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from bake.assets import Store, fetch
 from bake.assets.shown import shown
-from bake.assets.transfer import open_session
 from bake.errors import EnvironmentUnfit
 from generator.resolve.assets import requests_here
 
@@ -38,6 +37,8 @@ def fetch_all(
         EnvironmentUnfit: an asset could not be had; the others are fetched all the same.
         Interrupted: Ctrl-C.
     """
+    from bake.assets.transfer import open_session  # it brings requests along
+
     failures: list[EnvironmentUnfit] = []
     done = {}
     with open_session(facts.ca_bundle, facts.netrc) as session, shown() as watcher:

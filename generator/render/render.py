@@ -6,8 +6,6 @@ from importlib import resources
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, StrictUndefined
-
 from bake.errors import UsageError
 from generator import __version__
 from generator.compression import FORM
@@ -17,6 +15,8 @@ from generator.render.shell import sh, sh_words
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from importlib.resources.abc import Traversable
+
+    from jinja2 import Environment
 
     from generator.plan import ContextFile, Graph, Target
 
@@ -55,6 +55,8 @@ def _dockerfile(environment: Environment, target: Target, header: str) -> bytes:
 
 
 def _environment() -> Environment:
+    from jinja2 import Environment, StrictUndefined  # heavy
+
     environment = Environment(
         undefined=StrictUndefined,
         autoescape=False,  # noqa: S701  HCL and Dockerfiles, not HTML; the filters below quote
