@@ -1,0 +1,137 @@
+"""A job whose driver builds nothing: it writes down what it is asked, and answers as it was told to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bake.buildx.driver import BakeOutcome, BakeRequest
+from bake.errors import BuildFailed
+from bake.failure.explain import FailedStep
+from bake.progress.events import Event, State, Step, StepKind
+from generator.console.reporter import Reporter
+from generator.job import Job, Preflight, Rendered, Reuse, Wheel, WheelLookup
+from generator.plan import build_graph
+from generator.plan.keys import Key
+from generator.recipe import Recipe
+from generator.render import BAKE_FILE
+from generator.resolve.facts import Facts
+
+DIGEST = f"sha256:{'a' * 64}"
+ROW = {"check": "version", "subject": "torch", "expected": "2.11.0", "found": "2.11.0", "status": "pass", "detail": ""}
+
+
+@dataclass
+class Driver:
+    """Stands in for buildx; the requests are those that the real driver would get.
+
+    Args:
+        fails: by the first target of a request, how it fails. passes: whether verification does.
+    """
+
+    folder: Path
+    requests: list[BakeRequest] = field(default_factory=list)
+    fails: dict[str, list[BakeOutcome]] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+    passes: bool = True
+
+    def __call__(self, request: BakeRequest, _listener: Callable[[Event], None]) -> BakeOutcome:
+        self.requests.append(request)
+        if waiting := self.fails.get(request.targets[0]):
+            return replace(waiting.pop(0), request=request)
+        if "verify" in request.targets:
+            report = {"schema": 1, "recipe": "demo", "passed": self.passes}
+            rows = [{**ROW, "status": "pass" if self.passes else "fail"}]
+            (self.folder / "verify").mkdir(exist_ok=True)
+            (self.folder / "verify/report.json").write_text(json.dumps({**report, "rows": rows}))
+        for override in request.overrides.values():
+            if "dest=" in override:
+                Path(override.rpartition("dest=")[2]).write_text("an archive")
+        metadata = {"image": {"containerimage.digest": DIGEST}} if "image" in request.targets else {}
+        return outcome(request, steps=self.steps, metadata=metadata)
+
+    @property
+    def asked(self) -> list[tuple[str, ...]]:
+        return [request.targets for request in self.requests]
+
+
+def outcome(
+    request: BakeRequest,
+    *,
+    failure: str = "",
+    failed: tuple[FailedStep, ...] = (),
+    refused: tuple[Step, ...] = (),
+    steps: tuple[Step, ...] = (),
+    metadata: Any = None,
+) -> BakeOutcome:
+    return BakeOutcome(
+        request=request,
+        state=State.FAILED if failure else State.DONE,
+        started=0.0,
+        completed=1.0,
+        steps=steps,
+        metadata=metadata or {},
+        failure=BuildFailed(failure) if failure else None,
+        failed=failed,
+        refused=refused,
+    )
+
+
+def step(target: str, *, stage: str = "compile", state: State = State.DONE) -> Step:
+    return Step(
+        digest=f"sha256:{target}-{stage}",
+        name=f"[{target} {stage} 1/1] RUN make",
+        target=target,
+        owner=target,
+        stage=stage,
+        position=(1, 1),
+        label="RUN make",
+        kind=StepKind.INSTRUCTION,
+        state=state,
+    )
+
+
+WHEEL = Wheel(target="wheel-torch-scatter", extension="torch-scatter", key=Key(target="wheel-torch-scatter", inputs={}))
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> Driver:
+    (tmp_path / "build").mkdir()
+    return Driver(folder=tmp_path / "build")
+
+
+@pytest.fixture
+def make_job(tmp_path: Path, demo: Recipe, driver: Driver) -> Callable[..., Job]:
+    def make(*, stored: str = "", **found: Any) -> Job:
+        graph = build_graph(demo)
+        folder = tmp_path / "build"
+        wheel = replace(WHEEL, reference=stored)
+        facts = Facts(
+            tag="demo:1",
+            registry="",
+            base="base:1",
+            archs="12.0",
+            ca_bundle=None,
+            folder=folder,
+            progress="json",
+            more_tags=("demo:2",),
+        )
+        return Job(
+            reporter=Reporter(),
+            recipe=demo,
+            facts=facts,
+            rendered=Rendered(graph=graph, folder=folder, file=folder / BAKE_FILE, files={}),
+            preflight=Preflight(**{"base": f"base:1@{DIGEST}", "platform": "linux/amd64", **found}),
+            reuse=Reuse(
+                keys={name: Key(target=name, inputs={}) for name in graph.names},
+                lookup=WheelLookup(wheels=(wheel,)),
+            ),
+            driver=driver,
+        )
+
+    return make
