@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib import resources
 from typing import TYPE_CHECKING
 
 from generator.plan import specs
@@ -12,8 +11,7 @@ from generator.plan.driver import oldest_driver, requirement
 from generator.plan.graph import ContextFile, Graph, Kind, Output, Target, Variable
 from generator.plan.layers import layers, part_count
 from generator.plan.sources import REQUIREMENTS, requirements, source
-from generator.plan.specs import environment
-from generator.plan.specs import module_files as _modules
+from generator.plan.specs import conversion_files, environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -108,20 +106,6 @@ def _variables_of_sources(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
         yield specs.asset_variable(name), "", f"Folder that holds {asset.file_name}; empty: the build fetches it"
 
 
-def _models_folder() -> tuple[ContextFile, ...]:
-    """Give the whole folder that carries models over, and the modules that it needs beside itself."""
-    names = sorted(
-        entry.name for entry in (resources.files("conversion") / "models").iterdir() if entry.name.endswith(".py")
-    )
-    return (
-        *_modules(*specs.MODELS_MODULES),
-        *(
-            ContextFile(path=f"conversion/models/{name}", package="conversion", resource=f"models/{name}")
-            for name in names
-        ),
-    )
-
-
 def _tools(recipe: Recipe) -> Target:
     return Target(
         name="tools",
@@ -146,7 +130,7 @@ def _inventory(recipe: Recipe) -> Target:
         inputs={"tools": "tools"},
         from_base=True,
         values={**environment(recipe), "pythons": recipe.stack.python},
-        files=_modules(*specs.INVENTORY_MODULES),
+        files=conversion_files("environment"),
     )
 
 
@@ -166,7 +150,7 @@ def _torch(recipe: Recipe) -> Target:
             "remove": specs.removed(recipe),
             "release": specs.released(recipe),
         },
-        files=_modules(*specs.CONSTRAINTS_MODULES),
+        files=conversion_files("environment"),
     )
 
 
@@ -179,7 +163,7 @@ def _patch(recipe: Recipe) -> Target:
         description="torch.load calls that the new torch would refuse, mended on the syntax tree",
         from_base=True,
         values={**environment(recipe), "roots": roots},
-        files=_modules(*specs.PATCH_MODULES),
+        files=conversion_files("patch"),
     )
 
 
@@ -191,7 +175,7 @@ def _extract(recipe: Recipe) -> Target:
         from_base=True,
         values=environment(recipe),
         files=(
-            *_models_folder(),
+            *conversion_files("models"),
             ContextFile(path="models.json", text=specs.models_json(recipe)),
         ),
     )
@@ -207,7 +191,7 @@ def _rebuild(recipe: Recipe) -> Target:
         inputs={"tools": "tools", "torch": "torch", "extract": "extract", **{name: name for name in wheels}},
         values={**environment(recipe), "wheels": tuple(wheels)},
         files=(
-            *_models_folder(),
+            *conversion_files("models"),
             ContextFile(path="models.json", text=specs.models_json(recipe)),
         ),
     )
@@ -267,8 +251,7 @@ def _verify(recipe: Recipe) -> Target:
         from_base=True,  # mounted: the report says which of its bytes are dead
         values={**environment(recipe), "patch": recipe.patch is not None, "models": bool(recipe.models)},
         files=(
-            *_models_folder(),
-            *_modules(*(name for name in specs.VERIFY_MODULES if name not in specs.MODELS_MODULES)),
+            *conversion_files("environment", "patch", "models", "verify"),
             ContextFile(path="verify.json", text=specs.verify_json(recipe)),
         ),
         args={"TORCH_CUDA_ARCH_LIST": "TORCH_CUDA_ARCH_LIST"},

@@ -1,0 +1,76 @@
+"""The whole of verify with a specification."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from conversion.verify import checks
+
+
+def test_a_torch_arch_list() -> None:
+    assert checks.arch_list("8.0;9.0, 12.0+PTX;") == ["8.0", "9.0", "12.0"]
+
+
+def run_verify(tmp_path: Path, spec: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    (tmp_path / "verify.json").write_text(json.dumps(spec))
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "conversion.verify.checks",
+        "--spec",
+        tmp_path / "verify.json",
+        "--uv",
+        "/nowhere/uv",
+    ]
+    command += ["--base-inventory", tmp_path / "absent.json"]
+    command += ["--out", tmp_path / "report.json"]
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+
+
+def test_verify_writes_a_report_even_if_every_check_crashes(tmp_path: Path) -> None:
+    spec = {
+        "recipe": "demo",
+        "prefix": "/nowhere",
+        "versions": {"torch": "2.11.0+cu130"},
+        "absent": ["pytorch3d"],
+        "cuda": "13.0",
+        "archs": ["9.0"],
+        "cards": ["9.0"],
+        "extensions": ["torch-scatter"],
+        "patch_roots": ["/nowhere"],
+        "models": {"schema": 2, "sets": [{"name": "a", "files": ["/a"], "unprobed": "a test"}]},
+    }
+    done = run_verify(tmp_path, spec)
+    assert (done.returncode, done.stderr) == (0, "")
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["schema"], report["recipe"], report["passed"]) == (1, "demo", False)
+    assert {row["status"] for row in report["rows"]} == {"fail"}
+    checks = [
+        "version",
+        "absent",
+        "cuda",
+        "library",
+        "arch",
+        "sass",
+        "device",
+        "model",
+        "patch",
+        "patch",
+        "conflict",
+        "constraint",
+    ]
+    assert [row["check"] for row in report["rows"]] == [*checks, "difference"]
+    assert all(row["detail"] for row in report["rows"])
+
+
+def test_verify_names_a_wrong_specification(tmp_path: Path) -> None:
+    done = run_verify(tmp_path, {"recipe": "demo"})
+    assert done.returncode == 2
+    assert "it has no prefix" in done.stderr
+    assert "Traceback" not in done.stderr
