@@ -1,6 +1,7 @@
 """The constraints that keep a base environment as it is while a new stack is installed into it.
 
-    python -m conversion.environment.constraints --inventory inventory.json --release torch --release 'nvidia-*' > constraints.txt
+    python -m conversion.environment.constraints --inventory inventory.json --release torch --release 'nvidia-*' \
+        > constraints.txt
 
 Every package of the base is pinned to its version, but those that a ``--release`` glob names. A pin with a
 local version (``1.2+cu118``) or of a package that came from an archive by its address is satisfied by what is

@@ -6,7 +6,7 @@ import importlib
 from typing import Any, Iterator, Mapping, Tuple
 
 from conversion.gpu.checks import CHECK
-from conversion.verify.device_rows import number
+from conversion.verify.archs import number
 from conversion.verify.rows import Row, judged
 
 SIZE = 64

@@ -15,8 +15,8 @@ import torch
 
 from conversion.failures import ConversionError, describe
 from conversion.gpu.checks import CARD, CHECK
+from conversion.verify.archs import serving, sm_name
 from conversion.verify.rows import FAIL, INFO, PASS, Row, judged
-from conversion.verify.sass import serving, sm_name
 
 TOLERANCE = 1e-5
 SEED = 0

@@ -14,62 +14,17 @@ import ast
 import bisect
 import sys
 import threading
-from dataclasses import dataclass, field
 from typing import Callable, Dict, Iterator, List, Mapping, Optional, Tuple, TypeVar
 
+from conversion.patch import text_mentions
+from conversion.patch.codemod import Codemod, Edit, Result, Undecided, shown
 from conversion.patch.mentions import Left, Mentions, Site
 from conversion.patch.source_text import Insertion, SourceText, Token, Unreadable, line_of, parse
 
 ARGUMENT = "weights_only=False"
 FSTRINGS_HAVE_POSITIONS = sys.version_info >= (3, 12)
-SHOWN = 300  # characters of a line in a report
 DEPTH = 200_000  # frames for one file: a chain of elif is as deep as it is long
 STACK = 512 << 20  # bytes for them; only what is used takes memory
-
-
-@dataclass(frozen=True)
-class Edit:
-    """A changed call: its place (from 1, columns in characters) and the first changed line, before and after."""
-
-    line: int
-    column: int
-    before: str
-    after: str
-
-
-@dataclass(frozen=True)
-class Undecided:
-    """A place that a person has to look at.
-
-    Attributes:
-        line, column: from 1.
-        code: the line.
-        reason: why it was left.
-        bare: True where torch.load certainly runs without the argument.
-    """
-
-    line: int
-    column: int
-    code: str
-    reason: str
-    bare: bool = False
-
-
-@dataclass(frozen=True)
-class Result:
-    """What the codemod made of one file; `source` is the given bytes where nothing was changed.
-
-    Attributes:
-        source, edits, undecided: as said.
-        error: why the file can't be read; None where it can.
-        exports: the module's own names for torch and its load, each with what it is.
-    """
-
-    source: bytes
-    edits: Tuple[Edit, ...] = ()
-    undecided: Tuple[Undecided, ...] = ()
-    error: Optional[str] = None
-    exports: Mapping[str, str] = field(default_factory=dict)
 
 
 def transform(source: bytes, known: Optional[Mapping[str, str]] = None) -> Result:
@@ -240,6 +195,4 @@ def _shown(text: SourceText, line: int) -> str:
     return shown(line_of(text.lines, line))
 
 
-def shown(line: str) -> str:
-    """A line as a report shows it: without the spaces around it, and not endless."""
-    return line.strip() if len(line) <= SHOWN else line[:SHOWN].strip() + "…"
+CODEMOD = Codemod("torch.load", transform, text_mentions.lines)

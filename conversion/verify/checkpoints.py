@@ -1,7 +1,5 @@
 """Tries every other checkpoint with the new torch: each must load on the CPU, as the pipeline's own call loads it.
 
-    python -m conversion.verify.checkpoints --path DIR … -- FILE …
-
 Each file is loaded by ``torch.load(map_location="cpu", weights_only=False)``, plain pickles by pickle, in a process of
 its own: one that crashes does not keep the others from being tried. A file that is no checkpoint of torch is told and
 let pass.
@@ -9,8 +7,6 @@ let pass.
 
 from __future__ import annotations
 
-import argparse
-import collections
 import glob
 import gzip
 import json
@@ -19,16 +15,21 @@ import subprocess
 import sys
 import zipfile
 import zlib
-from dataclasses import asdict
-from functools import partial
 from typing import Iterator, List, Sequence, Set
 
-from conversion import failures
-from conversion.verify.rows import FAIL, INFO, Row, judged
+from conversion.verify.image import Image, Spec
+from conversion.verify.rows import FAIL, INFO, Row
 
 EXPECTED = "loads on the CPU"
 _GZIP = b"\x1f\x8b"
 _PICKLE = b"\x80"  # how torch's older format starts
+
+
+def rows(_image: Image, spec: Spec) -> Iterator[Row]:
+    """The rows of the files that the recipe names, but those of models."""
+    load = spec.get("load", {})
+    known = [pattern for model_set in spec.get("models", {}).get("sets", []) for pattern in model_set["files"]]
+    yield from checkpoint_rows(load.get("files", []), load.get("path", []), known)
 
 
 def checkpoint_rows(patterns: Sequence[str], path: Sequence[str], known: Sequence[str]) -> Iterator[Row]:
@@ -77,47 +78,10 @@ def _tried(files: Sequence[str], path: Sequence[str]) -> Iterator[Row]:
     if not files:
         return
     folders = [argument for folder in path for argument in ("--path", folder)]
-    command = [sys.executable, "-m", "conversion.verify.checkpoints", *folders, "--", *files]
+    command = [sys.executable, "-m", "conversion.verify.load_checkpoints", *folders, "--", *files]
     done = subprocess.run(command, capture_output=True, text=True, check=False, errors="replace")
     rows = [Row(**json.loads(line)) for line in done.stdout.splitlines()]
     yield from rows
     if len(rows) < len(files):
         last = " / ".join([line for line in done.stderr.strip().splitlines() if line][-2:])
         yield Row("checkpoint", files[len(rows)], EXPECTED, "the check broke off", FAIL, last)
-
-
-def summary(path: Sequence[str], file: str) -> str:
-    """Load one file, with classes from these folders; gives what it holds in words.
-
-    Raises:
-        ConversionError: it can't be loaded.
-    """
-    from conversion.models import loading
-
-    with loading.import_path(path):
-        value = loading.load(file)
-    if isinstance(value, dict):
-        kinds = collections.Counter(type(item).__name__ for item in value.values())
-        return f"a dict of {', '.join(f'{count} {kind}' for kind, count in sorted(kinds.items()))}"
-    return f"a {type(value).__module__}.{type(value).__qualname__}"
-
-
-def main() -> int:
-    """Print a row per file, as soon as it is known."""
-    parser = argparse.ArgumentParser(prog="python -m conversion.verify.checkpoints", description=__doc__)
-    parser.add_argument("--path", action="append", default=[])
-    parser.add_argument("files", nargs="+")
-    options = parser.parse_args()
-    from conversion.models import isolate, loading  # torch comes with the second, once for all of the forks
-
-    del loading
-    for outcome in isolate.each(partial(summary, options.path), options.files):
-        bad = outcome.error is not None
-        detail = str(outcome.error if bad else outcome.result)
-        row = judged("checkpoint", outcome.file, EXPECTED, "does not load" if bad else "loads", not bad, detail)
-        print(json.dumps(asdict(row)), flush=True)
-    return 0
-
-
-if __name__ == "__main__":
-    failures.run(main)

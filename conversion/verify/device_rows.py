@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from conversion.environment.inventory import Inventory, normalise
+from conversion.verify.archs import in_order, number, serving, sm_name
 from conversion.verify.device_files import Holder, holders
 from conversion.verify.fatbin import DeviceCode
+from conversion.verify.image import Image, Spec
 from conversion.verify.rows import FAIL, INFO, PASS, Row, judged
-from conversion.verify.sass import in_order, serving, sm_name
 
 CHECK = "device"
 CPU, REPLACED, INFORM = "cpu", "replaced", "inform"
@@ -29,7 +30,13 @@ print(json.dumps(found[0] if found else {{}}))
 """
 
 
-def device_rows(spec: Mapping[str, Any], archs: Sequence[str], base: Inventory, *, root: str = "/") -> Iterator[Row]:
+def rows(image: Image, spec: Spec) -> Iterator[Row]:
+    """The rows of the image, for the cards that are asked for."""
+    if spec.get("cards"):
+        yield from device_rows(spec, spec["cards"], image.base_inventory)
+
+
+def device_rows(spec: Spec, archs: Sequence[str], base: Inventory, *, root: str = "/") -> Iterator[Row]:
     """The rows of everything in the image; packages that have a row for their SASS already are left out.
 
     Args:
@@ -125,12 +132,6 @@ def _without(code: Mapping[str, DeviceCode], lacking: Mapping[str, Sequence[str]
 
 def _later(lacking: Iterable[str], up_to: str) -> List[str]:
     return [arch for arch in lacking if number(arch) > number(up_to)]
-
-
-def number(arch: str) -> Tuple[int, int]:
-    """A compute capability as numbers that can be compared: "12.0a" → (12, 0)."""
-    major, _, minor = arch.rstrip("af").partition(".")
-    return int(major), int(minor)
 
 
 def _on_cpu(archs: Sequence[str]) -> Iterator[str]:

@@ -1,35 +1,36 @@
-"""Whether the image's model files are what the old environment's were: rows for verify.
-
-    python -m conversion.verify.model_rows --spec models.json --set NAME --extracted DIR [--base DIR] [--limit SECONDS]
-
-Runs with the image's own code, each file in a process of its own. One JSON row per model goes to stdout as soon as it
-is known. ``--base`` is where the old file system is mounted: a file is carried over once more from there, and must be
-equal to the image's without any exception.
-"""
+"""Whether the image's model files are what the old environment's were. Each set is checked by a process of its own."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
-import warnings
-from dataclasses import asdict
-from functools import partial
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Iterator
 
-from conversion import failures
-from conversion.failures import ConversionError
-from conversion.verify.rows import FAIL, INFO, Row, judged
+from conversion.failures import SpecError
+from conversion.verify.image import Image, Spec
+from conversion.verify.rows import FAIL, Row
 
 EXPECTED = "the object graph and the probe's outputs of the old environment"
 
 
+def rows(image: Image, spec: Spec) -> Iterator[Row]:
+    """The rows of all sets of models.
+
+    Raises:
+        SpecError: nobody said where the base's root is, or what extract wrote.
+    """
+    models = spec.get("models", {})
+    if models.get("sets"):
+        if image.base is None or image.extracted is None:
+            raise SpecError(f"no {'--base' if image.base is None else '--extracted'} was given")
+        yield from model_rows(models, str(image.extracted), str(image.base))
+
+
 def model_rows(raw_spec: Any, extracted: str, base: str) -> Iterator[Row]:
-    """The rows of all sets, each set checked by a process of its own; this one need not have torch.
+    """The rows of all sets, each set checked by a process of its own: this one need not have torch.
 
     Args:
         raw_spec: the JSON document of the model sets.
@@ -39,7 +40,7 @@ def model_rows(raw_spec: Any, extracted: str, base: str) -> Iterator[Row]:
         spec_file = Path(folder) / "models.json"
         spec_file.write_text(json.dumps(raw_spec), encoding="utf-8")
         for model_set in raw_spec.get("sets", ()):
-            command = [sys.executable, "-m", "conversion.verify.model_rows", "--spec", str(spec_file)]
+            command = [sys.executable, "-m", "conversion.verify.prove_models", "--spec", str(spec_file)]
             command += ["--set", model_set["name"], "--extracted", extracted, "--base", base]
             done = subprocess.run(command, capture_output=True, text=True, check=False, errors="replace")
             rows = [Row(**json.loads(line)) for line in done.stdout.splitlines()]
@@ -50,103 +51,3 @@ def model_rows(raw_spec: Any, extracted: str, base: str) -> Iterator[Row]:
                 yield Row("model", f"set {model_set['name']}", EXPECTED, "the check broke off", FAIL, text)
             elif not rows:
                 yield Row("model", f"set {model_set['name']}", EXPECTED, "no model was checked", FAIL)
-
-
-def prove_file(model_set: Any, place: Any, taken: Any, original: str, migrated: str, *, probed: bool = True) -> Any:
-    """The proof of one file; see `conversion.models.proof.Proof`.
-
-    Args:
-        model_set: its `ModelSet`, whose folders are importable. place: what changed since the extraction.
-        taken: what the old environment recorded.
-        original, migrated: paths of the old file, and of the one that is checked.
-        probed: whether the probe runs.
-
-    Raises:
-        ConversionError: a file can't be loaded.
-    """
-    from dataclasses import replace
-
-    from conversion.models import loading, proof
-
-    carried = proof.carried_over(model_set, loading.read(original), taken, place)
-    if not probed:
-        model_set, taken, carried = (
-            replace(model_set, probe=None),
-            replace(taken, probe=None),
-            replace(carried, as_is={}),
-        )
-    return proof.prove(model_set, loading.read(migrated), taken, carried, place)
-
-
-def check_set(model_set: Any, extracted: Path, base: Optional[Path], limit: float) -> Iterator[Row]:
-    """A row per model file of one set."""
-    from conversion.models import isolate, model_record, proof
-    from conversion.models.extract import files_of
-    from conversion.models.rebuild import explain
-
-    manifest = model_record.read_manifest(extracted)
-    place = proof.Place.beside(manifest)
-    isolate.preload(place.libraries)
-    files = files_of(model_set)
-    work = partial(_work, model_set, manifest, place, extracted, base)
-    for outcome in isolate.each(work, files, limit):
-        if outcome.error is not None:
-            yield judged("model", outcome.file, EXPECTED, "can't be checked", False, outcome.error)
-        elif outcome.result["problems"]:
-            yield judged(
-                "model", outcome.file, EXPECTED, "differs", False, explain(outcome.result["problems"], manifest)
-            )
-        else:
-            yield from _good(outcome.file, outcome.result, model_set.unprobed)
-    for file, name in sorted(manifest.sets.items()):
-        if name == model_set.name and file not in files:
-            yield judged("model", file, EXPECTED, "the file is gone", False)
-
-
-def _work(
-    model_set: Any, manifest: Any, place: Any, extracted: Path, base: Optional[Path], file: str
-) -> Dict[str, Any]:
-    from conversion.models import loading, model_record, proof
-
-    if file not in manifest.entries:
-        raise ConversionError("is not among the extracted models")
-    original = file if base is None else os.path.join(str(base), file.lstrip("/"))
-    with loading.import_path(model_set.path):
-        taken = model_record.read(extracted / manifest.entries[file])
-        found = prove_file(model_set, place, taken, original, file)
-        document: Dict[str, Any] = found.to_json()
-        document["words"] = str(found)
-        document["weights_only"] = proof.weights_only(loading.read(file))
-        return document
-
-
-def _good(file: str, result: Dict[str, Any], unprobed: str) -> Iterator[Row]:
-    found = "the graph; no probe" if result["parity"] is None else "the graph, and the outputs in float64"
-    reason = f"; no probe: {unprobed}" if unprobed else ""
-    yield judged("model", file, EXPECTED, found, True, result["words"] + reason)
-    restricted = result["weights_only"]
-    loads: List[str] = ["True"] if restricted is True else ["False", str(restricted)]
-    yield Row("weights-only", file, "", f"torch.load needs weights_only={loads[0]}", INFO, "".join(loads[1:]))
-
-
-def main() -> int:
-    """Print the rows of one set."""
-    parser = argparse.ArgumentParser(prog="python -m conversion.verify.model_rows", description=__doc__)
-    parser.add_argument("--spec", required=True, type=Path)
-    parser.add_argument("--set", required=True)
-    parser.add_argument("--extracted", required=True, type=Path)
-    parser.add_argument("--base", type=Path)
-    parser.add_argument("--limit", type=float, default=1800.0, help="seconds for one file")
-    options = parser.parse_args()
-    from conversion.models import model_spec
-
-    warnings.filterwarnings("ignore")
-    for model_set in model_spec.load(options.spec).sets:
-        if model_set.name == options.set:
-            for row in check_set(model_set, options.extracted, options.base, options.limit):
-                print(json.dumps(asdict(row)), flush=True)
-    return 0
-
-
-if __name__ == "__main__":
-    failures.run(main)

@@ -7,9 +7,19 @@ from typing import Dict, Iterator, Sequence, Tuple
 
 from conversion.environment.constraints import released
 from conversion.environment.inventory import Inventory
+from conversion.verify.image import Image, Spec
 from conversion.verify.rows import FAIL, INFO, PASS, Row
 
 _REQUIRES = re.compile(r"^(.*?`[^`]+`.*?requires .*?`[A-Za-z0-9._-]+)")
+
+
+def rows(image: Image, spec: Spec) -> Iterator[Row]:
+    """The rows of conflicts, of what should have stayed as it was, and of all that differs."""
+    base, now = image.base_inventory, image.inventory
+    named = [*spec.get("versions", {}), *spec.get("absent", []), *spec.get("release", [])]
+    yield from conflict_rows(base, now)
+    yield from constraint_rows(base, now, named)
+    yield from difference_rows(base, now)
 
 
 def conflict_key(line: str) -> str:

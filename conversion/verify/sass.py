@@ -1,57 +1,27 @@
 """Which GPUs a compiled library has machine code (SASS) for, read from the file and without a GPU.
 
-A cubin made for X.Y runs on a device X.Z with Z >= Y (CUDA C++ Programming Guide, "Binary Compatibility");
-one made for an architecture-specific target (sm_90a) runs on that compute capability alone, one for a family
-(sm_120f) on its major version from that minor on. PTX is no SASS: a driver can compile it, but at the first
-start and only for later devices, so it does not count.
+PTX is no SASS: a driver can compile it, but at the first start and only for later devices, so it does not count.
 """
 
 from __future__ import annotations
 
 import re
+from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Set
+from typing import Dict, Iterator, List, Sequence, Set
 
 from conversion.failures import ConversionError
+from conversion.verify.archs import in_order, serving, sm_name
 from conversion.verify.fatbin import DeviceCode, device_code
-from conversion.verify.rows import FAIL, Row, judged
-
-_ARCH = re.compile(r"^(\d+)\.(\d)([af]?)$")
-
-
-def sm_name(arch: str) -> str:
-    """The name that compilers use: "12.0" → "120", "9.0a" → "90a".
-
-    Raises:
-        ConversionError: not an arch.
-    """
-    match = _ARCH.match(arch)
-    if match is None:
-        raise ConversionError(f"{arch!r} is no compute capability like 9.0 or 12.0")
-    return "".join(match.groups())
+from conversion.verify.image import Image, Spec
+from conversion.verify.rows import FAIL, Row, guarded, judged
 
 
-def serving(arch: str, available: Iterable[str]) -> Optional[str]:
-    """The entry of `available` (as "90", "90a") that serves the arch ("9.0"); the exact one if it is there."""
-    wanted = sm_name(arch)
-    have = set(available)
-    if wanted in have:
-        return wanted
-    if wanted[-1] in "af":  # an arch-specific target asks for just that
-        return None
-    for suffix in ("a", "f"):
-        if wanted + suffix in have:
-            return wanted + suffix
-    lower = [name for name in have if _runs_on_later_minor(name, wanted)]
-    return max(lower, key=lambda name: int(name.rstrip("f")), default=None)
-
-
-def _runs_on_later_minor(name: str, wanted: str) -> bool:
-    if name.endswith("a"):
-        return False
-    number = name.rstrip("f")
-    return number[:-1] == wanted[:-1] and int(number) <= int(wanted)
+def rows(_image: Image, spec: Spec) -> Iterator[Row]:
+    """One row per extension of the recipe; one that can't be read keeps none of the others from being."""
+    for name in spec.get("extensions", []):
+        yield from guarded("sass", name, partial(extension_rows, name, spec.get("archs", [])))
 
 
 def libraries_of(package: str) -> List[str]:
@@ -69,7 +39,7 @@ def libraries_of(package: str) -> List[str]:
     return sorted(str(Path(str(item.locate())).resolve()) for item in files if re.search(r"\.so(\.\d+)*$", str(item)))
 
 
-def extension_row(package: str, archs: Sequence[str]) -> Row:
+def extension_rows(package: str, archs: Sequence[str]) -> Iterator[Row]:
     """One row: every library of the package that has device code must have SASS for every arch."""
     expected = " ".join(f"sm_{sm_name(arch)}" for arch in archs)
     code: Dict[str, DeviceCode] = {}
@@ -79,7 +49,8 @@ def extension_row(package: str, archs: Sequence[str]) -> Row:
             code[Path(library).name] = found
     if not code:
         detail = "none of its libraries has device code: it was compiled without CUDA (FORCE_CUDA=1 is missing?)"
-        return Row("sass", package, expected, "no device code", FAIL, detail)
+        yield Row("sass", package, expected, "no device code", FAIL, detail)
+        return
     problems: List[str] = []
     notes: List[str] = []
     for name, (sass, ptx) in sorted(code.items()):
@@ -90,7 +61,7 @@ def extension_row(package: str, archs: Sequence[str]) -> Row:
         notes.extend(_substitutes(name, archs, sass))
     common = set.intersection(*(sass for sass, _ in code.values()))
     detail = "; ".join(problems or [f"{len(code)} libraries with device code: {', '.join(sorted(code))}", *notes])
-    return judged("sass", package, expected, " ".join(in_order(common)), not problems, detail)
+    yield judged("sass", package, expected, " ".join(in_order(common)), not problems, detail)
 
 
 def _substitutes(name: str, archs: Sequence[str], sass: Set[str]) -> Iterator[str]:
@@ -98,8 +69,3 @@ def _substitutes(name: str, archs: Sequence[str], sass: Set[str]) -> Iterator[st
         found = serving(arch, sass)
         if found is not None and found != sm_name(arch):
             yield f"{name} serves {arch} with sm_{found}"
-
-
-def in_order(targets: Iterable[str]) -> List[str]:
-    """Targets as compilers name them, by number: {"120", "90a"} → ["sm_90a", "sm_120"]."""
-    return [f"sm_{name}" for name in sorted(targets, key=lambda item: (int(item.rstrip("af")), item))]

@@ -1,4 +1,4 @@
-"""Where CUDA's libraries come from when torch runs under the image's own environment, and the driver that it asks for.
+"""Where CUDA's libraries come from when torch runs under the image's own environment.
 
 A folder of LD_LIBRARY_PATH comes before what torch's own packages bring, whose libraries name their places by RUNPATH
 (ld.so(8)): another libcudnn or libnvJitLink there breaks torch (pytorch issues 111469, 152783).
@@ -12,12 +12,13 @@ import os
 import re
 import subprocess
 import sys
-from typing import Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple
 
 from conversion.failures import ConversionError
+from conversion.verify.image import Image, Spec
 from conversion.verify.rows import FAIL, INFO, PASS, Row, judged
 
-CHECK, DRIVER = "library", "driver"
+CHECK = "library"
 _TIMEOUT = 300  # seconds
 # torch is imported as by any program. What its libraries load by name only when they need it, such as the parts of
 # cuDNN, is asked for by name too: where the loader finds it somewhere, it finds it there before torch's own.
@@ -37,6 +38,12 @@ for line in open("/proc/self/maps"):
 """
 _LIBRARY = re.compile(r"lib(cu[a-zA-Z]\w*|nccl|nv[a-zA-Z]\w*(-builtins)?|torch\w*|c10\w*)\.so[.0-9]*$")
 _OF_DRIVER = ("libcuda.", "libnvidia-")  # the machine's, not the image's
+
+
+def rows(_image: Image, spec: Spec) -> Iterator[Row]:
+    """The rows of torch's libraries; none for a stack without torch."""
+    if "cuda" in spec:
+        yield from library_rows()
 
 
 def library_rows() -> Iterator[Row]:
@@ -102,27 +109,3 @@ def _same(path: str, own: str) -> bool:
         return filecmp.cmp(path, own, shallow=False)
     except OSError:
         return False
-
-
-def driver_rows(requirement: str, oldest: str, environ: Mapping[str, str]) -> Iterator[Row]:
-    """What the image asks of the machine's driver: for the new CUDA, not for the base's.
-
-    Args:
-        requirement: what NVIDIA_REQUIRE_CUDA must be where it is set. oldest: the driver, as ">=570.26"; "": not known.
-    """
-    name = "NVIDIA_REQUIRE_CUDA"
-    needed = f"driver {oldest}, label io.image-uplift.driver; " if oldest else ""
-    given = environ.get(name)
-    if given:
-        detail = f"{needed}NVIDIA_DISABLE_REQUIRE=1 lets a container start all the same"
-        yield judged(DRIVER, name, requirement, given, given == requirement, detail)
-    else:
-        detail = f"{needed}the base does not set it: a container starts on any driver, and torch says what it lacks"
-        yield Row(DRIVER, name, "", "not set", INFO, detail)
-    able = environ.get("NVIDIA_DRIVER_CAPABILITIES", "all").split(",")
-    if not {"all", "compute"}.intersection(able):
-        detail = "the base's own, kept: containers get CUDA only where their users ask for compute"
-        yield Row(DRIVER, "NVIDIA_DRIVER_CAPABILITIES", "compute", ",".join(able), INFO, detail)
-    for other in sorted(environ):
-        if other.startswith("NVIDIA_REQUIRE_") and other != name:
-            yield Row(DRIVER, other, "", environ[other], INFO, "the base's own, kept: it must hold too")

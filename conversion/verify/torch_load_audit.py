@@ -15,6 +15,7 @@ from conversion.environment.inventory import normalise
 from conversion.patch.source_files import entries, is_below, look_at
 from conversion.patch.text_mentions import lines
 from conversion.patch.torch_load import transform
+from conversion.verify.image import Image, Spec
 from conversion.verify.rows import INFO, Row
 
 FILES = 150_000  # Python files at most below one folder
@@ -23,6 +24,12 @@ LEFT = 20  # files named at most that can't be looked at
 WEIGHTS_ONLY_DEFAULT = (2, 6)  # the torch that made it True
 _TEST = re.compile(r"/(tests?|testing|examples?|benchmarks?|docs?)/|/(test_|conftest)[^/]*$")
 _VERSION = re.compile(r"^__version__\s*(?::[^=]*)?=\s*['\"]([^'\"]+)['\"]", re.MULTILINE)
+
+
+def rows(_image: Image, spec: Spec) -> Iterator[Row]:
+    """The rows of the folders that the recipe has looked through."""
+    fresh = fresh_packages(spec.get("versions", {}))
+    yield from look_rows(spec.get("look_roots", []), spec.get("patch_roots", []), fresh)
 
 
 def look_rows(roots: Sequence[str], patched: Sequence[str], fresh: Sequence[str]) -> Iterator[Row]:

@@ -1,28 +1,23 @@
-"""Versions: of packages against the recipe, and of the CUDA that torch was built for, with its arch list."""
+"""Versions of packages against the recipe, and packages that must be gone."""
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
 from importlib import metadata
-from typing import Any, Dict, Iterator, Mapping, Optional, Sequence
+from typing import Iterator, Mapping, Optional, Sequence
 
 from conversion.environment.inventory import Inventory, normalise
-from conversion.failures import ConversionError
+from conversion.verify.image import Image, Spec
 from conversion.verify.rows import Row, judged
-from conversion.verify.sass import serving, sm_name
 
 _VERSION_FILE = re.compile(r"^[^/]+/(_?version|__init__)\.py$")
 _VERSION_LINE = re.compile(r"^__version__\s*(?::[^=]*)?=\s*['\"]([^'\"]+)['\"]", re.MULTILINE)
 
-# run in a process of its own: a broken torch may crash its interpreter
-_ASK_TORCH = """
-import json, torch
-flags = getattr(torch._C, "_cuda_getArchFlags", lambda: "")() or ""
-print(json.dumps({"version": torch.__version__, "cuda": torch.version.cuda, "archs": flags.split()}))
-"""
+
+def rows(image: Image, spec: Spec) -> Iterator[Row]:
+    """The rows of the packages that must be there, and of those that must not."""
+    yield from version_rows(spec.get("versions", {}), image.inventory)
+    yield from absent_rows(spec.get("absent", []), image.inventory)
 
 
 def version_rows(expected: Mapping[str, str], found: Inventory) -> Iterator[Row]:
@@ -76,38 +71,3 @@ def absent_rows(names: Sequence[str], found: Inventory) -> Iterator[Row]:
     for name in names:
         installed = found.packages.get(normalise(name))
         yield judged("absent", name, "not installed", installed or "not installed", installed is None)
-
-
-def ask_torch() -> Dict[str, Any]:
-    """What this interpreter's torch says of itself: version, CUDA version (or None), compiled archs ("sm_90").
-
-    Works without a GPU: the arch flags are compiled in, though ``torch.cuda.get_arch_list`` is empty then.
-
-    Raises:
-        ConversionError: torch can't be imported.
-    """
-    command = [sys.executable, "-c", _ASK_TORCH]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    try:
-        answer: Dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    except (IndexError, ValueError):
-        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise ConversionError(f"torch can't be imported: {lines[-1]}") from None
-    return answer
-
-
-def cuda_rows(expected: Optional[str]) -> Iterator[Row]:
-    """The CUDA version that torch was built for."""
-    found = ask_torch()["cuda"]
-    yield judged("cuda", "torch", expected or "none", found or "none (a CPU build)", found == expected)
-
-
-def arch_rows(archs: Sequence[str]) -> Iterator[Row]:
-    """One row per asked arch: torch's own kernels must run on it."""
-    compiled = ask_torch()["archs"]
-    have = {name[3:] for name in compiled if name.startswith("sm_")}
-    for arch in archs:
-        served = serving(arch, have)
-        detail = "" if served in (None, sm_name(arch)) else f"served by sm_{served}"
-        shown = " ".join(compiled) or "none (a CPU build)"
-        yield judged("arch", arch, f"sm_{sm_name(arch)}", shown, served is not None, detail)

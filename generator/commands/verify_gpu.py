@@ -1,4 +1,4 @@
-"""Runs ``conversion.gpu.checks`` in an image, on a GPU that the engine gives: the rows of ``verify --gpu``."""
+"""Runs ``conversion.gpu`` in an image, on a GPU that the engine gives: the rows of ``verify --gpu``."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def container(access: Access, *, python: str, spec: Path) -> dict[str, Any]:
         devices = DeviceRequest(count=-1, capabilities=[["gpu"]])
     return {
         "entrypoint": [python],
-        "command": ["-m", "conversion.gpu.checks", "--spec", "/uplift/verify.json"],
+        "command": ["-m", "conversion.gpu", "--spec", "/uplift/verify.json"],
         "working_dir": "/",
         "user": "0",  # the mounted files may be this user's alone, and an image may end as another one
         "network_mode": "none",

@@ -16,7 +16,7 @@ from generator.plan.specs import conversion_files, environment
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from generator.recipe.model import Recipe
+    from generator.recipe.model import Patch, Recipe
 
 HOOK = "image_uplift_device"
 CA_BUNDLE_SECRET = "ca-bundle"  # noqa: S105  the name of a secret, not a secret
@@ -43,7 +43,7 @@ def build_graph(
         targets.append(requirements(recipe))
     targets += [wheel(recipe, name) for name in recipe.extensions]
     if recipe.patch:
-        targets.append(_patch(recipe))
+        targets.append(_patch(recipe, recipe.patch))
     if recipe.models:
         targets += [_extract(recipe), _rebuild(recipe)]
     parts = part_count(recipe, layer_limit_mib)
@@ -154,15 +154,13 @@ def _torch(recipe: Recipe) -> Target:
     )
 
 
-def _patch(recipe: Recipe) -> Target:
-    patch = recipe.patch
-    roots = patch.roots if patch else ()
+def _patch(recipe: Recipe, patch: Patch) -> Target:
     return Target(
         name="patch",
         kind=Kind.PATCH,
         description="torch.load calls that the new torch would refuse, mended on the syntax tree",
         from_base=True,
-        values={**environment(recipe), "roots": roots},
+        values={**environment(recipe), "roots": patch.roots, "codemods": patch.codemods},
         files=conversion_files("patch"),
     )
 

@@ -143,6 +143,7 @@ def verify_json(recipe: Recipe) -> str:
             "device": {name: device.model_dump(exclude_none=True) for name, device in recipe.device.items()},
             "release": list(released(recipe)),
             "patch_roots": list(recipe.patch.roots) if recipe.patch else [],
+            "codemods": list(recipe.patch.codemods) if recipe.patch else [],
             "look_roots": list(recipe.patch.look) if recipe.patch else [],
             "load": {"files": list(recipe.verify.load), "path": list(recipe.verify.path)},
             "models": _models(recipe),

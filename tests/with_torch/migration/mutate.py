@@ -21,7 +21,7 @@ import torch
 
 from conversion.failures import ConversionError
 from conversion.models import model_record, model_spec, proof
-from conversion.verify import model_rows
+from conversion.verify.prove_models import prove_file
 from tests.with_torch.migration.case import Case, importing
 from tests.with_torch.migration.mutations import Mutation, chosen, mutations
 from tests.with_torch.migration.run import Run
@@ -48,7 +48,7 @@ class Prover:
         taken = model_record.read(self.run.out / "extracted" / self.manifest.entries[original])
         places = (str(original), str(migrated))
         try:
-            return list(model_rows.prove_file(self.sets[case.name], self.place, taken, *places, probed=False).problems)
+            return list(prove_file(self.sets[case.name], self.place, taken, *places, probed=False).problems)
         except ConversionError as error:
             return [str(error)]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from conversion.failures import SpecError
 from conversion.gpu import checks, held_back
+from conversion.gpu.__main__ import main
 from conversion.verify.rows import FAIL, INFO, PASS, Row
 
 SPEC: dict[str, Any] = {
@@ -46,7 +46,7 @@ def row(status: str, subject: str = "$PART", detail: str = "") -> str:
 
 def test_without_torch_there_is_one_failing_row(spec_file: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "conversion.gpu.checks", "--spec", str(spec_file)],
+        [sys.executable, "-m", "conversion.gpu", "--spec", str(spec_file)],
         capture_output=True,
         text=True,
         check=True,
@@ -106,17 +106,6 @@ def test_a_part_that_hangs_fails(tmp_path: Path, spec_file: Path, monkeypatch: p
     assert (first.status, second.status, second.found) == (PASS, FAIL, "no answer in 0.5 s")
 
 
-def test_other_archs_take_the_place_of_the_specifications(spec_file: Path) -> None:
-    assert checks.read_spec(spec_file, "")["archs"] == ["12.0"]
-    assert checks.read_spec(spec_file, "9.0;10.0+PTX")["archs"] == ["9.0", "10.0"]
-
-
-def test_what_is_no_specification(tmp_path: Path) -> None:
-    (tmp_path / "x.json").write_text("[]")
-    with pytest.raises(SpecError, match="has no prefix"):
-        checks.read_spec(tmp_path / "x.json", "")
-
-
 def test_a_note_comes_after_the_detail() -> None:
     assert checks.noted(Row("gpu", "x", "", "", PASS, "a"), "b").detail == "a; b"
     assert checks.noted(Row("gpu", "x", "", "", PASS, "a"), "").detail == "a"
@@ -124,7 +113,8 @@ def test_a_note_comes_after_the_detail() -> None:
 
 def test_the_report_goes_to_a_file_too(tmp_path: Path, spec_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     interpreter(tmp_path, monkeypatch, row(PASS))
-    assert checks.main(["--spec", str(spec_file), "--out", str(tmp_path / "out.json")]) == 0
+    monkeypatch.setattr(sys, "argv", ["gpu", "--spec", str(spec_file), "--out", str(tmp_path / "out.json")])
+    assert main() == 0
     assert json.loads((tmp_path / "out.json").read_text())["passed"] is True
 
 

@@ -1,4 +1,4 @@
-"""Patching a tree of source, and what verification makes of it."""
+"""Patching a tree of source."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from conversion.failures import SpecError
-from conversion.patch import write
-from conversion.verify import patch_rows
+from conversion.patch.scan import real_roots
+from conversion.patch.write import patch
 
 BARE = b"import torch\nx = torch.load(f)\n"
 DONE = b"import torch\nx = torch.load(f, weights_only=False)\n"
@@ -41,7 +40,7 @@ def contents(root: Path) -> dict[str, bytes]:
 
 def test_only_changed_files_are_written_and_the_source_stays(tree: Path, tmp_path: Path) -> None:
     before = contents(tree)
-    report = write.patch([str(tree)], tmp_path / "out")
+    report = patch([str(tree)], tmp_path / "out")
     assert contents(tree) == before
     written = {
         path.removeprefix(str(tmp_path / "out")): content for path, content in contents(tmp_path / "out").items()
@@ -75,7 +74,7 @@ def test_mode_and_owner_are_kept_also_of_the_folders_and_of_read_only_files(tree
     if os.geteuid() == 0:
         os.chown(file, 1234, 2345)
         file.chmod(0o4550)
-    write.patch([str(tree)], tmp_path / "out")
+    patch([str(tree)], tmp_path / "out")
     written = tmp_path / "out" / str(file).lstrip("/")
     assert stat.S_IMODE(written.stat().st_mode) == 0o4550
     assert (written.stat().st_uid, written.stat().st_gid) == (file.stat().st_uid, file.stat().st_gid)
@@ -91,7 +90,7 @@ def test_links(tree: Path, tmp_path: Path) -> None:
     (tree / "outer.py").symlink_to(outside)
     (tree / "dangling.py").symlink_to("nowhere.py")
     (tree / "loop").symlink_to(tree)
-    report = write.patch([str(tree)], tmp_path / "out")
+    report = patch([str(tree)], tmp_path / "out")
     assert len(report["changed"]) == 2
     assert not (tmp_path / "out" / str(tree / "inner.py").lstrip("/")).exists()
     reasons = {item["file"]: item["reason"] for item in report["skipped"]}
@@ -100,18 +99,18 @@ def test_links(tree: Path, tmp_path: Path) -> None:
 
 def test_a_root_that_is_a_link_is_patched_where_it_is(tree: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tree)
-    report = write.patch([str(tmp_path / "link"), str(tree)], tmp_path / "out")
+    report = patch([str(tmp_path / "link"), str(tree)], tmp_path / "out")
     assert report["roots"] == [str(tree)]
     assert len(report["changed"]) == 2
 
 
 def test_a_root_may_be_one_file(tree: Path, tmp_path: Path) -> None:
-    assert len(write.patch([str(tree / "script")], tmp_path / "out")["changed"]) == 1
+    assert len(patch([str(tree / "script")], tmp_path / "out")["changed"]) == 1
 
 
 def test_an_absent_root_is_named() -> None:
     with pytest.raises(SpecError, match="no such folder to patch: /nowhere"):
-        write.real_roots(["/nowhere", "/"])
+        real_roots(["/nowhere", "/"])
 
 
 def test_the_command_line(tree: Path, tmp_path: Path) -> None:
@@ -119,9 +118,11 @@ def test_the_command_line(tree: Path, tmp_path: Path) -> None:
     command: list[str | Path] = [
         sys.executable,
         "-m",
-        "conversion.patch.write",
+        "conversion.patch",
         "--root",
         tree,
+        "--codemod",
+        "torch-load",
         "--out",
         tmp_path / "out",
         "--report",
@@ -135,46 +136,3 @@ def test_the_command_line(tree: Path, tmp_path: Path) -> None:
     command[command.index(tree)] = "/nowhere"
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stderr) == (2, "conversion: no such folder to patch: /nowhere\n")
-
-
-def put(tree: Path, tmp_path: Path) -> dict[str, Any]:
-    """Copy the patched files over the source, as the image does; returns the report."""
-    report = write.patch([str(tree)], tmp_path / "out")
-    for path, content in contents(tmp_path / "out").items():
-        Path(path.removeprefix(str(tmp_path / "out"))).write_bytes(content)
-    return report
-
-
-def test_rows_of_a_patched_image(tree: Path, tmp_path: Path) -> None:
-    report = put(tree, tmp_path)
-    files = list(patch_rows.patched_file_rows(report))
-    assert [row.status for row in files] == ["pass", "pass"]
-    rows = list(patch_rows.root_rows([str(tree)]))
-    assert [(row.subject, row.status) for row in rows] == [
-        (f"{tree}/open.py:2", "info"),
-        (f"{tree}/python2.py", "info"),
-        (f"{tree}/python2.py:1", "info"),
-        (str(tree), "pass"),
-    ]
-
-
-def test_rows_of_an_image_that_was_not_patched(tree: Path, tmp_path: Path) -> None:
-    report = write.patch([str(tree)], tmp_path / "out")
-    assert {row.found for row in patch_rows.patched_file_rows(report)} == {"other content"}
-    failing = [row for row in patch_rows.root_rows([str(tree)]) if row.status == "fail"]
-    assert [row.subject for row in failing] == [f"{tree}/deep/er/a.py:2", f"{tree}/script:3", str(tree)]
-    assert failing[-1].found == "2 bare calls"
-
-
-def test_rows_of_a_patched_file_that_is_gone_or_broken(tree: Path, tmp_path: Path) -> None:
-    report = put(tree, tmp_path)
-    (tree / "script").unlink()
-    (tree / "deep" / "er" / "a.py").write_text("x = (\n")
-    assert [row.found for row in patch_rows.patched_file_rows(report)] == ["does not compile", "can't be read"]
-
-
-def test_a_bare_call_in_an_fstring_fails(tmp_path: Path) -> None:
-    (tmp_path / "a.py").write_text('import torch\nf"{torch.load(x)=}"\n')
-    row, root = patch_rows.root_rows([str(tmp_path)])
-    assert (row.status, row.found) == ("fail", "a bare call")
-    assert (root.status, root.found) == ("fail", "1 bare calls")

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from conversion.patch import source_files, write
+from conversion.patch import source_files
+from conversion.patch.scan import scan
 from conversion.patch.torch_load import transform
-from conversion.verify import patch_rows
+from conversion.patch.write import patch
+from conversion.verify.patched_source import root_rows
 
 BARE = b"import torch\nx = torch.load(f)\n"
 
@@ -37,13 +39,11 @@ def root(tmp_path: Path) -> Path:
 
 
 def skipped(root: Path) -> dict[str, str]:
-    return {
-        item.file.removeprefix(f"{root}/"): item.skipped for item in write.scan([str(root.resolve())]) if item.skipped
-    }
+    return {item.file.removeprefix(f"{root}/"): item.skipped for item in scan([str(root.resolve())]) if item.skipped}
 
 
 def places(root: Path) -> list[tuple[str, int]]:
-    found = write.scan([str(root.resolve())])
+    found = scan([str(root.resolve())])
     return [(item.file.removeprefix(f"{root}/"), place.line) for item in found for place in item.undecided]
 
 
@@ -92,10 +92,10 @@ def test_a_link_into_another_root_is_none_out_of_the_roots(root: Path, tmp_path:
     (other / "b.py").write_bytes(BARE)
     (root / "folder").symlink_to(other)
     (root / "b.py").symlink_to(other / "b.py")
-    report = write.patch([str(root), str(other)], tmp_path / "out")
+    report = patch([str(root), str(other)], tmp_path / "out")
     assert report["skipped"] == []
     assert [entry["file"] for entry in report["changed"]] == [f"{other}/b.py", f"{root}/a.py"]
-    rows = list(patch_rows.root_rows([str(root), str(other)]))
+    rows = list(root_rows([str(root), str(other)]))
     assert [row.subject for row in rows] == [f"{other}/b.py:2", str(other), f"{root}/a.py:2", str(root)]
 
 
@@ -130,7 +130,7 @@ def test_folders_deeper_than_a_path_is_long(root: Path) -> None:
     deeper = 'for turn in 1 2 3; do mkdir -p "$0" && cd "$0" || exit; done'
     subprocess.run(["sh", "-c", deeper, with_file], cwd=root, check=False)  # a shell may refuse at some depth
     try:
-        found = write.scan([str(root)])
+        found = scan([str(root)])
         assert [item.file for item in found if item.python] == [f"{root}/a.py", f"{root}/{with_file}a.py"]
         assert any("File name too long" in str(item.skipped) for item in found)
     finally:
@@ -182,7 +182,7 @@ def test_a_sparse_file_of_a_terabyte_is_named_at_once(root: Path) -> None:
 @pytest.mark.parametrize("name", ["umläut.py", "line\nbreak.py", "\udcff.py", "-x.py"])
 def test_file_names_of_all_kinds(root: Path, name: str) -> None:
     (root / "a.py").rename(root / name)
-    assert [item.file for item in write.scan([str(root)])] == [f"{root}/{name}"]
+    assert [item.file for item in scan([str(root)])] == [f"{root}/{name}"]
 
 
 def chain(length: int) -> bytes:

@@ -22,9 +22,8 @@ from unittest.mock import MagicMock
 import pytest
 import tomli
 
-from conversion.patch import write
+from conversion.patch.scan import Looked, scan
 from conversion.patch.torch_load import FSTRINGS_HAVE_POSITIONS, transform
-from conversion.patch.write import Looked
 
 Case = dict[str, Any]
 CORPUS: dict[str, Case] = tomli.loads((Path(__file__).parent / "corpus.toml").read_text(encoding="utf-8"))
@@ -53,7 +52,7 @@ def looked(case: Case, folder: Path, source: bytes) -> Looked:
     (folder / "main.py").write_bytes(source)
     for name, text in case.get("beside", {}).items():
         (folder / name).write_text(text)
-    (found,) = (item for item in write.scan([str(folder.resolve())]) if item.file.endswith("/main.py"))
+    (found,) = (item for item in scan([str(folder.resolve())]) if item.file.endswith("/main.py"))
     return found
 
 

@@ -9,19 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from conversion.verify import checks
-
-
-def test_a_torch_arch_list() -> None:
-    assert checks.arch_list("8.0;9.0, 12.0+PTX;") == ["8.0", "9.0", "12.0"]
-
 
 def run_verify(tmp_path: Path, spec: dict[str, Any]) -> subprocess.CompletedProcess[str]:
     (tmp_path / "verify.json").write_text(json.dumps(spec))
     command: list[str | Path] = [
         sys.executable,
         "-m",
-        "conversion.verify.checks",
+        "conversion.verify",
         "--spec",
         tmp_path / "verify.json",
         "--uv",
@@ -44,6 +38,7 @@ def test_verify_writes_a_report_even_if_every_check_crashes(tmp_path: Path) -> N
         "cards": ["9.0"],
         "extensions": ["torch-scatter"],
         "patch_roots": ["/nowhere"],
+        "codemods": ["torch-load"],
         "models": {"schema": 2, "sets": [{"name": "a", "files": ["/a"], "unprobed": "a test"}]},
     }
     done = run_verify(tmp_path, spec)
@@ -51,21 +46,8 @@ def test_verify_writes_a_report_even_if_every_check_crashes(tmp_path: Path) -> N
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["schema"], report["recipe"], report["passed"]) == (1, "demo", False)
     assert {row["status"] for row in report["rows"]} == {"fail"}
-    checks = [
-        "version",
-        "absent",
-        "cuda",
-        "library",
-        "arch",
-        "sass",
-        "device",
-        "model",
-        "patch",
-        "patch",
-        "conflict",
-        "constraint",
-    ]
-    assert [row["check"] for row in report["rows"]] == [*checks, "difference"]
+    checks = ["version", "cuda", "library", "sass", "device", "model", "patch", "patch", "conflict"]
+    assert [row["check"] for row in report["rows"]] == checks
     assert all(row["detail"] for row in report["rows"])
 
 

@@ -1,4 +1,4 @@
-"""Libraries that come before torch's own, and the driver that an image asks for.
+"""Libraries that come before torch's own.
 
 The loader is real, torch is a stand-in of one library; on a real torch 2.11.0 with a foreign libcudnn_ops.so.9 in
 LD_LIBRARY_PATH the row was seen to fail by hand.
@@ -14,7 +14,7 @@ import pytest
 
 from conversion.failures import ConversionError
 from conversion.verify import torch_libraries
-from conversion.verify.torch_libraries import driver_rows, library_rows
+from conversion.verify.torch_libraries import library_rows
 
 
 def compile_library(path: Path, number: int, *options: str) -> None:
@@ -87,29 +87,3 @@ def test_a_torch_that_cannot_be_imported_is_said(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(ConversionError, match=r"torch can't be imported: ImportError: libcudart\.so\.12"):
         torch_libraries.loaded()
-
-
-REQUIREMENT = "cuda>=12.8 cuda>=12.0,arch<10.0"
-
-
-def statuses(**environ: str) -> dict[str, str]:
-    return {row.subject: row.status for row in driver_rows(REQUIREMENT, ">=570.26", environ)}
-
-
-def test_the_requirement_of_the_new_cuda() -> None:
-    assert statuses(NVIDIA_REQUIRE_CUDA=REQUIREMENT) == {"NVIDIA_REQUIRE_CUDA": "pass"}
-    assert statuses(NVIDIA_REQUIRE_CUDA="cuda>=11.8 brand=tesla,driver>=470,driver<471") == {
-        "NVIDIA_REQUIRE_CUDA": "fail"
-    }
-    (row,) = driver_rows(REQUIREMENT, ">=570.26", {})
-    assert (row.status, row.found) == ("info", "not set")
-    assert row.detail.startswith("driver >=570.26, label io.image-uplift.driver; the base does not set it")
-
-
-def test_other_variables_of_nvidia() -> None:
-    found = statuses(
-        NVIDIA_DRIVER_CAPABILITIES="utility", NVIDIA_REQUIRE_DRIVER="driver>=1", NVIDIA_VISIBLE_DEVICES="all"
-    )
-    assert found["NVIDIA_DRIVER_CAPABILITIES"] == "info"
-    assert found["NVIDIA_REQUIRE_DRIVER"] == "info"
-    assert "NVIDIA_DRIVER_CAPABILITIES" not in statuses(NVIDIA_DRIVER_CAPABILITIES="compute,utility")
