@@ -123,7 +123,7 @@ def _models(recipe: Recipe) -> dict[str, object]:
 
 
 def verify_json(recipe: Recipe) -> str:
-    """Write what ``conversion.verify.checks`` holds an image against."""
+    """Write what ``conversion.verify`` holds an image against."""
     stack = recipe.stack
     versions = {requirement_name(entry): entry.split("==", 1)[1].strip() for entry in stack.packages}
     versions |= {name: full_version(recipe, name) for name in recipe.extensions}

@@ -9,6 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from conversion.environment.inventory import Inventory
+from conversion.verify.checks import verify
+from conversion.verify.image import Image
+
 
 def run_verify(tmp_path: Path, spec: dict[str, Any]) -> subprocess.CompletedProcess[str]:
     (tmp_path / "verify.json").write_text(json.dumps(spec))
@@ -49,6 +53,12 @@ def test_verify_writes_a_report_even_if_every_check_crashes(tmp_path: Path) -> N
     checks = ["version", "cuda", "library", "sass", "device", "model", "patch", "patch", "conflict"]
     assert [row["check"] for row in report["rows"]] == checks
     assert all(row["detail"] for row in report["rows"])
+
+
+def test_a_specification_that_asks_for_nothing_has_only_rows_of_what_is_installed(tmp_path: Path) -> None:
+    image = Image("/nowhere", "/nowhere/uv", tmp_path / "absent.json")
+    vars(image).update(inventory=Inventory("3.10", {"a": "1"}), base_inventory=Inventory("3.10", {"a": "1"}))
+    assert [row["check"] for row in verify(image, {})["rows"]] == ["conflict", "constraint"]
 
 
 def test_verify_names_a_wrong_specification(tmp_path: Path) -> None:
