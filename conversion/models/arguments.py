@@ -13,8 +13,8 @@ import torch
 
 from conversion.failures import ConversionError
 from conversion.models.held import Held, namespace
+from conversion.models.model_spec import Argument
 from conversion.models.objects import type_name
-from conversion.models.spec import Argument
 from conversion.models.unusual import ELSEWHERE
 
 Source = List[Any]  # ["attribute" | "flag" | "number" | "path", name] or ["value", value]

@@ -21,8 +21,8 @@ from conversion.models import arguments, fill, fresh, loading, shells
 from conversion.models.fresh import Made
 from conversion.models.graph import Graph, Places, record, tensors
 from conversion.models.held import FULL_BACKWARD, REGISTRIES, Held, namespace
+from conversion.models.model_record import Record
 from conversion.models.objects import type_name
-from conversion.models.records import Record
 from conversion.models.shells import Shell, StandIn
 
 

@@ -22,7 +22,7 @@ import torch
 
 from conversion import failures
 from conversion.failures import ConversionError
-from conversion.models import distributions, fresh, isolate, loading, parity, probe, records, spec
+from conversion.models import distributions, fresh, isolate, loading, model_record, model_spec, parity, probe
 from conversion.models.graph import Graph, Places, record
 from conversion.models.held import references
 from conversion.models.objects import type_name
@@ -31,7 +31,7 @@ from conversion.models.outputs import Outputs
 Owners = Mapping[str, Tuple[str, str]]
 
 
-def files_of(model_set: spec.ModelSet) -> List[str]:
+def files_of(model_set: model_spec.ModelSet) -> List[str]:
     """The set's model files as absolute real paths, sorted; a link and its target count once.
 
     Raises:
@@ -51,7 +51,7 @@ def libraries(owners: Owners, released: Sequence[str]) -> Set[str]:
     return {module for module, owner in distributions.named(owners, released).items() if owner[0] != "torch"}
 
 
-def extract_file(model_set: spec.ModelSet, known: Set[str], out: str, file: str) -> Dict[str, Any]:
+def extract_file(model_set: model_spec.ModelSet, known: Set[str], out: str, file: str) -> Dict[str, Any]:
     """Record one file to ``out``; returns what is told of it.
 
     Raises:
@@ -63,7 +63,7 @@ def extract_file(model_set: spec.ModelSet, known: Set[str], out: str, file: str)
         graph = record(loading.open_file(content, places=places), places=places)
         made, unmade = _makings(graph, known, model_set)
         outputs = None if model_set.probe is None else _outputs(model_set, content, file)
-        records.write(records.Record(file, graph, made, unmade, outputs), Path(out))
+        model_record.write(model_record.Record(file, graph, made, unmade, outputs), Path(out))
     return {
         "nodes": graph.count(),
         "tensors": graph.count("tensor"),
@@ -73,7 +73,9 @@ def extract_file(model_set: spec.ModelSet, known: Set[str], out: str, file: str)
     }
 
 
-def _makings(graph: Graph, known: Set[str], model_set: spec.ModelSet) -> Tuple[Dict[int, fresh.Made], Dict[int, str]]:
+def _makings(
+    graph: Graph, known: Set[str], model_set: model_spec.ModelSet
+) -> Tuple[Dict[int, fresh.Made], Dict[int, str]]:
     """By node how the libraries' modules, and those that the recipe constructs, are made; and why some can't be."""
     made: Dict[int, fresh.Made] = {}
     unmade: Dict[int, str] = {}
@@ -111,7 +113,7 @@ def _claim_shared(graph: Graph, made: Mapping[int, fresh.Made]) -> None:
                 making.own.append(name)
 
 
-def _outputs(model_set: spec.ModelSet, content: loading.File, file: str) -> parity.Recorded:
+def _outputs(model_set: model_spec.ModelSet, content: loading.File, file: str) -> parity.Recorded:
     """The probe's outputs in both precisions, each run on a checkpoint of its own; single precision runs twice."""
 
     def run(precision: str) -> Outputs:
@@ -141,7 +143,7 @@ def _modules_named(graph: Graph) -> Set[str]:
     return names
 
 
-def extract(specification: spec.Specification, out: Path, limit: float) -> int:
+def extract(specification: model_spec.Specification, out: Path, limit: float) -> int:
     """Extract all sets into `out`; returns the exit status."""
     out.mkdir(parents=True, exist_ok=True)
     owners = distributions.owners()
@@ -178,15 +180,15 @@ def extract(specification: spec.Specification, out: Path, limit: float) -> int:
                 f"{told['bytes']} bytes; {_probe_words(model_set, told['outputs'])}",
                 flush=True,
             )
-    records.write_manifest(out, _of(owners, named), absent, done)
+    model_record.write_manifest(out, _of(owners, named), absent, done)
     if failed:
         failures.show_failures("models", failed, len(done) + len(failed))
         return 1
-    print(f"{len(done)} models extracted with torch {torch.__version__} on {records.cpu_name()}")
+    print(f"{len(done)} models extracted with torch {torch.__version__} on {model_record.cpu_name()}")
     return 0
 
 
-def _work(model_set: spec.ModelSet, known: Set[str], out: Path, entries: Mapping[str, str], file: str) -> Any:
+def _work(model_set: model_spec.ModelSet, known: Set[str], out: Path, entries: Mapping[str, str], file: str) -> Any:
     return extract_file(model_set, known, str(out / entries[file]), file)
 
 
@@ -194,7 +196,7 @@ def _of(owners: Owners, modules: Iterable[str]) -> Dict[str, Tuple[str, str]]:
     return {module: owners[module] for module in modules if module in owners}
 
 
-def _probe_words(model_set: spec.ModelSet, outputs: int) -> str:
+def _probe_words(model_set: model_spec.ModelSet, outputs: int) -> str:
     return f"{outputs} outputs" if model_set.probe is not None else f"no probe: {model_set.unprobed}"
 
 
@@ -206,7 +208,7 @@ def main() -> int:
     parser.add_argument("--limit", type=float, default=isolate.LIMIT, help="seconds for one file")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")  # of the model's code and of torch, which the build's log is no place for
-    return extract(spec.load(options.spec), options.out, options.limit)
+    return extract(model_spec.load(options.spec), options.out, options.limit)
 
 
 if __name__ == "__main__":

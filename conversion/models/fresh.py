@@ -18,9 +18,9 @@ from conversion.models.arguments import Source, changes_of, infer, values
 from conversion.models.compare import Comparison, Pair
 from conversion.models.graph import record, tensors
 from conversion.models.held import INTERNAL, Held, references
+from conversion.models.model_spec import Argument
 from conversion.models.objects import type_name, untyped
 from conversion.models.on_cpu import on_cpu
-from conversion.models.spec import Argument
 from conversion.models.unusual import RENAMED
 
 CONTAINERS = (torch.nn.ModuleList, torch.nn.ModuleDict, torch.nn.Sequential)

@@ -13,8 +13,8 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 
+from conversion.models.model_spec import Tolerance
 from conversion.models.outputs import DRAW, INPUTS, Outputs
-from conversion.models.spec import Tolerance
 
 FLOAT64 = 1e-12  # of an output's largest value
 FLOAT32 = 2.0  # times the old environment's distance from float64

@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Mapping, Optional, Set
 import torch
 
 from conversion.failures import ConversionError, describe
-from conversion.models import distributions, loading, parity, probe, records, spec
+from conversion.models import distributions, loading, model_record, model_spec, parity, probe
 from conversion.models.carry import Carried, called_modules, carry
 from conversion.models.compare import Comparison
 from conversion.models.graph import Graph, Places, record
@@ -40,7 +40,7 @@ class Place:
         return [module for module, versions in self.changed.items() if not versions.endswith(distributions.ABSENT)]
 
     @staticmethod
-    def beside(manifest: records.Manifest) -> Place:
+    def beside(manifest: model_record.Manifest) -> Place:
         """What changed since an extraction."""
         now = distributions.owners()
         torchs = {module for module, owner in manifest.owners.items() if owner[0] == "torch"}
@@ -84,13 +84,15 @@ class Proof:
         }
 
 
-def carried_over(model_set: spec.ModelSet, content: loading.File, taken: records.Record, place: Place) -> Carried:
+def carried_over(
+    model_set: model_spec.ModelSet, content: loading.File, taken: model_record.Record, place: Place
+) -> Carried:
     """An old file carried into this environment; see `conversion.models.carry.carry`."""
     return carry(content, taken, place.changed, set(model_set.construct), torch_changed=place.torch_changed)
 
 
 def prove(
-    model_set: spec.ModelSet, content: loading.File, taken: records.Record, carried: Carried, place: Place
+    model_set: model_spec.ModelSet, content: loading.File, taken: model_record.Record, carried: Carried, place: Place
 ) -> Proof:
     """Compare a file with the carried checkpoint, with the old environment's record, and run the probe.
 
@@ -116,7 +118,7 @@ def prove(
 
 
 def _probe(
-    proof: Proof, model_set: spec.ModelSet, content: loading.File, taken: records.Record, carried: Carried
+    proof: Proof, model_set: model_spec.ModelSet, content: loading.File, taken: model_record.Record, carried: Carried
 ) -> None:
     if model_set.probe is None or taken.probe is None:
         for name, reason in carried.as_is.items():

@@ -19,14 +19,19 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 import torch
 
-from conversion import failures, placing
+from conversion import failures, files
 from conversion.failures import ConversionError
-from conversion.models import isolate, loading, proof, records, spec, stubs
+from conversion.models import isolate, loading, model_record, model_spec, proof, stubs
 from conversion.models.extract import files_of
 
 
 def rebuild_file(
-    model_set: spec.ModelSet, manifest: records.Manifest, place: proof.Place, extracted: Path, out: Path, file: str
+    model_set: model_spec.ModelSet,
+    manifest: model_record.Manifest,
+    place: proof.Place,
+    extracted: Path,
+    out: Path,
+    file: str,
 ) -> Dict[str, Any]:
     """Carry one file over and prove it; returns the report's entry.
 
@@ -37,7 +42,7 @@ def rebuild_file(
         raise ConversionError("is not among the extracted models")
     stubs.install(manifest.absent, model_set.path)
     with loading.import_path(model_set.path):
-        taken = records.read(extracted / manifest.entries[file])
+        taken = model_record.read(extracted / manifest.entries[file])
         content = loading.read(file)
         carried = proof.carried_over(model_set, content, taken, place)
         written = None
@@ -46,7 +51,7 @@ def rebuild_file(
             content = loading.of_bytes(written)
         proven = proof.prove(model_set, content, taken, carried, place)
     if written is not None and not proven.problems:
-        placing.place(out, file, written)
+        files.place(out, file, written)
     outcome = "as it is" if written is None else "constructed" if carried.constructed else "carried"
     return {
         **proven.to_json(),
@@ -59,9 +64,9 @@ def rebuild_file(
     }
 
 
-def rebuild(specification: spec.Specification, extracted: Path, out: Path, report: Path, limit: float) -> int:
+def rebuild(specification: model_spec.Specification, extracted: Path, out: Path, report: Path, limit: float) -> int:
     """Rebuild all sets into `out` and write the report; returns the exit status."""
-    manifest = records.read_manifest(extracted)
+    manifest = model_record.read_manifest(extracted)
     out.mkdir(parents=True, exist_ok=True)
     place = proof.Place.beside(manifest)
     isolate.preload(place.libraries)
@@ -91,22 +96,22 @@ def rebuild(specification: spec.Specification, extracted: Path, out: Path, repor
     return 0
 
 
-def explain(problems: Sequence[str], manifest: records.Manifest, most: int = 20) -> str:
+def explain(problems: Sequence[str], manifest: model_record.Manifest, most: int = 20) -> str:
     """The problems of a file; outputs recorded on another processor are pointed out."""
     lines = list(problems[:most])
     if len(problems) > most:
         lines.append(f"and {len(problems) - most} more")
-    here = records.cpu_name()
+    here = model_record.cpu_name()
     if manifest.cpu != here and any("float64" in line for line in lines):
         lines.append(f"the outputs were recorded on {manifest.cpu}, this is {here}: extract again here")
     return "\n".join(lines)
 
 
-def _write_report(report: Path, manifest: records.Manifest, entries: List[Dict[str, Any]]) -> None:
+def _write_report(report: Path, manifest: model_record.Manifest, entries: List[Dict[str, Any]]) -> None:
     document = {
         "schema": 2,
         "old": {"torch": manifest.torch, "cpu": manifest.cpu},
-        "new": {"torch": torch.__version__, "cpu": records.cpu_name()},
+        "new": {"torch": torch.__version__, "cpu": model_record.cpu_name()},
         "models": entries,
     }
     report.parent.mkdir(parents=True, exist_ok=True)
@@ -123,7 +128,7 @@ def main() -> int:
     parser.add_argument("--limit", type=float, default=isolate.LIMIT, help="seconds for one file")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")  # of the model's code and of torch, which the build's log is no place for
-    specification = spec.load(options.spec)
+    specification = model_spec.load(options.spec)
     return rebuild(specification, options.extracted, options.out, options.report, options.limit)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib import resources
 from typing import TYPE_CHECKING
 
 from generator.plan import specs
@@ -12,13 +11,12 @@ from generator.plan.driver import oldest_driver, requirement
 from generator.plan.graph import ContextFile, Graph, Kind, Output, Target, Variable
 from generator.plan.layers import layers, part_count
 from generator.plan.sources import REQUIREMENTS, requirements, source
-from generator.plan.specs import environment
-from generator.plan.specs import module_files as _modules
+from generator.plan.specs import conversion_files, environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from generator.recipe.model import Recipe
+    from generator.recipe.model import Patch, Recipe
 
 HOOK = "image_uplift_device"
 CA_BUNDLE_SECRET = "ca-bundle"  # noqa: S105  the name of a secret, not a secret
@@ -45,7 +43,7 @@ def build_graph(
         targets.append(requirements(recipe))
     targets += [wheel(recipe, name) for name in recipe.extensions]
     if recipe.patch:
-        targets.append(_patch(recipe))
+        targets.append(_patch(recipe, recipe.patch))
     if recipe.models:
         targets += [_extract(recipe), _rebuild(recipe)]
     parts = part_count(recipe, layer_limit_mib)
@@ -108,20 +106,6 @@ def _variables_of_sources(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
         yield specs.asset_variable(name), "", f"Folder that holds {asset.file_name}; empty: the build fetches it"
 
 
-def _models_folder() -> tuple[ContextFile, ...]:
-    """Give the whole folder that carries models over, and the modules that it needs beside itself."""
-    names = sorted(
-        entry.name for entry in (resources.files("conversion") / "models").iterdir() if entry.name.endswith(".py")
-    )
-    return (
-        *_modules(*specs.MODELS_MODULES),
-        *(
-            ContextFile(path=f"conversion/models/{name}", package="conversion", resource=f"models/{name}")
-            for name in names
-        ),
-    )
-
-
 def _tools(recipe: Recipe) -> Target:
     return Target(
         name="tools",
@@ -146,7 +130,7 @@ def _inventory(recipe: Recipe) -> Target:
         inputs={"tools": "tools"},
         from_base=True,
         values={**environment(recipe), "pythons": recipe.stack.python},
-        files=_modules(*specs.INVENTORY_MODULES),
+        files=conversion_files("environment"),
     )
 
 
@@ -166,20 +150,18 @@ def _torch(recipe: Recipe) -> Target:
             "remove": specs.removed(recipe),
             "release": specs.released(recipe),
         },
-        files=_modules(*specs.CONSTRAINTS_MODULES),
+        files=conversion_files("environment"),
     )
 
 
-def _patch(recipe: Recipe) -> Target:
-    patch = recipe.patch
-    roots = patch.roots if patch else ()
+def _patch(recipe: Recipe, patch: Patch) -> Target:
     return Target(
         name="patch",
         kind=Kind.PATCH,
         description="torch.load calls that the new torch would refuse, mended on the syntax tree",
         from_base=True,
-        values={**environment(recipe), "roots": roots},
-        files=_modules(*specs.PATCH_MODULES),
+        values={**environment(recipe), "roots": patch.roots, "codemods": patch.codemods},
+        files=conversion_files("patch"),
     )
 
 
@@ -191,7 +173,7 @@ def _extract(recipe: Recipe) -> Target:
         from_base=True,
         values=environment(recipe),
         files=(
-            *_models_folder(),
+            *conversion_files("models"),
             ContextFile(path="models.json", text=specs.models_json(recipe)),
         ),
     )
@@ -207,7 +189,7 @@ def _rebuild(recipe: Recipe) -> Target:
         inputs={"tools": "tools", "torch": "torch", "extract": "extract", **{name: name for name in wheels}},
         values={**environment(recipe), "wheels": tuple(wheels)},
         files=(
-            *_models_folder(),
+            *conversion_files("models"),
             ContextFile(path="models.json", text=specs.models_json(recipe)),
         ),
     )
@@ -267,8 +249,7 @@ def _verify(recipe: Recipe) -> Target:
         from_base=True,  # mounted: the report says which of its bytes are dead
         values={**environment(recipe), "patch": recipe.patch is not None, "models": bool(recipe.models)},
         files=(
-            *_models_folder(),
-            *_modules(*(name for name in specs.VERIFY_MODULES if name not in specs.MODELS_MODULES)),
+            *conversion_files("environment", "patch", "models", "verify"),
             ContextFile(path="verify.json", text=specs.verify_json(recipe)),
         ),
         args={"TORCH_CUDA_ARCH_LIST": "TORCH_CUDA_ARCH_LIST"},

@@ -54,5 +54,5 @@ def layers(recipe: Recipe, *, count: int, limit_mib: int) -> Target:
         inputs={"torch": "torch"},
         from_base=True,
         values={**specs.environment(recipe), "count": count, "limit": limit_mib},
-        files=specs.module_files(*specs.LAYERS_MODULES),
+        files=specs.conversion_files("layers"),
     )

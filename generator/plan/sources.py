@@ -89,14 +89,14 @@ def requirements(recipe: Recipe) -> Target:
         files=(
             ContextFile(path="metadata.py", package="contexts", resource="requirements/metadata.py"),
             ContextFile(path="source_tree.py", package="contexts", resource="wheel/source_tree.py"),
-            *specs.module_files(*specs.REQUIREMENTS_MODULES),
+            *specs.conversion_files("environment", "requirements"),
             ContextFile(path="requirements.json", text=_spec(recipe)),
         ),
     )
 
 
 def _spec(recipe: Recipe) -> str:
-    """Write what ``conversion.requirements`` reads."""
+    """Write what ``conversion.requirements.check`` reads."""
     entries = [
         {"name": name, "version": specs.full_version(recipe, name), "requires": extension.requires}
         for name, extension in recipe.extensions.items()

@@ -1,12 +1,13 @@
-"""The JSON specifications that the conversion scripts read, made from a recipe, and the modules each needs."""
+"""The JSON specifications that the conversion scripts read, made from a recipe, and the files of those scripts."""
 
 from __future__ import annotations
 
 import json
 import re
+from importlib import resources
 from typing import TYPE_CHECKING
 
-from conversion.models.spec import SCHEMA as MODELS_SCHEMA
+from conversion.models.model_spec import SCHEMA as MODELS_SCHEMA
 from generator.plan.driver import oldest_driver, requirement
 from generator.plan.graph import ContextFile
 from generator.recipe.models import as_json
@@ -14,64 +15,24 @@ from generator.recipe.models import as_json
 if TYPE_CHECKING:
     from generator.recipe.model import Recipe
 
-# The modules of `conversion` that each kind of target runs, and no more: a change of one runs again only the targets
-# that use it. A test holds these against the imports.
-INVENTORY_MODULES = ("__init__", "failures", "inventory")
-CONSTRAINTS_MODULES = (*INVENTORY_MODULES, "constraints")
-REQUIREMENTS_MODULES = (*CONSTRAINTS_MODULES, "arrivals", "requirements")
-LAYERS_MODULES = ("__init__", "failures", "parts", "place", "share", "trees")
-PATCH_MODULES = (
-    "__init__",
-    "bindings",
-    "failures",
-    "mentions",
-    "patch",
-    "placing",
-    "scopes",
-    "source_files",
-    "source_text",
-    "text_mentions",
-    "torch_load_codemod",
-)
-# What the folder `conversion/models`, which is mounted as a whole, needs beside itself.
-MODELS_MODULES = ("__init__", "failures", "placing", "rows")
-VERIFY_MODULES = (
-    *MODELS_MODULES,
-    "bindings",
-    "checkpoints",
-    "constraints",
-    "contents",
-    "device_files",
-    "device_rows",
-    "elsewhere",
-    "fatbin",
-    "inventory",
-    "kinds",
-    "mentions",
-    "packages",
-    "patch",
-    "patch_rows",
-    "sass",
-    "scopes",
-    "source_files",
-    "source_text",
-    "text_mentions",
-    "torch_libraries",
-    "torch_load_codemod",
-    "verify",
-    "versions",
-)
-
 
 def environment(recipe: Recipe) -> dict[str, object]:
     """Give the values of every template: where the environment is."""
     return {"prefix": recipe.base.prefix, "python": f"{recipe.base.prefix}/bin/python"}
 
 
-def module_files(*names: str) -> tuple[ContextFile, ...]:
-    """Give modules of ``conversion`` as files of a context."""
+def conversion_files(*folders: str) -> tuple[ContextFile, ...]:
+    """Give folders of ``conversion``, whole, and the modules above them as files of a context.
+
+    A target mounts the folders that its command imports, and no more: a change in one of them runs again only the
+    targets that use it.
+    """
+    top = resources.files("conversion")
+    places = [("", top), *((f"{folder}/", top / folder) for folder in folders)]
     return tuple(
-        ContextFile(path=f"conversion/{name}.py", package="conversion", resource=f"{name}.py") for name in names
+        ContextFile(path=f"conversion/{path}", package="conversion", resource=path)
+        for above, place in places
+        for path in sorted(f"{above}{entry.name}" for entry in place.iterdir() if entry.name.endswith(".py"))
     )
 
 
@@ -145,7 +106,7 @@ def needed_by_models(recipe: Recipe) -> tuple[str, ...]:
 
 
 def models_json(recipe: Recipe) -> str:
-    """Write the specification of all model sets, as ``conversion.models.spec`` reads it."""
+    """Write the specification of all model sets, as ``conversion.models.model_spec`` reads it."""
     return _dump(_models(recipe))
 
 
@@ -182,6 +143,7 @@ def verify_json(recipe: Recipe) -> str:
             "device": {name: device.model_dump(exclude_none=True) for name, device in recipe.device.items()},
             "release": list(released(recipe)),
             "patch_roots": list(recipe.patch.roots) if recipe.patch else [],
+            "codemods": list(recipe.patch.codemods) if recipe.patch else [],
             "look_roots": list(recipe.patch.look) if recipe.patch else [],
             "load": {"files": list(recipe.verify.load), "path": list(recipe.verify.path)},
             "models": _models(recipe),

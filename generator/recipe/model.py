@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from conversion.patch.codemods import CODEMODS
 from generator.recipe.arch import parse_arch
 from generator.recipe.models import ModelSet
 from generator.recipe.section import AbsolutePath, Name, NonEmpty, Section, matches
@@ -165,7 +166,10 @@ class Patch(Section):
 
     roots: Annotated[tuple[AbsolutePath, ...], Field(min_length=1, strict=False)]
     look: Annotated[tuple[AbsolutePath, ...], Field(strict=False)] = ()
-    codemods: Annotated[tuple[Literal["torch-load"], ...], Field(min_length=1, strict=False)] = ("torch-load",)
+    codemods: Annotated[
+        tuple[Literal[tuple(CODEMODS)], ...],  # type: ignore[valid-type]  # the names stand there
+        Field(min_length=1, strict=False),
+    ] = ("torch-load",)
 
 
 class Run(Section):

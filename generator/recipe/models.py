@@ -1,7 +1,7 @@
 """``[models]``: which pickled models are carried over, and the probe that proves that they still compute the same.
 
 The classes hold the shape of what is written; what it means is checked by the parser that reads it in the containers
-(``conversion.models.spec``), so that nothing is refused only there.
+(``conversion.models.model_spec``), so that nothing is refused only there.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, WithJsonSchema
 
 from conversion.failures import SpecError
-from conversion.models import probe_spec, spec
+from conversion.models import model_spec, probe_spec
 from generator.recipe.section import AbsolutePath, Name, NonEmpty, Section, matches
 
 if TYPE_CHECKING:
@@ -186,9 +186,9 @@ def mistakes(name: str, models: ModelSet) -> Iterator[tuple[tuple[str | int, ...
     if probe is not None and probe.inputs is not None and probe.calls is not None:
         yield ("models", name, "probe", "inputs"), f'models.{name}.probe: give "inputs" or "calls", not both'
         return
-    document = {"schema": spec.SCHEMA, "sets": [as_json(name, models)]}
+    document = {"schema": model_spec.SCHEMA, "sets": [as_json(name, models)]}
     try:
-        spec.parse(document)
+        model_spec.parse(document)
     except SpecError as error:
         for line in str(error).splitlines()[1:]:
             place, _, message = line.strip().partition(": ")

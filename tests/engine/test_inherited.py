@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.small import RECIPE, Generator, docker
-from tests.unit.conversion.conftest import Library
+from tests.unit.conversion.verify.conftest import Library
 
 pytestmark = pytest.mark.engine
 

@@ -85,7 +85,7 @@ def test_no_layer_is_larger_than_the_limit_and_no_bytes_are_added(images: tuple[
 
 
 def test_the_history_tells_the_parts(images: tuple[Saved, Saved]) -> None:
-    rows = [row for row in images[1].history if "conversion.place" in row]
+    rows = [row for row in images[1].history if "conversion.layers.copy_layer" in row]
     assert [int(row.rpartition("--part ")[2].split()[0]) for row in rows] == list(range(1, 9))
 
 

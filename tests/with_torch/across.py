@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from conversion.models import parity, probe, spec
+from conversion.models import model_spec, parity, probe
 from tests.with_torch import zoo
 
 
@@ -20,7 +20,7 @@ def recorded(name: str) -> parity.Recorded:
     """What a case gives in both precisions, each from a module of its own."""
     case = zoo.CASES[name]
     described = {"seed": 904, "sizes": zoo.SIZES, "calls": case.calls}
-    (models,) = spec.parse({"schema": 2, "sets": [{"name": name, "files": ["/m"], "probe": described}]}).sets
+    (models,) = model_spec.parse({"schema": 2, "sets": [{"name": name, "files": ["/m"], "probe": described}]}).sets
     assert models.probe is not None
     runs = {kind: probe.outputs(models.probe, case.make(), zoo.FILE, kind) for kind in ("float32", "float64")}
     return parity.Recorded(**runs)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from conversion import checkpoints
+from conversion.verify import checkpoints
 
 
 class Crash:

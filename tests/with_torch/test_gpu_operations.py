@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from conversion import gpu_models, gpu_operations
+from conversion.gpu import model_rows, operations
 
 
 @pytest.fixture(autouse=True)
@@ -18,14 +18,14 @@ def cpu_for_card(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("part", ["torch", "torch-scatter", "torch-spline-conv", "torch-cluster", "pytorch3d"])
 def test_an_operation_agrees_with_its_reference(part: str) -> None:
-    rows = list(gpu_operations.rows_of(part, {}))
+    rows = list(operations.rows_of(part, {}))
     installed = importlib.util.find_spec(part.replace("-", "_")) is not None
     assert {row.status for row in rows} == {"pass" if installed else "info"}, rows
     assert all((row.found == "not installed") is not installed for row in rows)
 
 
 def test_an_extension_that_the_recipe_promises_has_to_be_there() -> None:
-    (row,) = gpu_operations.rows_of("torch-cluster", {"extensions": ["torch-cluster"]})
+    (row,) = operations.rows_of("torch-cluster", {"extensions": ["torch-cluster"]})
     assert (row.status, row.found) == ("fail", "not installed")
 
 
@@ -33,9 +33,9 @@ def test_an_extension_that_the_recipe_promises_has_to_be_there() -> None:
 def test_a_wrong_result_fails(wrong: float) -> None:
     found = torch.ones(4)
     found[2] += wrong
-    assert gpu_operations.compared("x", found, torch.ones(4)).status == "fail"
-    assert gpu_operations.compared("x", torch.ones(3), torch.ones(4)).status == "fail"
-    assert gpu_operations.compared("x", torch.ones(4) * (1 + 1e-6), torch.ones(4)).status == "pass"
+    assert operations.compared("x", found, torch.ones(4)).status == "fail"
+    assert operations.compared("x", torch.ones(3), torch.ones(4)).status == "fail"
+    assert operations.compared("x", torch.ones(4) * (1 + 1e-6), torch.ones(4)).status == "pass"
 
 
 def test_a_kernel_that_cannot_run_is_a_row_and_the_next_one_runs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,13 +43,13 @@ def test_a_kernel_that_cannot_run_is_a_row_and_the_next_one_runs(monkeypatch: py
         raise RuntimeError("CUDA error: no kernel image is available for execution on the device")
 
     monkeypatch.setattr(torch.nn.functional, "conv3d", no_kernel)
-    first, second = gpu_operations.rows_of("torch", {})
+    first, second = operations.rows_of("torch", {})
     assert (first.status, second.status) == ("pass", "fail")
     assert "no kernel image" in second.detail
 
 
 def test_no_card_is_a_failing_row_with_the_reason() -> None:
-    row = gpu_operations.card_row(["12.0"])
+    row = operations.card_row(["12.0"])
     assert (row.status, row.expected, row.found) == ("fail", "a card for 12.0", "none that torch can use")
     assert "torch" in row.detail
 
@@ -64,7 +64,7 @@ def test_no_card_is_a_failing_row_with_the_reason() -> None:
     ],
 )
 def test_the_card_and_the_archs(capability: str, archs: list[str], status: str, detail: str) -> None:
-    row = gpu_operations.describe_card("NVIDIA H200", capability, 140 << 30, archs, "")
+    row = operations.describe_card("NVIDIA H200", capability, 140 << 30, archs, "")
     assert (row.status, row.detail, row.found) == (status, detail, f"NVIDIA H200, {capability}, 140 GiB")
 
 
@@ -86,4 +86,4 @@ def outputs(*values: float) -> list[tuple[str, Any]]:
     ],
 )
 def test_both_runs_of_a_model_are_compared(found: Any, status: str) -> None:
-    assert gpu_models.model_row("/m", outputs(100.0, 1.0), found).status == status
+    assert model_rows.model_row("/m", outputs(100.0, 1.0), found).status == status

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
+from conversion.models.model_spec import Tolerance
 from conversion.models.parity import Recorded, compare
-from conversion.models.spec import Tolerance
 
 TRUE = torch.tensor([3.0, -1.0, 0.25], dtype=torch.float64) / 7
 NARROW = TRUE.float()

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from conversion.failures import ConversionError
-from conversion.models import draw, probe, spec
+from conversion.models import draw, model_spec, probe
 from conversion.models.outputs import flat
 from conversion.models.parity import compare, exact, same_bits
 from tests.with_torch import across, zoo
@@ -21,7 +21,7 @@ from tests.with_torch import across, zoo
 
 def described(**changes: Any) -> Any:
     raw = {"seed": 1, "sizes": {"n": 4}, **changes}
-    (models,) = spec.parse({"schema": 2, "sets": [{"name": "a", "files": ["/m"], "probe": raw}]}).sets
+    (models,) = model_spec.parse({"schema": 2, "sets": [{"name": "a", "files": ["/m"], "probe": raw}]}).sets
     return models.probe
 
 

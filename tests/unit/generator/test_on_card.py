@@ -55,7 +55,7 @@ def test_the_container_has_all_gpus_the_scripts_read_only_and_no_network(
     assert request["network_mode"] == "none"
     assert all(mount["ReadOnly"] for mount in request["mounts"])
     scripts, spec = (Path(mount["Source"]) for mount in request["mounts"])
-    assert (scripts / "gpu.py").is_file()
+    assert (scripts / "gpu" / "__main__.py").is_file()
     assert spec == Path("/b/verify.json")
 
 

@@ -1,14 +1,9 @@
 from __future__ import annotations
 
-import ast
 import json
-from importlib import resources
 
-import pytest
-
-from conversion.models import sizes, spec
+from conversion.models import model_spec, sizes
 from generator.plan import specs
-from generator.plan.build import build_graph
 from generator.recipe import Recipe, load_recipe, shipped
 
 
@@ -23,15 +18,15 @@ def test_only_what_the_recipe_names_may_change(demo: Recipe) -> None:
 
 
 def test_verify_expects_the_local_version_that_the_recipe_gives(demo: Recipe) -> None:
-    spec = json.loads(specs.verify_json(demo))
-    assert spec["versions"] == {
+    model_spec = json.loads(specs.verify_json(demo))
+    assert model_spec["versions"] == {
         "torch": "2.11.0+cu130",
         "torch-geometric": "2.7.0",
         "torch-scatter": "2.1.2",
         "torch-spline-conv": "1.2.2",
     }
-    assert spec["absent"] == ["lit"]
-    assert spec["archs"] == ["9.0", "12.0"]
+    assert model_spec["absent"] == ["lit"]
+    assert model_spec["archs"] == ["9.0", "12.0"]
 
 
 def test_models_are_specified_as_the_recipe_says(demo: Recipe) -> None:
@@ -65,7 +60,7 @@ def test_models_are_specified_as_the_recipe_says(demo: Recipe) -> None:
 
 def test_the_reader_of_the_containers_takes_what_is_written() -> None:
     for name in shipped():
-        found = spec.parse(json.loads(specs.models_json(load_recipe(name).recipe)))
+        found = model_spec.parse(json.loads(specs.models_json(load_recipe(name).recipe)))
         (models,) = found.sets
         assert models.probe is not None
         file = "/opt/model/SUGAR/model_files/fsaverage6/lh_Rigid_904_fsaverage6.model"
@@ -79,57 +74,3 @@ def test_requirement_names_are_normal_and_without_extras() -> None:
 
 def test_modules_are_named_as_python_imports_them(demo: Recipe) -> None:
     assert specs.modules(demo) == ("torch", "torch_geometric")
-
-
-FOLDER = "models"
-
-
-def sources(module: str) -> list[str]:
-    """The text of a module; of a folder, which is mounted as a whole, that of all its modules."""
-    place = resources.files("conversion")
-    files = [place / f"{module}.py"] if module != FOLDER else [*(place / FOLDER).iterdir()]
-    return [file.read_text(encoding="utf-8") for file in files if file.name.endswith(".py")]
-
-
-def imports_of(module: str) -> set[str]:
-    found: set[str] = set()
-    for node in (node for source in sources(module) for node in ast.walk(ast.parse(source))):
-        if isinstance(node, ast.ImportFrom) and node.module == "conversion":
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("conversion."):
-            found.add(str(node.module).split(".")[1])
-    return found
-
-
-@pytest.mark.parametrize(
-    ("entries", "listed"),
-    [
-        (["inventory"], specs.INVENTORY_MODULES),
-        (["inventory", "constraints"], specs.CONSTRAINTS_MODULES),
-        (["share", "place"], specs.LAYERS_MODULES),
-        (["requirements", "arrivals"], specs.REQUIREMENTS_MODULES),
-        (["patch"], specs.PATCH_MODULES),
-        ([FOLDER], specs.MODELS_MODULES),
-        (["verify", "contents", FOLDER], specs.VERIFY_MODULES),
-    ],
-)
-def test_a_context_holds_the_modules_that_its_command_imports_and_no_other(
-    entries: list[str], listed: tuple[str, ...]
-) -> None:
-    needed: set[str] = {"__init__"}
-    waiting = list(entries)
-    while waiting:
-        module = waiting.pop()
-        if module not in needed:
-            needed.add(module)
-            waiting.extend(imports_of(module))
-    assert sorted(listed) == sorted(needed - {FOLDER})
-
-
-@pytest.mark.parametrize("target", ["extract", "rebuild", "verify"])
-def test_the_folder_of_models_is_mounted_as_a_whole(demo: Recipe, target: str) -> None:
-    (found,) = (entry for entry in build_graph(demo).targets if entry.name == target)
-    mounted = [file.path for file in found.files]
-    there = [f"conversion/models/{entry.name}" for entry in (resources.files("conversion") / FOLDER).iterdir()]
-    assert set(mounted) >= {path for path in there if path.endswith(".py")}
-    assert len(mounted) == len(set(mounted))

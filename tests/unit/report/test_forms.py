@@ -214,7 +214,9 @@ def test_a_stack_that_is_shared_out_over_layers_counts_each():
     golden = RECORDS.parents[2] / "golden" / "demo-layers" / "contexts"
     placed = [entry for target, entry in own_layers(golden) if target == "layers"]
 
-    assert len(placed) == (golden / "layers" / "Dockerfile").read_text(encoding="utf-8").count("-m conversion.place")
+    assert len(placed) == (golden / "layers" / "Dockerfile").read_text(encoding="utf-8").count(
+        "-m conversion.layers.copy_layer"
+    )
     assert len(placed) > 1
     assert own_layers(golden)[-1] == ("image", "COPY /models/ /")
 

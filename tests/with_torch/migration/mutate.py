@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from conversion.failures import ConversionError
-from conversion.models import check, proof, records, spec
+from conversion.models import model_record, model_spec, proof
+from conversion.verify.prove_models import prove_file
 from tests.with_torch.migration.case import Case, importing
 from tests.with_torch.migration.mutations import Mutation, chosen, mutations
 from tests.with_torch.migration.run import Run
@@ -38,16 +39,16 @@ class Prover:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.sets = {entry.name: entry for entry in spec.load(run.out / "models.json").sets}
-        self.manifest = records.read_manifest(run.out / "extracted")
+        self.sets = {entry.name: entry for entry in model_spec.load(run.out / "models.json").sets}
+        self.manifest = model_record.read_manifest(run.out / "extracted")
         self.place = proof.Place.beside(self.manifest)
 
     def problems(self, case: Case, migrated: Path) -> list[str]:
         original = str(self.run.file(case))
-        taken = records.read(self.run.out / "extracted" / self.manifest.entries[original])
+        taken = model_record.read(self.run.out / "extracted" / self.manifest.entries[original])
         places = (str(original), str(migrated))
         try:
-            return list(check.prove_file(self.sets[case.name], self.place, taken, *places, probed=False).problems)
+            return list(prove_file(self.sets[case.name], self.place, taken, *places, probed=False).problems)
         except ConversionError as error:
             return [str(error)]
 

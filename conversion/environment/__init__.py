@@ -1,0 +1,1 @@
+"""What is installed, and what keeps it as it is."""

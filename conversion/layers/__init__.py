@@ -1,0 +1,1 @@
+"""The new stack shared out over layers below a registry's limit."""

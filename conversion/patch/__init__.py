@@ -1,0 +1,1 @@
+"""Source that the new torch breaks, patched."""

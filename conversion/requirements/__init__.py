@@ -1,0 +1,1 @@
+"""What extensions require of the new environment."""

@@ -1,0 +1,1 @@
+"""The checks of an image, one module each."""

@@ -1,0 +1,44 @@
+"""Proves an image: everything that the recipe promises, one row per fact.
+
+    python -m conversion.verify --spec verify.json --base-inventory inventory.json --base DIR --extracted DIR
+        --patch-report FILE --archs "9.0;12.0" --uv /tools/uv --out report.json
+
+Runs inside the image, without network or GPU. The exit status is 0 once the report is written, whatever the
+rows say: who reads the report decides. A check that fails by itself is a failing row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from conversion import failures
+from conversion.verify.checks import verify
+from conversion.verify.image import Image, read_spec
+
+
+def main() -> int:
+    """Write the report to ``--out``."""
+    parser = argparse.ArgumentParser(prog="python -m conversion.verify", description=__doc__)
+    parser.add_argument("--spec", required=True, type=Path)
+    parser.add_argument("--archs", default="", help="in place of the specification's, as in TORCH_CUDA_ARCH_LIST")
+    parser.add_argument("--base-inventory", required=True, type=Path)
+    parser.add_argument("--base", type=Path, help="the base's root")
+    parser.add_argument("--extracted", type=Path)
+    parser.add_argument("--patch-report", type=Path)
+    parser.add_argument("--uv", required=True)
+    parser.add_argument("--out", required=True, type=Path)
+    options = parser.parse_args()
+    spec = read_spec(options.spec, options.archs)
+    image = Image(
+        spec["prefix"], options.uv, options.base_inventory, options.base, options.extracted, options.patch_report
+    )
+    document = verify(image, spec)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    failures.run(main)
