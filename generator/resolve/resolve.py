@@ -133,7 +133,7 @@ def resolve(recipe: Recipe, choices: Choices) -> Facts:
     parse_reference(base, where="--base")
     mirrors = mirrors_of(place.site, recipe)
     moved = mirrored_image(base, mirrors)
-    devel = recipe.toolkit.image if recipe.toolkit else None
+    devel = recipe.toolkit.devel_image if recipe.toolkit else None
     assets = assets_folder(choices.assets_dir or place.path(place.site.assets))
     return Facts(
         tag=tag,

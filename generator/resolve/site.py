@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from bake.errors import UsageError
-from generator.recipe.model import NonEmpty, Section, Sha256, Url
+from generator.recipe.fields import Gib, Sha256, Url
 from generator.recipe.prepare import NO_BUILDER
+from generator.recipe.section import NonEmpty, Section
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +53,7 @@ class Site(Section):
     wheels: NonEmpty | None = None
     wheels_readonly: NonEmpty | None = None
     compiler_cache: NonEmpty | None = None
-    disk_gib: Annotated[float, Field(ge=0, strict=False)] | None = None
+    disk_gib: Gib | None = None
     layer_limit_mib: Annotated[int, Field(gt=0)] | None = None
     mirrors: dict[NonEmpty, NonEmpty] = Field(default_factory=dict)
     checksums: dict[Url, Sha256] = Field(default_factory=dict)
@@ -101,7 +102,7 @@ def _parse(file: Path) -> Site:
     import tomli
     from pydantic import ValidationError
 
-    from generator.recipe.load import explained
+    from generator.recipe.explain import explained
     from generator.recipe.places import key_lines
 
     try:
