@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from generator.baking.archive import Archive
     from generator.baking.build import Job
-    from generator.ci import CiWishes
+    from generator.ci import CiOptions
     from generator.commands.clean import Wanted
     from generator.commands.run import Wishes
     from generator.console.reporter import Reporter
@@ -249,24 +249,24 @@ def report(reporter: Reporter, folder: Path, *, form: str, output: Path | None, 
     write(reporter, gather(folder, ca_bundle=ca_bundle), form=form, output=output)
 
 
-def ci(reporter: Reporter, choices: Choices, wishes: CiWishes, *, output: Path | None, force: bool) -> None:
+def ci(reporter: Reporter, choices: Choices, options: CiOptions, *, output: Path | None, force: bool) -> None:
     """Write the recipe's CI file to its place, whose path goes to stdout, or to stdout itself.
 
     Raises:
         UsageError: a value that can't stand in a CI file; another file stands there.
         EnvironmentUnfit: it can't be written.
     """
-    from generator.ci import place_of, render_ci, settle, write_ci_file
+    from generator.ci import finish, place_of, render_ci, write_ci_file
     from generator.resolve.site import load_site
 
     site = load_site(choices.site, recipe=choices.recipe).site
-    settings = settle(wishes, recipe=choices.recipe, registry=choices.registry or site.registry or "")
+    settings = finish(options, recipe=choices.recipe, registry=choices.registry or site.registry or "")
     graph = _plan(_load(reporter, choices), choices)
     text = render_ci(settings, graph)
     if output is None:
         reporter.data(text)
         return
-    path = place_of(output, wishes.system, graph.recipe)
+    path = place_of(output, options.system, graph.recipe)
     changed = write_ci_file(text, path, force=force)
     reporter.data(str(path))
     reporter.note(

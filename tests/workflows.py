@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 
-from generator.ci import CiWishes, System, render_ci, settle
+from generator.ci import CiOptions, System, finish, render_ci
 from generator.plan import build_graph
 from generator.recipe import load_recipe
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 CREDENTIALS = {"GENERATOR_REGISTRY_USERNAME", "GENERATOR_REGISTRY_TOKEN"}
 # Recorded in tests/golden/ci, by name of the file.
 RECORDED = {
-    "demo-github.yml": CiWishes(system=System.GITHUB),
-    "deepprep-github-hosted.yml": CiWishes(system=System.GITHUB, runner="ubuntu-24.04", main="trunk"),
-    "deepprep-gitlab.yml": CiWishes(system=System.GITLAB),
-    "deepprep-cu130-gitlab-tags.yml": CiWishes(system=System.GITLAB, runner="lab,docker", requirement="."),
+    "demo-github.yml": CiOptions(system=System.GITHUB),
+    "deepprep-github-hosted.yml": CiOptions(system=System.GITHUB, runner="ubuntu-24.04", main="trunk"),
+    "deepprep-gitlab.yml": CiOptions(system=System.GITLAB),
+    "deepprep-cu130-gitlab-tags.yml": CiOptions(system=System.GITLAB, runner="lab,docker", requirement="."),
 }
 _COMMAND = re.compile(r"python -m generator ([^\n)]*)")
 
@@ -40,12 +40,12 @@ class Step:
 
 def recorded(name: str) -> str:
     """Render what ``tests/golden/ci/NAME`` records; a file of one system names its registry, the other does not."""
-    wishes = RECORDED[name]
+    options = RECORDED[name]
     recipe = re.split(r"-git(?:hub|lab)", name)[0]
     registry = "" if name in ("demo-github.yml", "deepprep-gitlab.yml") else "registry.example.org/lab"
     loaded = load_recipe(recipe)
     graph = build_graph(loaded.recipe, origin=loaded.origin)
-    return render_ci(settle(wishes, recipe=recipe, registry=registry), graph)
+    return render_ci(finish(options, recipe=recipe, registry=registry), graph)
 
 
 def parse(text: str) -> Any:

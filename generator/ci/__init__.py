@@ -2,6 +2,6 @@
 
 from generator.ci.files import place_of, write_ci_file
 from generator.ci.render import render_ci
-from generator.ci.settings import CiSettings, CiWishes, System, settle
+from generator.ci.settings import CiOptions, CiSettings, System, finish
 
-__all__ = ["CiSettings", "CiWishes", "System", "place_of", "render_ci", "settle", "write_ci_file"]
+__all__ = ["CiOptions", "CiSettings", "System", "finish", "place_of", "render_ci", "write_ci_file"]

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from bake.errors import UsageError
+from bake.reference import parse_reference
 from generator import __version__
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class System(str, Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CiWishes:
+class CiOptions:
     """What was asked for; None: not said.
 
     Args:
@@ -69,7 +70,7 @@ class CiSettings:
         return self.system is System.GITHUB and self.runner[0].startswith(_HOSTED)
 
 
-def settle(wishes: CiWishes, *, recipe: str, registry: str = "") -> CiSettings:
+def finish(options: CiOptions, *, recipe: str, registry: str = "") -> CiSettings:
     """Check what was chosen and fill in what was not.
 
     The default runner is a lab's own for GitHub and any for GitLab: the images are large, and runners that others host
@@ -81,24 +82,24 @@ def settle(wishes: CiWishes, *, recipe: str, registry: str = "") -> CiSettings:
     Raises:
         UsageError: a value that can't stand in a CI file.
     """
-    default = "self-hosted,linux,x64" if wishes.system is System.GITHUB else ""
-    labels = [label.strip() for label in (default if wishes.runner is None else wishes.runner).split(",")]
+    default = "self-hosted,linux,x64" if options.system is System.GITHUB else ""
+    labels = [label.strip() for label in (default if options.runner is None else options.runner).split(",")]
     wanted = tuple(label for label in labels if label)
-    if wishes.system is System.GITHUB and not wanted:
+    if options.system is System.GITHUB and not wanted:
         raise UsageError("no runner is named", where="--runner", remedy="write --runner self-hosted,linux,x64")
     _check(wanted, _LABEL, "--runner", "labels hold letters, digits and . _ : -")
-    _check([wishes.main], _BRANCH, "--main", "name a branch: letters, digits and . _ / -")
+    _check([options.main], _BRANCH, "--main", "name a branch: letters, digits and . _ / -")
     place = "name a shipped recipe, or a file by its path from the repository's root: letters, digits and . _ / + -"
     _check([recipe], _RECIPE, "--recipe", place)
     if ".." in PurePosixPath(recipe).parts:
         raise UsageError(f"{recipe!r} lies outside the repository", where="--recipe", remedy=place)
-    needed = wishes.requirement or f"image-uplift=={__version__}"
+    needed = options.requirement or f"image-uplift=={__version__}"
     _check([needed], _REQUIREMENT, "--requirement", 'write it as for pip, without blanks: "image-uplift==0.1.0"')
     return CiSettings(
-        system=wishes.system,
+        system=options.system,
         recipe=recipe,
         runner=wanted,
-        main=wishes.main,
+        main=options.main,
         registry=_registry(registry),
         requirement=needed,
     )
@@ -111,8 +112,6 @@ def _check(values: Iterable[str], form: re.Pattern[str], where: str, remedy: str
 
 
 def _registry(registry: str) -> str:
-    from bake.reference import parse_reference
-
     if not registry:
         return ""
     trimmed = registry.rstrip("/")

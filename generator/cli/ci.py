@@ -67,9 +67,9 @@ def ci(
 ) -> None:
     """Write a CI file for the recipe: pull requests, main, a job per compile target, nightly."""
     from generator import pipeline
-    from generator.ci import CiWishes, System
+    from generator.ci import CiOptions, System
     from generator.resolve.resolve import Choices
 
     choices = Choices(recipe=context.obj, lock=context.meta[LOCK], registry=registry, site=site)
-    wishes = CiWishes(system=System(system.value), runner=runner, main=main, requirement=requirement)
-    pipeline.ci(Reporter(), choices, wishes, output=output, force=force)
+    options = CiOptions(system=System(system.value), runner=runner, main=main, requirement=requirement)
+    pipeline.ci(Reporter(), choices, options, output=output, force=force)

@@ -19,7 +19,7 @@ import pytest
 
 from bake.reference import parse_reference
 from bake.registry import Registry
-from generator.ci import CiWishes, System, render_ci, settle
+from generator.ci import CiOptions, System, finish, render_ci
 from generator.plan import build_graph
 from generator.recipe import load_recipe
 from tests.engine.small import RECIPE, TOP, docker
@@ -88,7 +88,7 @@ class Runner:
 
 def workflow_of(recipe: Path, registry: str) -> str:
     loaded = load_recipe(str(recipe))
-    settings = settle(CiWishes(system=System.GITHUB, requirement=str(TOP)), recipe=recipe.name, registry=registry)
+    settings = finish(CiOptions(system=System.GITHUB, requirement=str(TOP)), recipe=recipe.name, registry=registry)
     return render_ci(settings, build_graph(loaded.recipe, origin=loaded.origin))
 
 
