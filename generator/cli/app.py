@@ -29,10 +29,13 @@ from generator.cli.options import (
     SiteOption,
     Username,
 )
+from generator.cli.root import Root
+from generator.console import streams
 from generator.console.reporter import Reporter
 
 app = typer.Typer(
     name="generator",
+    cls=Root,
     help="Uplifts a frozen CUDA image to new GPUs: from a TOML recipe to a BuildKit graph, a checked image, a push.",
     epilog="Exit status: 0 done, 1 build failed, 2 usage or recipe, 3 surroundings unfit, 4 verification failed, "
     "130 interrupted.",
@@ -61,7 +64,12 @@ class ReportFormat(str, Enum):
     JSON = "json"
 
 
-Format = Annotated[ReportFormat, typer.Option("--format", envvar="GENERATOR_FORMAT", help="How the result is written.")]
+DoctorFormat = Annotated[
+    ReportFormat, typer.Option("--format", envvar="GENERATOR_DOCTOR_FORMAT", help="How the result is written.")
+]
+DiagnoseFormat = Annotated[
+    ReportFormat, typer.Option("--format", envvar="GENERATOR_DIAGNOSE_FORMAT", help="How the result is written.")
+]
 
 
 def _version(wanted: bool) -> None:
@@ -172,7 +180,7 @@ def doctor(
     site: SiteOption = None,
     layer_limit: LayerLimit = None,
     fix: Annotated[bool, typer.Option("--fix", help="Mend what can be: fetch, pull, make folders.")] = False,
-    format_: Format = ReportFormat.TABLE,
+    format_: DoctorFormat = ReportFormat.TABLE,
 ) -> None:
     """Check engine, buildx, disk, base, assets, mirrors, registry and GPU; say how to mend what is not fit."""
     from generator import pipeline
@@ -203,7 +211,7 @@ report.add_to(app)
 @app.command()
 def diagnose(
     log: Annotated[str, typer.Argument(metavar="LOGFILE", help="A log of any build or run; -: what is piped in.")],
-    format_: Format = ReportFormat.TABLE,
+    format_: DiagnoseFormat = ReportFormat.TABLE,
 ) -> None:
     """Name the known causes of a failure in a log, each with its remedy."""
     from generator.commands.diagnose import diagnose as show
@@ -220,13 +228,13 @@ def main() -> NoReturn:
     # While a bake runs, the driver has handlers of its own, which end the build first.
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
+    streams.prepare()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except UpliftError as error:
         Reporter().failure(error)
         sys.exit(error.exit_status)
-    except BrokenPipeError:
-        # Who read stdout has gone, as in `… plan | head`; nothing is left to say, and nothing to flush.
-        sys.stdout = None
-        sys.exit(UpliftError.exit_status)
     sys.exit(0)
