@@ -40,12 +40,12 @@ class Step:
 
 def recorded(name: str) -> str:
     """Render what ``tests/golden/ci/NAME`` records; a file of one system names its registry, the other does not."""
-    wishes = RECORDED[name]
+    options = RECORDED[name]
     recipe = re.split(r"-git(?:hub|lab)", name)[0]
     registry = "" if name in ("demo-github.yml", "deepprep-gitlab.yml") else "registry.example.org/lab"
     loaded = load_recipe(recipe)
     graph = build_graph(loaded.recipe, origin=loaded.origin)
-    return render_ci(finish(wishes, recipe=recipe, registry=registry), graph)
+    return render_ci(finish(options, recipe=recipe, registry=registry), graph)
 
 
 def parse(text: str) -> Any:

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from bake.errors import UsageError
+from bake.reference import parse_reference
 from generator import __version__
 
 if TYPE_CHECKING:
@@ -111,8 +112,6 @@ def _check(values: Iterable[str], form: re.Pattern[str], where: str, remedy: str
 
 
 def _registry(registry: str) -> str:
-    from bake.reference import parse_reference
-
     if not registry:
         return ""
     trimmed = registry.rstrip("/")

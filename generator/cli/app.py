@@ -15,11 +15,14 @@ from bake.errors import Interrupted, UpliftError
 from generator import __version__
 from generator.cli import bake, ci, host, report
 from generator.cli.options import ARCHS, DOWNLOADS, LOCK, LOGIN, TOKEN, takes
+from generator.cli.root import Root
+from generator.console import streams
 from generator.console.reporter import Reporter
 from generator.resolve.choices import Choices
 
 app = typer.Typer(
     name="generator",
+    cls=Root,
     help="Uplifts a frozen CUDA image to new GPUs: from a TOML recipe to a BuildKit graph, a checked image, a push.",
     epilog="Exit status: 0 done, 1 build failed, 2 usage or recipe, 3 surroundings unfit, 4 verification failed, "
     "130 interrupted.",
@@ -48,7 +51,12 @@ class ReportFormat(str, Enum):
     JSON = "json"
 
 
-Format = Annotated[ReportFormat, typer.Option("--format", envvar="GENERATOR_FORMAT", help="How the result is written.")]
+DoctorFormat = Annotated[
+    ReportFormat, typer.Option("--format", envvar="GENERATOR_DOCTOR_FORMAT", help="How the result is written.")
+]
+DiagnoseFormat = Annotated[
+    ReportFormat, typer.Option("--format", envvar="GENERATOR_DIAGNOSE_FORMAT", help="How the result is written.")
+]
 
 
 def _version(wanted: bool) -> None:
@@ -115,7 +123,7 @@ bake.add_to(app)
 def doctor(
     choices: Choices,
     fix: Annotated[bool, typer.Option("--fix", help="Mend what can be: fetch, pull, make folders.")] = False,
-    format_: Format = ReportFormat.TABLE,
+    format_: DoctorFormat = ReportFormat.TABLE,
 ) -> None:
     """Check engine, buildx, disk, base, assets, mirrors, registry and GPU; say how to mend what is not fit."""
     from generator import pipeline
@@ -131,7 +139,7 @@ report.add_to(app)
 @app.command()
 def diagnose(
     log: Annotated[str, typer.Argument(metavar="LOGFILE", help="A log of any build or run; -: what is piped in.")],
-    format_: Format = ReportFormat.TABLE,
+    format_: DiagnoseFormat = ReportFormat.TABLE,
 ) -> None:
     """Name the known causes of a failure in a log, each with its remedy."""
     from generator.commands.diagnose import diagnose as show
@@ -148,13 +156,13 @@ def main() -> NoReturn:
     # While a bake runs, the driver has handlers of its own, which end the build first.
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
+    streams.prepare()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except UpliftError as error:
         Reporter().failure(error)
         sys.exit(error.exit_status)
-    except BrokenPipeError:
-        # Who read stdout has gone, as in `… plan | head`; nothing is left to say, and nothing to flush.
-        sys.stdout = None
-        sys.exit(UpliftError.exit_status)
     sys.exit(0)

@@ -112,7 +112,7 @@ def verify(
         ),
     ] = False,
     format_: Annotated[
-        VerifyFormat, typer.Option("--format", envvar="GENERATOR_FORMAT", help="How the result is written.")
+        VerifyFormat, typer.Option("--format", envvar="GENERATOR_VERIFY_FORMAT", help="How the result is written.")
     ] = VerifyFormat.TABLE,
 ) -> None:
     """Check an image against the recipe: versions, device code, models, conflicts; with --gpu on a real card."""

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from bake.errors import UsageError
+from bake.failure.diagnosis import diagnose as look
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from bake.failure.diagnosis import Diagnosis
     from generator.console.reporter import Reporter
 
@@ -27,10 +24,7 @@ def diagnose(reporter: Reporter, log: str, *, form: str) -> None:
     Raises:
         UsageError: the log cannot be read.
     """
-    from bake.failure.diagnosis import diagnose as look
-
-    with _opened(log) as lines:
-        diagnosis = look(lines)
+    diagnosis = _read(log)
     name = "stdin" if log == STDIN else log
     if form == "json":
         reporter.data(_as_json(name, diagnosis))
@@ -40,19 +34,16 @@ def diagnose(reporter: Reporter, log: str, *, form: str) -> None:
         reporter.data(f"{name}: no known cause of a failure in {diagnosis.lines} lines")
 
 
-@contextmanager
-def _opened(log: str) -> Iterator[TextIO]:
-    file = sys.stdin.fileno() if log == STDIN else log
+def _read(log: str) -> Diagnosis:
     try:
-        stream = open(file, encoding="utf-8", errors="replace", closefd=log != STDIN)  # noqa: SIM115  stdin has no path
+        with open(0 if log == STDIN else log, encoding="utf-8", errors="replace", closefd=log != STDIN) as lines:
+            return look(lines)
     except OSError as error:
         raise UsageError(
             f"the log can't be read: {error.strerror or error}",
             where=log,
             remedy="give the path of a text file, or - for what is piped in",
         ) from None
-    with stream:
-        yield stream
 
 
 def _as_json(name: str, diagnosis: Diagnosis) -> str:

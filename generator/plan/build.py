@@ -100,8 +100,8 @@ def _variables_of_sources(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
         if extension.compiles:
             yield specs.wheel_variable(name), "", f"Image with the wheel of {name}, to take it from; empty: compile it"
             yield specs.compiler_cache_variable(name), "", f"docker-image://… with the compiler cache of {name}"
-    if recipe.toolkit and recipe.toolkit.image:
-        yield "TOOLKIT_IMAGE", recipe.toolkit.image, "The CUDA devel image that the toolkit is taken from"
+    if recipe.toolkit and recipe.toolkit.devel_image:
+        yield "TOOLKIT_IMAGE", recipe.toolkit.devel_image, "The CUDA devel image that the toolkit is taken from"
     for name, asset in recipe.assets.items():
         yield specs.asset_variable(name), "", f"Folder that holds {asset.file_name}; empty: the build fetches it"
 

@@ -9,18 +9,13 @@ from generator.plan.graph import ContextFile, Kind, Target
 from generator.plan.sources import asset, source_target
 
 if TYPE_CHECKING:
-    from generator.recipe.model import Extension, Recipe
+    from generator.recipe.extensions import Extension
+    from generator.recipe.model import Recipe
 
 # A compile can't do without these, whatever the recipe lists.
 COMPILERS = ("g++", "ccache")
 COMPILER_CACHE = "compiler-cache"
 _SCRIPTS = ("compile.py", "source_tree.py", "budget.py", "slot.py", "flags.py", "precompiled.py")
-_SOURCES = {
-    "wheel": "prebuilt for the new stack",
-    "sdist": "compiled for the new stack",
-    "archive": "compiled for the new stack from its source archive",
-    "git": "compiled for the new stack from its repository",
-}
 
 
 def wheel_target(extension: str) -> str:
@@ -33,37 +28,33 @@ def toolchain(recipe: Recipe) -> Target:
     toolkit = recipe.toolkit
     if toolkit is None:  # the recipe check refuses compiled extensions without a toolkit
         raise AssertionError("extensions without a toolkit")
-    runfile = toolkit.source == "runfile"
-    wheels = toolkit.source == "wheels"
-    helper = "link-toolkit" if wheels else "trim-toolkit"
+    taken_from = toolkit.asset_name
     return Target(
         name="toolchain",
         kind=Kind.TOOLCHAIN,
         description=f"compiler and CUDA {recipe.stack.cuda} toolkit; never part of the image",
         inputs={"tools": "tools"},
-        images={"toolkit-image": "TOOLKIT_IMAGE"} if toolkit.source == "image" else {},
-        assets={"assets": specs.asset_variable(toolkit.asset)} if runfile and toolkit.asset else {},
+        images={"toolkit-image": "TOOLKIT_IMAGE"} if toolkit.devel_image else {},
+        assets={"assets": specs.asset_variable(taken_from)} if taken_from else {},
         from_base=True,
         values={
             **specs.environment(recipe),
             "source": toolkit.source,
             "cuda": recipe.stack.cuda,
-            "install": toolkit.install,
-            "keep": toolkit.keep,
-            "asset": asset(recipe, toolkit.asset) if runfile and toolkit.asset else {},
-            "installer_apt": toolkit.installer_apt,
+            **({"asset": asset(recipe, taken_from)} if taken_from else {}),
+            **toolkit.values(),
             "apt": _apt(recipe),
             "build_requires": toolkit.build_requires,
         },
-        files=(ContextFile(path=helper, package="contexts", resource=f"toolchain/{helper}"),),
+        files=(ContextFile(path=toolkit.script, package="contexts", resource=f"toolchain/{toolkit.script}"),),
     )
 
 
 def _apt(recipe: Recipe) -> tuple[str, ...]:
     """What is installed of the distribution: what the recipe lists, and whatever a compile needs besides."""
     listed = recipe.toolkit.apt if recipe.toolkit else ()
-    git = ("git",) if any(extension.source == "git" for extension in recipe.extensions.values()) else ()
-    return tuple(dict.fromkeys((*listed, *COMPILERS, *git)))
+    sources = (package for extension in recipe.extensions.values() for package in extension.apt)
+    return tuple(dict.fromkeys((*listed, *COMPILERS, *sources)))
 
 
 def wheel(recipe: Recipe, name: str) -> Target:
@@ -74,7 +65,7 @@ def wheel(recipe: Recipe, name: str) -> Target:
     return Target(
         name=wheel_target(name),
         kind=Kind.WHEEL,
-        description=f"{name} {extension.version} {_SOURCES[extension.source]}",
+        description=f"{name} {extension.version} {extension.made}",
         inputs={"source": source_target(name), **compiles},
         from_base=extension.compiles,  # below toolchain and torch: what its key holds
         values={
@@ -85,7 +76,7 @@ def wheel(recipe: Recipe, name: str) -> Target:
             "local": specs.local_version(recipe, name),
             "source": extension.source,
             "compiles": extension.compiles,
-            "commit": extension.commit,
+            "commit": extension.stated_commit,
             "env": dict(sorted(extension.env.items())),
             "needs": tuple(needs),
             "own_archs": extension.own_archs,

@@ -16,12 +16,6 @@ if TYPE_CHECKING:
     from generator.recipe.model import Recipe
 
 REQUIREMENTS = "requirements"
-_SOURCES = {
-    "wheel": "looked for prebuilt",
-    "sdist": "its sdist",
-    "archive": "its source archive",
-    "git": "its repository",
-}
 
 
 def source_target(extension: str) -> str:
@@ -32,13 +26,13 @@ def source_target(extension: str) -> str:
 def source(recipe: Recipe, name: str) -> Target:
     """Plan the fetch of one extension: its prebuilt wheel, its sdist, archive or repository."""
     extension = recipe.extensions[name]
-    of_archive = extension.source == "archive" and extension.asset is not None
+    made_of = extension.asset_name
     return Target(
         name=source_target(name),
         kind=Kind.SOURCE,
-        description=f"{name} {extension.version}: {_SOURCES[extension.source]}",
+        description=f"{name} {extension.version}: {extension.fetched}",
         inputs={"tools": "tools"},
-        assets={"assets": specs.asset_variable(extension.asset)} if of_archive and extension.asset else {},
+        assets={"assets": specs.asset_variable(made_of)} if made_of else {},
         from_base=True,
         values={
             **specs.environment(recipe),
@@ -47,15 +41,12 @@ def source(recipe: Recipe, name: str) -> Target:
             "full_version": specs.full_version(recipe, name),
             "source": extension.source,
             "compiles": extension.compiles,
-            "sha256": extension.sha256,
-            "page": extension.page or recipe.stack.find_links,
-            "asset": asset(recipe, extension.asset) if extension.asset else {},
-            "url": extension.url,
-            "commit": extension.commit,
+            **({"asset": asset(recipe, made_of)} if made_of else {}),
+            **extension.values(recipe.stack),
         },
-        files=(ContextFile(path="prebuilt.py", package="contexts", resource="source/prebuilt.py"),)
-        if extension.source == "wheel"
-        else (),
+        files=tuple(
+            ContextFile(path=script, package="contexts", resource=f"source/{script}") for script in extension.scripts
+        ),
     )
 
 
@@ -81,7 +72,7 @@ def requirements(recipe: Recipe) -> Target:
                     "name": name,
                     "compiles": extension.compiles,
                     "env": dict(sorted(extension.env.items())),
-                    "commit": extension.commit if extension.source == "archive" else None,
+                    "commit": extension.stated_commit,
                 }
                 for name, extension in recipe.extensions.items()
             ],

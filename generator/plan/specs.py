@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from importlib import resources
 from typing import TYPE_CHECKING
 
 from conversion.models.model_spec import SCHEMA as MODELS_SCHEMA
 from generator.plan.driver import oldest_driver, requirement
 from generator.plan.graph import ContextFile
+from generator.recipe.fields import normalised, pinned_version, requirement_name
 from generator.recipe.models import as_json
 
 if TYPE_CHECKING:
@@ -36,16 +36,6 @@ def conversion_files(*folders: str) -> tuple[ContextFile, ...]:
     )
 
 
-def normalised(name: str) -> str:
-    """Give a package name in its normal form (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def requirement_name(requirement: str) -> str:
-    """Give the normal name of the package in a pinned requirement, without extras."""
-    return normalised(re.split(r"[\[=\s]", requirement, maxsplit=1)[0])
-
-
 def modules(recipe: Recipe) -> tuple[str, ...]:
     """Name the modules of the stack's packages, as they are usually called: ``torch_geometric`` of torch-geometric."""
     return tuple(requirement_name(requirement).replace("-", "_") for requirement in recipe.stack.packages)
@@ -68,14 +58,12 @@ def released(recipe: Recipe) -> tuple[str, ...]:
 
 def local_version(recipe: Recipe, name: str) -> str | None:
     """Give the local version of an extension's build, ``pt27cu128``: prebuilt wheels carry the stack's."""
-    extension = recipe.extensions[name]
-    return extension.local or (recipe.stack.local if extension.source == "wheel" else None)
+    return recipe.extensions[name].local_version(recipe.stack)
 
 
 def full_version(recipe: Recipe, name: str) -> str:
     """Give the version that an extension must have in the image, with its local part."""
-    local = local_version(recipe, name)
-    return f"{recipe.extensions[name].version}+{local}" if local else recipe.extensions[name].version
+    return recipe.extensions[name].full_version(recipe.stack)
 
 
 def asset_variable(name: str) -> str:
@@ -125,7 +113,7 @@ def _models(recipe: Recipe) -> dict[str, object]:
 def verify_json(recipe: Recipe) -> str:
     """Write what ``conversion.verify`` holds an image against."""
     stack = recipe.stack
-    versions = {requirement_name(entry): entry.split("==", 1)[1].strip() for entry in stack.packages}
+    versions = {requirement_name(entry): pinned_version(entry) for entry in stack.packages}
     versions |= {name: full_version(recipe, name) for name in recipe.extensions}
     versions |= {normalised(name): version for name, version in stack.expect.items()}
     # A stack without torch has nobody to ask for its CUDA build and archs.

@@ -1,7 +1,8 @@
 """CUDA compute capabilities: which exist, and which CUDA toolkit can compile for them.
 
 Source: NVIDIA, *CUDA Compiler Driver NVCC*, section "GPU feature list", and the release notes of CUDA 11.8,
-12.8 and 13.0 (13.0 dropped everything before Turing, 7.5).
+12.8 and 13.0 (13.0 dropped everything before Turing, 7.5). The releases: NVIDIA, *CUDA Toolkit Archive*, and the
+versions of cuda-toolkit on PyPI.
 """
 
 from __future__ import annotations
@@ -30,6 +31,12 @@ _SUPPORT: dict[str, tuple[tuple[int, int], tuple[int, int] | None]] = {
     "12.0": ((12, 8), None),
     "12.1": ((12, 9), None),
 }
+
+RELEASES = (
+    *(f"11.{minor}" for minor in range(9)),
+    *(f"12.{minor}" for minor in (0, 1, 2, 3, 4, 5, 6, 8, 9)),
+    *(f"13.{minor}" for minor in range(6)),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +89,17 @@ def parse_arch_list(text: str) -> tuple[Arch, ...]:
     if not entries:
         raise ValueError('the list of compute capabilities is empty; write for example "9.0;12.0"')
     return tuple(dict.fromkeys(parse_arch(entry) for entry in entries))
+
+
+def parse_release(text: str) -> str:
+    """Read a release of CUDA.
+
+    Raises:
+        ValueError: there is none of that name; the message says which there are.
+    """
+    if text not in RELEASES:
+        raise ValueError(f"{text!r} is not a CUDA release; known are {', '.join(RELEASES)}")
+    return text
 
 
 def unsupported(arch: Arch, cuda: str) -> str | None:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from bake.errors import UsageError
 from bake.reference import parse_reference
 from generator.recipe.arch import parse_arch, unsupported
+from generator.recipe.fields import normalised, pinned_version, requirement_name
 from generator.recipe.models import mistakes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from generator.recipe.model import Extension, Recipe
+    from generator.recipe.model import Recipe
 
 # Packages that contexts/image/image_uplift_device.py can keep off a card, by the names of their modules.
 HELD_BACK = ("tensorflow",)
@@ -26,18 +27,23 @@ def cross_check(recipe: Recipe) -> list[Mistake]:
     return [
         *_references(recipe),
         *_archs(recipe),
+        *_stack(recipe),
         *_extensions(recipe),
         *_toolkit(recipe),
         *_device(recipe),
         *_models(recipe),
         *_assets(recipe),
+        *_verify(recipe),
         *_run(recipe),
         *_clean(recipe),
     ]
 
 
 def _references(recipe: Recipe) -> Iterator[Mistake]:
-    for path, text in ((("image", "tag"), recipe.image.tag), (("base", "image"), recipe.base.image)):
+    named = [(("image", "tag"), recipe.image.tag), (("base", "image"), recipe.base.image)]
+    if recipe.toolkit is not None and recipe.toolkit.devel_image is not None:
+        named.append((("toolkit", "image"), recipe.toolkit.devel_image))
+    for path, text in named:
         try:
             parse_reference(text)
         except UsageError as error:
@@ -51,57 +57,51 @@ def _archs(recipe: Recipe) -> Iterator[Mistake]:
             yield ("stack", "archs", index), f"stack.archs.{index}: {reason}"
 
 
+def _stack(recipe: Recipe) -> Iterator[Mistake]:
+    stack = recipe.stack
+    pins: dict[str, str] = {}
+    for key, requirements in (("install", stack.install), ("also", stack.also)):
+        for index, requirement in enumerate(requirements):
+            name, version = requirement_name(requirement), pinned_version(requirement)
+            if pins.setdefault(name, version) != version:
+                yield ("stack", key, index), f"stack.{key}.{index}: {name} is pinned to {pins[name]} too"
+    pins |= {name: extension.full_version(stack) for name, extension in recipe.extensions.items() if name not in pins}
+    for name, version in stack.expect.items():
+        pin = pins.get(normalised(name), version)
+        if version != pin and (version.partition("+")[0] != pin or "+" not in version):
+            yield ("stack", "expect", name), f"stack.expect.{name}: it is {version} here, and {pin} is installed"
+    for index, name in enumerate(stack.remove):
+        if normalised(name) in recipe.extensions:
+            yield (
+                ("stack", "remove", index),
+                f"stack.remove.{index}: the old build of an extension goes by itself: remove {name} from the list",
+            )
+
+
 def _extensions(recipe: Recipe) -> Iterator[Mistake]:
     if recipe.toolkit is None and any(extension.compiles for extension in recipe.extensions.values()):
         yield ("extensions",), "extensions: they are compiled, and no [toolkit] says with what"
+    installed = {requirement_name(requirement) for requirement in recipe.stack.packages}
     for name, extension in recipe.extensions.items():
+        path = ("extensions", name)
+        if name in installed:
+            yield path, f"extensions.{name}: [stack] installs this package; remove it there, or this section"
         for needed in extension.needs:
             if needed not in recipe.extensions:
-                yield (
-                    ("extensions", name, "needs"),
-                    f"extensions.{name}.needs: there is no [extensions.{needed}]",
-                )
-        for key, message in _source(recipe, extension):
-            yield ("extensions", name, key), f"extensions.{name}.{key}: {message}"
-
-
-def _source(recipe: Recipe, extension: Extension) -> Iterator[tuple[str, str]]:
-    """List which keys an extension's source lacks."""
-    if extension.source == "wheel" and not (extension.page or recipe.stack.find_links):
-        yield "source", 'a prebuilt wheel needs a page of links: give "page" here or "find-links" in [stack]'
-    if (extension.source == "sdist" or extension.fallback) and extension.sha256 is None:
-        yield "sha256", "missing; without it the sdist may change between two bakes"
-    if extension.fallback and extension.source != "wheel":
-        yield "fallback", "only a prebuilt wheel has one"
-    if extension.own_archs and not extension.compiles:
-        yield "own-archs", "nothing is compiled here: a prebuilt wheel has the archs that it has; leave the key out"
-    if extension.source == "git" and (extension.url is None or extension.commit is None):
-        yield "commit" if extension.url else "url", "missing; a repository is pinned by url and commit"
-    if extension.source == "archive":
-        yield from _asset(recipe, extension.asset)
-
-
-def _asset(recipe: Recipe, name: str | None) -> Iterator[tuple[str, str]]:
-    if name is None:
-        yield "asset", "missing; it names one of [assets]"
-    elif name not in recipe.assets:
-        yield "asset", f"there is no [assets.{name}]"
+                yield (*path, "needs"), f"extensions.{name}.needs: there is no [extensions.{needed}]"
+        for key, message in extension.mistakes(recipe.stack):
+            yield (*path, key), f"extensions.{name}.{key}: {message}"
+        yield from _asset(recipe, path, extension.asset_name)
 
 
 def _toolkit(recipe: Recipe) -> Iterator[Mistake]:
-    toolkit = recipe.toolkit
-    if toolkit is None:
-        return
-    if toolkit.source == "wheels" and not toolkit.install:
-        yield ("toolkit", "install"), 'toolkit.install: missing; source = "wheels" installs these'
-    if toolkit.source == "image":
-        try:
-            parse_reference(toolkit.image or "")
-        except UsageError as error:
-            yield ("toolkit", "image"), f"toolkit.image: {error.message if toolkit.image else 'missing'}"
-    if toolkit.source == "runfile":
-        for key, message in _asset(recipe, toolkit.asset):
-            yield ("toolkit", key), f"toolkit.{key}: {message}"
+    if recipe.toolkit is not None:
+        yield from _asset(recipe, ("toolkit",), recipe.toolkit.asset_name)
+
+
+def _asset(recipe: Recipe, path: tuple[str, ...], name: str | None) -> Iterator[Mistake]:
+    if name is not None and name not in recipe.assets:
+        yield (*path, "asset"), f"{'.'.join(path)}.asset: there is no [assets.{name}]"
 
 
 def _device(recipe: Recipe) -> Iterator[Mistake]:
@@ -129,9 +129,18 @@ def _models(recipe: Recipe) -> Iterator[Mistake]:
 
 
 def _assets(recipe: Recipe) -> Iterator[Mistake]:
+    made = (*recipe.extensions.values(), *([recipe.toolkit] if recipe.toolkit else []))
+    used = {part.asset_name for part in made}
     for name, asset in recipe.assets.items():
+        if name not in used:
+            yield ("assets", name), f"assets.{name}: nothing is made of it: name it with asset, or remove the section"
         if not asset.file_name:
             yield ("assets", name), f"assets.{name}: its address ends in no file name; give one with file"
+
+
+def _verify(recipe: Recipe) -> Iterator[Mistake]:
+    if recipe.verify.path and not recipe.verify.load:
+        yield ("verify", "path"), 'verify.path: only checkpoints of "load" use it: name these, or remove the line'
 
 
 def _run(recipe: Recipe) -> Iterator[Mistake]:

@@ -28,16 +28,19 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import tomli
 from pydantic import Field, ValidationError
 
 from bake.errors import EnvironmentUnfit, UsageError
-from generator.recipe.model import Digest, Name, NonEmpty, Recipe, Section, Sha256, Url
+from generator.recipe.document import parse_toml
+from generator.recipe.fields import Digest, Sha256, Url
 from generator.recipe.places import key_lines, line_of
+from generator.recipe.section import Name, NonEmpty, Section
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from generator.recipe.model import Recipe
 
 
 SUFFIX = ".lock.toml"
@@ -96,8 +99,8 @@ def parse_lock(text: str, *, origin: str) -> Lock:
     """
     remedy = "run `lock` again, or remove the file"
     try:
-        raw = tomli.loads(text)
-    except tomli.TOMLDecodeError as error:
+        raw = parse_toml(text)
+    except ValueError as error:
         raise UsageError(f"not valid TOML: {error}", where=origin, remedy=remedy) from error
     try:
         return Lock.model_validate(raw)

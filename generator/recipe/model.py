@@ -5,63 +5,41 @@ Every class is frozen and refuses unknown keys. Keys are kebab-case in TOML and 
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from conversion.patch.codemods import CODEMODS
-from generator.recipe.arch import parse_arch
+from generator.recipe.extensions import Extension
+from generator.recipe.fields import (
+    Arch,
+    CudaRelease,
+    FileName,
+    Gib,
+    LocalVersion,
+    Pinned,
+    Pythons,
+    Sha256,
+    Url,
+    is_file_name,
+)
 from generator.recipe.models import ModelSet
-from generator.recipe.section import AbsolutePath, Name, NonEmpty, Section, matches
-
-__all__ = ["ModelSet", "Name", "NonEmpty", "Section"]  # from the section module, for those that know them from here
-
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._,\s-]+\])?\s*==\s*[A-Za-z0-9.!+*_-]+")
-_PYTHONS = re.compile(r">=3\.(\d{1,2}),<3\.(\d{1,2})")
-_CUDA = re.compile(r"\d{1,2}\.\d{1,2}")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-_URL = re.compile(r"https?://[^\s\"'$`\\]+")
-_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
-_LOCAL = re.compile(r"[a-z0-9]+(?:\.[a-z0-9]+)*")
-
-
-def _pinned(text: str) -> str:
-    if not _PINNED.fullmatch(text.strip()):
-        raise ValueError(f'{text!r} is not pinned; write "name==version", so that every bake installs the same')
-    return text.strip()
-
-
-def _arch(text: str) -> str:
-    return str(parse_arch(text))
-
-
-Arch = Annotated[str, AfterValidator(_arch)]
-Pinned = Annotated[str, AfterValidator(_pinned)]
-Sha256 = Annotated[str, matches(_SHA256, "a SHA-256 digest: 64 lower-case hexadecimal digits")]
-Digest = Annotated[str, matches(_DIGEST, "a digest: sha256: and 64 hexadecimal digits")]
-Pythons = Annotated[str, matches(_PYTHONS, 'a range of Python releases such as ">=3.10,<3.15"')]
-CudaRelease = Annotated[str, matches(_CUDA, 'a CUDA release such as "13.0"')]
-Commit = Annotated[str, matches(_COMMIT, "a commit: 40 lower-case hexadecimal digits")]
-Url = Annotated[str, matches(_URL, "an http or https address")]
-LocalVersion = Annotated[str, matches(_LOCAL, 'a local version such as "pt27cu128", without the +')]
-FileName = Annotated[str, matches(_FILE, "a plain file name: letters, digits and . _ + -")]
+from generator.recipe.section import AbsolutePath, Name, NonEmpty, Prefix, Section
+from generator.recipe.toolkits import Toolkit
 
 
 class Image(Section):
     """The image that the bake yields; ``disk_gib`` is the room that a first bake takes, in GiB."""
 
     tag: NonEmpty
-    disk_gib: Annotated[float, Field(ge=0, strict=False)] = 0.0
+    disk_gib: Gib = 0.0
 
 
 class Base(Section):
     """The frozen image, and the Python environment in it that is uplifted."""
 
     image: NonEmpty
-    prefix: AbsolutePath
+    prefix: Prefix
     remedy: str | None = None
 
 
@@ -106,59 +84,7 @@ class Asset(Section):
     def file_name(self) -> str:
         """The file's name: as given, or the last part of the address; "" when that is no name."""
         last = self.url.partition("?")[0].rpartition("/")[2]
-        return self.file or (last if _FILE.fullmatch(last) else "")
-
-
-class Toolkit(Section):
-    """Where compiler and CUDA toolkit come from; neither is ever part of the image.
-
-    ``runfile`` is NVIDIA's installer (an asset), ``wheels`` the toolkit's wheels, ``image`` a CUDA devel image.
-    """
-
-    source: Literal["runfile", "wheels", "image"]
-    install: Annotated[tuple[Pinned, ...], Field(strict=False)] = ()
-    asset: Name | None = None
-    image: NonEmpty | None = None
-    keep: Annotated[tuple[NonEmpty, ...], Field(strict=False)] = ()
-    installer_apt: Annotated[tuple[NonEmpty, ...], Field(strict=False)] = ("libxml2",)
-    apt: Annotated[tuple[NonEmpty, ...], Field(strict=False)] = ("g++", "ccache")
-    build_requires: Annotated[tuple[Pinned, ...], Field(strict=False)] = (
-        "ninja==1.13.0",
-        "pip==25.3",
-        "setuptools==80.9.0",
-        "wheel==0.45.1",
-    )
-
-
-class Extension(Section):
-    """A package with CUDA code for the new stack.
-
-    ``wheel`` is prebuilt, from the stack's page of links; ``sdist``, ``archive`` (an asset) and ``git`` are compiled.
-    ``fallback`` compiles the sdist where the page has no wheel that fits. What its metadata requires and the
-    environment lacks comes in by itself; ``requires`` pins that, and says it where nobody can read the metadata.
-    ``own_archs`` leaves the archs of a compile to the package's setup.py, for kernels that exist for certain cards
-    alone; by default the stack's are enforced.
-    """
-
-    source: Literal["wheel", "sdist", "archive", "git"]
-    version: NonEmpty
-    sha256: Sha256 | None = None
-    fallback: Literal["sdist"] | None = None
-    page: Url | None = None
-    local: LocalVersion | None = None
-    asset: Name | None = None
-    url: Url | None = None
-    commit: Commit | None = None
-    device_code: bool = True
-    own_archs: bool = False
-    needs: Annotated[tuple[Name, ...], Field(strict=False)] = ()
-    requires: Annotated[tuple[Pinned, ...], Field(strict=False)] | None = None
-    env: dict[str, str] = Field(default_factory=dict)
-
-    @property
-    def compiles(self) -> bool:
-        """Whether a compiler may be needed."""
-        return self.source != "wheel" or self.fallback is not None
+        return self.file or (last if is_file_name(last) else "")
 
 
 class Patch(Section):

@@ -7,7 +7,7 @@ The classes hold the shape of what is written; what it means is checked by the p
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, WithJsonSchema
 
@@ -23,7 +23,6 @@ _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 
 Dotted = Annotated[str, matches(_DOTTED, "a dotted Python name")]
 Identifier = Annotated[str, matches(_IDENTIFIER, "a Python name")]
-Number = Annotated[float, Field(strict=False)]
 Numbers = Annotated[dict[NonEmpty, int], Field(min_length=1)]
 Bound = int | float | NonEmpty
 
@@ -59,7 +58,7 @@ class ProbeInput(Section):
     shape: Annotated[tuple[NonEmpty | int, ...] | None, Field(strict=False)] = None
     distribution: Literal[probe_spec.DISTRIBUTIONS] | None = None  # type: ignore[valid-type]  # the names stand there
     dtype: Literal[probe_spec.DTYPES] | None = None  # type: ignore[valid-type]  # the same
-    scale: Number | None = None
+    scale: float | None = None
     low: Bound | None = None
     high: Bound | None = None
     value: str | int | float | bool | None = None
@@ -79,6 +78,8 @@ class ProbeCall(Section):
 
 class ProbeFunction(Section):
     """A probe in Python: the text of its file, which was read from beside the recipe."""
+
+    of_lines: ClassVar[tuple[str, ...]] = ("source",)
 
     name: NonEmpty
     source: str
@@ -106,8 +107,8 @@ class Probe(Section):
 class Tolerance(Section):
     """How far outputs may differ, relative to each one's largest value; the reason stands in every report."""
 
-    float64: Annotated[float, Field(gt=0, lt=1, strict=False)] | None = None
-    float32: Annotated[float, Field(gt=0, lt=1, strict=False)] | None = None
+    float64: Annotated[float, Field(gt=0, lt=1)] | None = None
+    float32: Annotated[float, Field(gt=0, lt=1)] | None = None
     reason: NonEmpty
 
 
@@ -186,6 +187,11 @@ def mistakes(name: str, models: ModelSet) -> Iterator[tuple[tuple[str | int, ...
     if probe is not None and probe.inputs is not None and probe.calls is not None:
         yield ("models", name, "probe", "inputs"), f'models.{name}.probe: give "inputs" or "calls", not both'
         return
+    if probe is not None and probe.function is not None:
+        for key in sorted({"at", "sizes"} & probe.model_fields_set):
+            yield ("models", name, "probe", key), f"models.{name}.probe.{key}: a function does without it: remove it"
+    if probe is None and models.tolerance is not None:
+        yield ("models", name, "tolerance"), f"models.{name}.tolerance: nothing is held against it without a probe"
     document = {"schema": model_spec.SCHEMA, "sets": [as_json(name, models)]}
     try:
         model_spec.parse(document)

@@ -13,6 +13,10 @@ _KEY = re.compile(
     r"^\s*(?P<path>(?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*'))*)\s*="
 )
 _PART = re.compile(r"\"[^\"]*\"|'[^']*'|[A-Za-z0-9_-]+")
+# Strings (those of several lines first) and comments as a whole, so that no bracket in them counts.
+_TOKEN = re.compile(
+    r'"""(?:\\.|[^\\])*?"""|\'\'\'.*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*|[\[\]{}]', re.DOTALL
+)
 
 
 def key_lines(text: str) -> dict[tuple[str, ...], int]:
@@ -22,7 +26,10 @@ def key_lines(text: str) -> dict[tuple[str, ...], int]:
     """
     lines: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
-    for number, line in enumerate(text.splitlines(), start=1):
+    inside = _inside(text)
+    for number, line in enumerate(text.split("\n"), start=1):
+        if number in inside:
+            continue
         header = _HEADER.match(line)
         if header:
             table = _parts(header["path"])
@@ -32,6 +39,23 @@ def key_lines(text: str) -> dict[tuple[str, ...], int]:
         if key:
             lines.setdefault(table + _parts(key["path"]), number)
     return lines
+
+
+def _inside(text: str) -> set[int]:
+    """Give the lines that begin within a string, list or table of several lines."""
+    inside: set[int] = set()
+    line, at, depth, first = 1, 0, 0, 0
+    for token in _TOKEN.finditer(text):
+        line, at = line + text.count("\n", at, token.start()), token.start()
+        if token[0] in "[{":
+            first = first if depth else line
+            depth += 1
+        elif token[0] in "]}":
+            depth -= 1
+            inside.update(() if depth else range(first + 1, line + 1))
+        else:
+            inside.update(range(line + 1, line + token[0].count("\n") + 1))
+    return inside
 
 
 def line_of(lines: dict[tuple[str, ...], int], path: Sequence[str | int]) -> int | None:

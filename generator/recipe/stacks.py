@@ -7,18 +7,20 @@ beside the recipe, in ``stacks`` beside the recipe, and among those that ship: a
 from __future__ import annotations
 
 import difflib
+import re
 import typing
 from importlib import resources
 from typing import Any
 
-import tomli
-
 from bake.errors import UsageError
+from generator.recipe.document import parse_toml, read_text
+from generator.recipe.explain import shortened
 
 if typing.TYPE_CHECKING:
     from importlib.resources.abc import Traversable
     from pathlib import Path
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 SECTIONS = ("stack", "toolkit", "assets")
 # A recipe that chooses another kind of toolkit takes nothing of the stack's.
 _WHOLE_IF_CHANGED = {"toolkit": "source"}
@@ -43,6 +45,9 @@ def stacked(raw: dict[str, Any], *, origin: str, beside: Path | None) -> dict[st
     for key in SECTIONS:
         if key in stack:
             merged[key] = _merge(key, stack[key], raw[key]) if key in raw else stack[key]
+    if "toolkit" in stack and merged["toolkit"] is raw.get("toolkit"):  # what the stack's is made of goes with it
+        theirs = {stack["toolkit"].get("asset")} - set(raw.get("assets", ()))
+        merged["assets"] = {name: asset for name, asset in merged.get("assets", {}).items() if name not in theirs}
     return merged
 
 
@@ -59,6 +64,12 @@ def pythons_of(name: str) -> str | None:
 
 
 def _find(name: str, *, origin: str, beside: Path | None) -> Path | Traversable:
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"stack.from: {shortened(name)} is not the name of a stack",
+            where=origin,
+            remedy=f"name a file of stacks without .toml; stacks that ship: {', '.join(shipped_stacks())}",
+        )
     folders = [] if beside is None else [beside, beside / "stacks"]
     for folder in folders:
         if (folder / f"{name}.toml").is_file():
@@ -77,8 +88,8 @@ def _find(name: str, *, origin: str, beside: Path | None) -> Path | Traversable:
 
 def _parse(file: Path | Traversable) -> dict[str, Any]:
     try:
-        parsed = tomli.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomli.TOMLDecodeError) as error:
+        parsed = parse_toml(read_text(file))
+    except (OSError, ValueError) as error:
         raise UsageError(f"the stack can't be read: {error}", where=str(file), remedy="mend that file") from error
     foreign = [key for key in parsed if key not in SECTIONS or not isinstance(parsed[key], dict)]
     if foreign:

@@ -43,7 +43,7 @@ def resolve(recipe: Recipe, choices: Choices, place: SiteFile) -> Facts:
     parse_reference(base, where="--base")
     mirrors = mirrors_of(place.site, recipe)
     moved = mirrored_image(base, mirrors)
-    devel = recipe.toolkit.image if recipe.toolkit else None
+    devel = recipe.toolkit.devel_image if recipe.toolkit else None
     return Facts(
         folder=choices.output,
         progress=choices.progress,

@@ -22,10 +22,11 @@ import tomli
 from pydantic import BeforeValidator, Field, ValidationError
 
 from bake.errors import UsageError
-from generator.recipe.load import explained
-from generator.recipe.model import NonEmpty, Section, Sha256, Url
+from generator.recipe.explain import explained
+from generator.recipe.fields import Gib, Sha256, Url
 from generator.recipe.places import key_lines
 from generator.recipe.prepare import NO_BUILDER
+from generator.recipe.section import NonEmpty, Section
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +56,7 @@ class Site(Section):
     wheels: NonEmpty | None = None
     wheels_readonly: NonEmpty | None = None
     compiler_cache: NonEmpty | None = None
-    disk_gib: Annotated[float, Field(ge=0, strict=False)] | None = None
+    disk_gib: Gib | None = None
     layer_limit_mib: Annotated[int, Field(gt=0)] | None = None
     mirrors: dict[NonEmpty, NonEmpty] = Field(default_factory=dict)
     checksums: dict[Url, Sha256] = Field(default_factory=dict)

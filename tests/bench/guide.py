@@ -17,7 +17,7 @@ from bake.errors import UsageError
 
 if TYPE_CHECKING:
     from generator.recipe import Recipe
-    from generator.recipe.model import Extension
+    from generator.recipe.extensions import Extension
 
 OLD_TORCH = ("torch", "torchvision", "torchaudio")
 SECRET = "--mount=type=secret,id=ca-bundle,mode=0444"
@@ -152,7 +152,7 @@ def _toolkit(recipe: Recipe) -> tuple[list[str], tuple[str, ...]]:
         lines.append(_run(f"{_pip(recipe, f'install --no-cache-dir {_words(toolkit.install)}')} && {link}"))
         lines.append(f'RUN ln -sfn "{find}" /usr/local/cuda')
         files: tuple[str, ...] = ()
-    elif toolkit.source == "runfile" and toolkit.asset:
+    elif toolkit.source == "runfile":
         file = recipe.assets[toolkit.asset].file_name
         lines.append(f"COPY {file} /tmp/cuda.run")
         lines.append("RUN chmod +x /tmp/cuda.run && /tmp/cuda.run --toolkit --silent && rm /tmp/cuda.run")
@@ -170,7 +170,7 @@ def _extension(recipe: Recipe, name: str, extension: Extension) -> tuple[list[st
     if extension.source == "sdist":
         what = f"--no-binary {name} {name}=={extension.version}"
         return [_run(export + _pip(recipe, f"{install} {what}"))], ()
-    if extension.source == "archive" and extension.asset:
+    if extension.source == "archive":
         place = f"/tmp/{name}"
         lines = [f"COPY {extension.asset} {place}", _run(f"cd {place} && {export}{_pip(recipe, f'{install} .')}")]
         return lines, (extension.asset,)

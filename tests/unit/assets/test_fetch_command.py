@@ -31,6 +31,10 @@ cuda = "13.0"
 archs = ["12.0"]
 install = ["torch==2.11.0"]
 
+[toolkit]
+source = "runfile"
+asset = "tool"
+
 [assets.tool]
 url = "{url}"
 """

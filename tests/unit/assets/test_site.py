@@ -39,6 +39,10 @@ cuda = "13.0"
 archs = ["12.0"]
 install = ["torch==2.11.0"]
 
+[toolkit]
+source = "runfile"
+asset = "tool"
+
 [assets.tool]
 url = "{original}files/tool.run"
 sha256 = "{sha256}"

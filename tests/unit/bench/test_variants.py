@@ -47,7 +47,7 @@ def test_the_recipe_with_an_archive_is_valid_and_differs_in_the_source_alone(tmp
     )
     made, known = load_recipe(str(file)).recipe, load_recipe("demo").recipe
     changed = made.extensions["torch-scatter"]
-    assert (changed.source, changed.asset) == ("archive", "bench-torch-scatter")
+    assert (changed.source, changed.asset_name) == ("archive", "bench-torch-scatter")
     assert changed.env == known.extensions["torch-scatter"].env
     assert made.assets["bench-torch-scatter"].sha256 == "a" * 64
     assert made.model_copy(update={"extensions": {}, "assets": {}}) == known.model_copy(update={"extensions": {}})

@@ -70,6 +70,28 @@ def test_options_come_from_the_environment_too(tmp_path: Path) -> None:
     assert 'default     = "12.0"' in (tmp_path / "elsewhere/docker-bake.hcl").read_text()
 
 
+@pytest.mark.parametrize("command", [["plan", "-r", "demo"], ["-r", "deepprep", "plan", "--recipe", "demo"]])
+def test_the_recipe_is_named_on_either_side_of_the_command(tmp_path: Path, command: list[str]) -> None:
+    done = generator(*command, folder=tmp_path, GENERATOR_RECIPE="deepprep-cu130")
+    assert done.returncode == 0
+    assert done.stdout.startswith("demo: ")
+
+
+def test_the_lock_is_named_on_either_side_of_the_command(tmp_path: Path) -> None:
+    for command in (["--lock", "none.toml", "plan"], ["plan", "--lock", "none.toml"]):
+        done = generator("-r", "demo", *command, folder=tmp_path)
+        assert done.returncode == 2
+        assert "none.toml: the lock can't be read" in done.stderr
+
+
+def test_each_command_has_a_variable_of_its_own_for_its_format(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("all is well\n")
+    formats = {"GENERATOR_VERIFY_FORMAT": "junit", "GENERATOR_DIAGNOSE_FORMAT": "json"}
+    done = generator("diagnose", "log", folder=tmp_path, **formats)
+    assert done.stdout.startswith('{\n  "log": "log"')
+    assert generator("doctor", "--help", folder=tmp_path, **formats).returncode == 0
+
+
 def test_a_bad_bundle_is_unfit_surroundings(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("nothing")
     done = generator("-r", "demo", "bake", "--ca-bundle", "ca.pem", folder=tmp_path)

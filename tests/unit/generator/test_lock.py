@@ -14,8 +14,8 @@ DIGEST = "sha256:" + "d" * 64
 ONE, TWO = "1" * 64, "2" * 64
 MORE = """
 [toolkit]
-source = "wheels"
-install = ["cuda-toolkit==13.0.2"]
+source = "runfile"
+asset = "tool"
 
 [extensions.torch-scatter]
 source = "sdist"

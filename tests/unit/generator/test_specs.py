@@ -5,6 +5,7 @@ import json
 from conversion.models import model_spec, sizes
 from generator.plan import specs
 from generator.recipe import Recipe, load_recipe, shipped
+from generator.recipe.fields import requirement_name
 
 
 def test_old_builds_of_what_is_compiled_anew_are_removed_first(demo: Recipe) -> None:
@@ -69,7 +70,7 @@ def test_the_reader_of_the_containers_takes_what_is_written() -> None:
 
 
 def test_requirement_names_are_normal_and_without_extras() -> None:
-    assert specs.requirement_name("Torch_Geometric [full]==2.7.0") == "torch-geometric"
+    assert requirement_name("Torch_Geometric [full]==2.7.0") == "torch-geometric"
 
 
 def test_modules_are_named_as_python_imports_them(demo: Recipe) -> None:

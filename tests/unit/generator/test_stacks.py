@@ -27,7 +27,7 @@ def test_a_recipe_takes_versions_toolkit_and_assets_of_its_stack(minimal: str, w
     assert recipe.stack.install[0] == "torch==2.7.0+cu128"
     assert recipe.stack.index == "https://download.pytorch.org/whl/cu128"
     assert recipe.toolkit is not None
-    assert recipe.toolkit.asset == "cuda-installer"
+    assert recipe.toolkit.asset_name == "cuda-installer"
     assert recipe.assets["cuda-installer"].file_name == "cuda_12.8.0_570.86.10_linux.run"
 
 
@@ -41,9 +41,10 @@ def test_keys_of_the_recipe_are_laid_over_the_stacks(minimal: str, write_recipe:
 
 def test_another_kind_of_toolkit_takes_nothing_of_the_stacks(minimal: str, write_recipe: Writer) -> None:
     text = using(minimal, "torch2.7-cu128", '[toolkit]\nsource = "image"\nimage = "cuda:12.8"')
-    toolkit = load_recipe(str(write_recipe(text))).recipe.toolkit
-    assert toolkit is not None
-    assert (toolkit.asset, toolkit.image) == (None, "cuda:12.8")
+    recipe = load_recipe(str(write_recipe(text))).recipe
+    assert recipe.toolkit is not None
+    assert (recipe.toolkit.asset_name, recipe.toolkit.devel_image) == (None, "cuda:12.8")
+    assert recipe.assets == {}
 
 
 @pytest.mark.parametrize("folder", ["", "stacks"])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from bake.errors import EnvironmentUnfit
+from generator.ci import write_ci_file
 from tests.workflows import parse
 
 TOP = Path(__file__).parents[4]
@@ -93,3 +96,14 @@ def test_the_registry_comes_from_option_environment_or_site(tmp_path: Path) -> N
     neither = parse(ci("--for", "gitlab", folder=tmp_path).stdout)["variables"]
     assert neither["GENERATOR_REGISTRY"] == "$CI_REGISTRY_IMAGE"
     assert neither["GENERATOR_REGISTRY_TOKEN"] == "$CI_REGISTRY_PASSWORD"
+
+
+def test_a_full_disk_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, _text: str, **_options: str) -> int:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(EnvironmentUnfit, match="No space left"):
+        write_ci_file("a", tmp_path / "ci.yml", force=False)
+    assert list(tmp_path.iterdir()) == []
