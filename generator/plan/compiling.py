@@ -85,7 +85,8 @@ def wheel(recipe: Recipe, name: str) -> Target:
             "local": specs.local_version(recipe, name),
             "source": extension.source,
             "compiles": extension.compiles,
-            "commit": extension.commit,
+            "fallback": extension.source == "wheel",  # compiled only where the source target found no wheel
+            "commit": extension.commit if extension.source == "archive" else None,
             "env": dict(sorted(extension.env.items())),
             "needs": tuple(needs),
             "own_archs": extension.own_archs,
