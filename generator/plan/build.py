@@ -61,51 +61,47 @@ def build_graph(
 
 
 def _variables(recipe: Recipe, build_dir: str) -> Iterator[Variable]:
-    archs = ";".join(recipe.stack.archs)
-    rows = (
-        ("REGISTRY", "", "Registry (and path) that the image is named in; empty: a local name"),
-        ("TAG", recipe.image.tag, "Name and tag of the image"),
-        ("MORE_TAGS", "", "More names and tags of the image, with spaces between them"),
-        ("IMAGE_SOURCE", "", "Label: address of the repository that the image is built from"),
-        ("IMAGE_REVISION", "", "Label: revision in that repository"),
-        ("IMAGE_VERSION", "", "Label: version of the image"),
-        ("BASE_IMAGE", recipe.base.image, "The frozen image"),
-        ("BASE_USER", "", "User that the frozen image ends as, and so the new one; empty: root"),
-        ("NVIDIA_REQUIRE", "kept", "new: the frozen image sets NVIDIA_REQUIRE_CUDA, and it is rewritten; or kept"),
-        ("TORCH_CUDA_ARCH_LIST", archs, "Compute capabilities that extensions are compiled for"),
-        ("MAX_JOBS", "", "Compile jobs of one target; empty: from cores and memory"),
-        ("NVCC_THREADS", "", "Archs that one nvcc compiles at a time; empty: from cores and jobs"),
-        ("CACHE_REF", "", "Repository of the registry cache, one tag per target; empty: none"),
-        (
-            "CACHE_BRANCH",
-            "",
-            "Branch whose cache comes before the main branch's, and is written; empty: the main branch",
-        ),
-        ("CACHE_EXACT", "", "Targets whose cache of just these inputs is there: TARGET=TAG, with ; between them"),
-        (
-            "CACHE_FROM",
-            "",
-            "More caches to read, as of --cache-from, with ; between them; {target} is the target's name",
-        ),
-        ("CACHE_TO", "", "More caches to write, as of --cache-to, in the same form"),
-        ("CA_BUNDLE", "", "PEM file of a private CA, handed to the steps that download as a secret"),
-        ("NETRC", "", "Credentials for mirrors in netrc format, handed to the steps that download as a secret"),
-        ("MIRRORS", "", "Table of mirrors, handed to the steps that download as a secret"),
-        ("BUILD_DIR", build_dir, "This folder, seen from where buildx is started"),
-    )
-    for name, default, description in (*rows, *_variables_of_sources(recipe)):
+    """Give the variables that people set, and then those that a bake by this software finds."""
+    for name, default, description in _variables_of_people(recipe):
         yield Variable(name=name, default=default, description=description)
+    for name, default, description in _variables_of_the_program(recipe, build_dir):
+        yield Variable(name=name, default=default, description=description, by_program=True)
 
 
-def _variables_of_sources(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
-    for name, extension in recipe.extensions.items():
-        if extension.compiles:
-            yield specs.wheel_variable(name), "", f"Image with the wheel of {name}, to take it from; empty: compile it"
-            yield specs.compiler_cache_variable(name), "", f"docker-image://… with the compiler cache of {name}"
+def _variables_of_people(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
+    yield "REGISTRY", "", "Registry (and path) that the image is named in; empty: a local name"
+    yield "TAG", recipe.image.tag, "Name and tag of the image"
+    yield "MORE_TAGS", "", "More names and tags of the image, with spaces between them"
+    yield "IMAGE_SOURCE", "", "Label: address of the repository that the image is built from"
+    yield "IMAGE_REVISION", "", "Label: revision in that repository"
+    yield "IMAGE_VERSION", "", "Label: version of the image"
+    yield "BASE_IMAGE", recipe.base.image, "The frozen image"
     if recipe.toolkit and recipe.toolkit.image:
         yield "TOOLKIT_IMAGE", recipe.toolkit.image, "The CUDA devel image that the toolkit is taken from"
     for name, asset in recipe.assets.items():
         yield specs.asset_variable(name), "", f"Folder that holds {asset.file_name}; empty: the build fetches it"
+    archs = ";".join(recipe.stack.archs)
+    yield "TORCH_CUDA_ARCH_LIST", archs, "Compute capabilities that extensions are compiled for"
+    yield "MAX_JOBS", "", "Compile jobs of one target; empty: from cores and memory"
+    yield "NVCC_THREADS", "", "Archs that one nvcc compiles at a time; empty: from cores and jobs"
+    yield "CACHE_REF", "", "Repository of the registry cache, one tag per target; empty: none"
+    yield "CACHE_BRANCH", "", "Branch whose cache is read before the main branch's, and written; empty: the main branch"
+    yield "CACHE_FROM", "", "More caches to read, as of --cache-from, with ; between them; {target}: the target's name"
+    yield "CACHE_TO", "", "More caches to write, as of --cache-to, in the same form"
+    yield "CA_BUNDLE", "", "PEM file of a private CA, handed to the steps that download as a secret"
+    yield "NETRC", "", "Credentials for mirrors in netrc format, handed to the steps that download as a secret"
+    yield "MIRRORS", "", "Table of mirrors, handed to the steps that download as a secret"
+
+
+def _variables_of_the_program(recipe: Recipe, build_dir: str) -> Iterator[tuple[str, str, str]]:
+    yield "BUILD_DIR", build_dir, "This folder, seen from where buildx is started"
+    yield "BASE_USER", "", "User that the frozen image ends as, and so the new one; empty: root"
+    yield "NVIDIA_REQUIRE", "kept", "new: the frozen image sets NVIDIA_REQUIRE_CUDA, and it is rewritten; or kept"
+    yield "CACHE_EXACT", "", "Targets whose cache of just these inputs is there: TARGET=TAG, with ; between them"
+    for name, extension in recipe.extensions.items():
+        if extension.compiles:
+            yield specs.wheel_variable(name), "", f"Image with the wheel of {name}, to take it from; empty: compile it"
+            yield specs.compiler_cache_variable(name), "", f"docker-image://… with the compiler cache of {name}"
 
 
 def _models_folder() -> tuple[ContextFile, ...]:
@@ -154,7 +150,7 @@ def _torch(recipe: Recipe) -> Target:
     return Target(
         name="torch",
         kind=Kind.TORCH,
-        description=f"the new stack in the environment: {', '.join(recipe.stack.packages)}",
+        description=f"the new stack in the environment: {_summary(recipe.stack.packages)}",
         inputs={"tools": "tools"},
         from_base=True,
         values={
@@ -168,6 +164,11 @@ def _torch(recipe: Recipe) -> Target:
         },
         files=_modules(*specs.CONSTRAINTS_MODULES),
     )
+
+
+def _summary(packages: tuple[str, ...]) -> str:
+    more = f" and {len(packages) - 1} more" if len(packages) > 1 else ""
+    return f"{packages[0]}{more}"
 
 
 def _patch(recipe: Recipe) -> Target:

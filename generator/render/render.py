@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from bake.errors import UsageError
 from generator import __version__
 from generator.compression import FORM
-from generator.render.hcl import hcl_line, hcl_list, hcl_string
+from generator.render.hcl import hcl_aligned, hcl_line, hcl_string
 from generator.render.shell import sh, sh_words
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def render(graph: Graph) -> dict[PurePosixPath, bytes]:
     files: dict[PurePosixPath, bytes] = {}
     try:
         template = environment.from_string(_bake_template().read_text(encoding="utf-8"))
-        files[PurePosixPath(BAKE_FILE)] = template.render(graph=graph, header=header, form=FORM).encode()
+        files[PurePosixPath(BAKE_FILE)] = hcl_aligned(template.render(graph=graph, header=header, form=FORM)).encode()
         for target in graph.targets:
             folder = PurePosixPath("contexts", target.name)
             files[folder / "Dockerfile"] = _dockerfile(environment, target, header)
@@ -62,7 +62,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(hcl=hcl_string, hcl_list=hcl_list, sh=sh, sh_words=sh_words)
+    environment.filters.update(hcl=hcl_string, sh=sh, sh_words=sh_words)
     return environment
 
 

@@ -66,7 +66,7 @@ def test_the_archs_are_enforced_unless_an_extension_keeps_its_own(deepprep: Reci
 def test_host_assets_are_contexts_that_may_be_empty(deepprep: Recipe) -> None:
     bake_file = render(build_graph(deepprep))[PurePosixPath("docker-bake.hcl")].decode()
     own = '"${BUILD_DIR}/contexts/toolchain"'
-    assert f'assets = ASSET_CUDA_INSTALLER == "" ? {own} : ASSET_CUDA_INSTALLER' in bake_file
+    assert f"assets = given_or(ASSET_CUDA_INSTALLER, {own})" in bake_file
 
 
 def test_mirrors_change_nothing_that_is_rendered(minimal: str, write_recipe: Writer) -> None:
