@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # A compile can't do without these, whatever the recipe lists.
 COMPILERS = ("g++", "ccache")
 COMPILER_CACHE = "compiler-cache"
-_SCRIPTS = ("compile.py", "source_tree.py", "budget.py", "slot.py", "flags.py", "precompiled.py")
+_SCRIPTS = ("compile.py", "source_tree.py", "budget.py", "fact.py", "slot.py", "flags.py", "precompiled.py")
 _SOURCES = {
     "wheel": "prebuilt for the new stack",
     "sdist": "compiled for the new stack",
