@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bake.errors import UsageError
+from generator.plan.names import IMAGE, VERIFY
 from generator.resolve.resolve import Choices, layer_limit_mib, resolve, with_archs
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def bake(
         return
     facts = _at_hand(reporter, loaded, facts, graph, targets)
     job = _job(reporter, choices, loaded, facts, graph)
-    load = not push and archive is None and (not targets or build.IMAGE in targets)
+    load = not push and archive is None and (not targets or IMAGE in targets)
     job = build.settle(job, asked, push=push, load=load)
     with step_summary(job.folder):
         if targets:
@@ -222,7 +223,7 @@ def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str
     if gpu:
         verify_gpu.require(image or facts.image)  # before anything is built
     # An image by name takes the place of the one that would be built.
-    parts = tuple(name for name in graph["verify"].inputs.values() if name != "image") if image else ()
+    parts = tuple(name for name in graph[VERIFY].inputs.values() if name != IMAGE) if image else ()
     facts = _at_hand(reporter, loaded, facts, graph, parts)
     job = _job(reporter, choices, loaded, facts, graph)
     job = build.settle(job, asked, push=False, load=False)

@@ -1,4 +1,4 @@
-"""What scripts inside a build tell whoever runs it: a line of JSON each, ``{"uplift": KIND, "says": TEXT, NAME: VALUE, …}``.
+"""What scripts inside a build tell whoever runs it: lines of JSON, ``{"uplift": KIND, "says": TEXT, NAME: VALUE, …}``.
 
 ``says`` is for people, and is what they are shown of it; the other names are for programs. Written by
 ``contexts/wheel/fact.py`` and by ``conversion``'s arrivals; no other output of a step is ever taken apart.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bake.errors import BuildFailed, EnvironmentUnfit, UpliftError
 from generator.baking.publish import UNNAMED, digest_in, publish
+from generator.plan.names import IMAGE, VERIFY
 from generator.reuse.wheels import Reuse
 from generator.verification.report import VerificationReport, read_report, require_passed
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from generator.recipe import Recipe
     from generator.resolve.resolve import Choices, Facts
 
-IMAGE, VERIFY = "image", "verify"
 REPORT, JUNIT = "report.json", "junit.xml"
 # Variables of the bake file that come from the environment here too, as they do for users of plain buildx.
 PASSED_ON = ("MAX_JOBS", "NVCC_THREADS")

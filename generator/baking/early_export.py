@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bake.errors import EnvironmentUnfit, UsageError
+from generator.plan.names import IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,7 +40,7 @@ def packed_early(job: Job, *, stored: bool) -> Iterator[Early]:
     Args:
         stored: the image is stored on the engine. One that goes to a registry or into a file needs the blobs alone.
     """
-    stack = str(job.graph["image"].values["stack"])
+    stack = str(job.graph[IMAGE].values["stack"])
     if not job.own_builder or not _is_new(job, stack):
         yield Early()
         return

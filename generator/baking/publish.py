@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from bake.errors import EnvironmentUnfit, Interrupted, UpliftError
 from generator.compression import FORM
+from generator.plan.names import IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from bake.retry import Trouble, Try
     from generator.baking.build import Job
 
-IMAGE = "image"
 DIGITS = 12  # of the digest in the tag of the content
 _TAG_LENGTH = 128
 _QUERY = re.compile(r"\?_state=[^\s\"]*?(?=[\s\"]|: \d{3}\b)")  # an upload's state is of no use to anyone who reads

@@ -7,11 +7,24 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from generator.plan import specs
-from generator.plan.compiling import compiler_cache, toolchain, wheel, wheel_target
+from generator.plan.compiling import compiler_cache, toolchain, wheel
 from generator.plan.driver import oldest_driver, requirement
 from generator.plan.graph import ContextFile, Graph, Kind, Output, Target, Variable
 from generator.plan.layers import layers, part_count
-from generator.plan.sources import REQUIREMENTS, requirements, source
+from generator.plan.names import (
+    EXTRACT,
+    IMAGE,
+    INVENTORY,
+    LAYERS,
+    PATCH,
+    REBUILD,
+    REQUIREMENTS,
+    TOOLS,
+    TORCH,
+    VERIFY,
+    wheel_target,
+)
+from generator.plan.sources import requirements, source
 from generator.plan.specs import environment
 from generator.plan.specs import module_files as _modules
 
@@ -51,7 +64,7 @@ def build_graph(
     parts = part_count(recipe, layer_limit_mib)
     if layer_limit_mib is not None and parts > 1:
         targets.append(layers(recipe, count=parts, limit_mib=layer_limit_mib))
-    targets += [_image(recipe, stack="layers" if parts > 1 else "torch"), _verify(recipe)]
+    targets += [_image(recipe, stack=LAYERS if parts > 1 else TORCH), _verify(recipe)]
     return Graph(
         recipe=recipe.name,
         origin=origin,
@@ -120,7 +133,7 @@ def _models_folder() -> tuple[ContextFile, ...]:
 
 def _tools(recipe: Recipe) -> Target:
     return Target(
-        name="tools",
+        name=TOOLS,
         kind=Kind.TOOLS,
         description="uv and the CA wrapper; mounted by other targets, never copied",
         from_base=True,
@@ -136,10 +149,10 @@ def _tools(recipe: Recipe) -> Target:
 
 def _inventory(recipe: Recipe) -> Target:
     return Target(
-        name="inventory",
+        name=INVENTORY,
         kind=Kind.INVENTORY,
         description="packages and conflicts of the frozen environment",
-        inputs={"tools": "tools"},
+        inputs={TOOLS: TOOLS},
         from_base=True,
         values={**environment(recipe), "pythons": recipe.stack.python},
         files=_modules(*specs.INVENTORY_MODULES),
@@ -148,10 +161,10 @@ def _inventory(recipe: Recipe) -> Target:
 
 def _torch(recipe: Recipe) -> Target:
     return Target(
-        name="torch",
+        name=TORCH,
         kind=Kind.TORCH,
         description=f"the new stack in the environment: {_summary(recipe.stack.packages)}",
-        inputs={"tools": "tools"},
+        inputs={TOOLS: TOOLS},
         from_base=True,
         values={
             **environment(recipe),
@@ -175,7 +188,7 @@ def _patch(recipe: Recipe) -> Target:
     patch = recipe.patch
     roots = patch.roots if patch else ()
     return Target(
-        name="patch",
+        name=PATCH,
         kind=Kind.PATCH,
         description="torch.load calls that the new torch would refuse, mended on the syntax tree",
         from_base=True,
@@ -186,7 +199,7 @@ def _patch(recipe: Recipe) -> Target:
 
 def _extract(recipe: Recipe) -> Target:
     return Target(
-        name="extract",
+        name=EXTRACT,
         kind=Kind.EXTRACT,
         description="the pickled models' object graphs and outputs, recorded in the old environment",
         from_base=True,
@@ -202,10 +215,10 @@ def _rebuild(recipe: Recipe) -> Target:
     wheels = [wheel_target(name) for name in specs.needed_by_models(recipe)]
     wheels += [REQUIREMENTS] if wheels else []
     return Target(
-        name="rebuild",
+        name=REBUILD,
         kind=Kind.REBUILD,
         description="the models carried into the new environment, each proven by its object graph and its probe",
-        inputs={"tools": "tools", "torch": "torch", "extract": "extract", **{name: name for name in wheels}},
+        inputs={name: name for name in (TOOLS, TORCH, EXTRACT, *wheels)},
         values={**environment(recipe), "wheels": tuple(wheels)},
         files=(
             *_models_folder(),
@@ -217,14 +230,14 @@ def _rebuild(recipe: Recipe) -> Target:
 def _image(recipe: Recipe, *, stack: str) -> Target:
     wheels = tuple(wheel_target(name) for name in recipe.extensions)
     wheels += (REQUIREMENTS,) if wheels else ()
-    inputs = {"tools": "tools", stack: stack, **{name: name for name in wheels}}
+    inputs = {name: name for name in (TOOLS, stack, *wheels)}
     if recipe.patch:
-        inputs["patch"] = "patch"
+        inputs[PATCH] = PATCH
     if recipe.models:
-        inputs["rebuild"] = "rebuild"
+        inputs[REBUILD] = REBUILD
     held_back = specs.held_back(recipe)
     return Target(
-        name="image",
+        name=IMAGE,
         kind=Kind.IMAGE,
         description="the uplifted image: new stack, compiled wheels, patched source, migrated models",
         inputs=inputs,
@@ -255,13 +268,13 @@ def _hook(held_back: Mapping[str, object]) -> tuple[ContextFile, ...]:
 
 
 def _verify(recipe: Recipe) -> Target:
-    inputs = {"tools": "tools", "inventory": "inventory", "image": "image"}
+    inputs = {name: name for name in (TOOLS, INVENTORY, IMAGE)}
     if recipe.patch:
-        inputs["patch"] = "patch"
+        inputs[PATCH] = PATCH
     if recipe.models:
-        inputs["extract"] = "extract"
+        inputs[EXTRACT] = EXTRACT
     return Target(
-        name="verify",
+        name=VERIFY,
         kind=Kind.VERIFY,
         description="checks run on the image; exports only their report",
         inputs=inputs,

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from bake.errors import EnvironmentUnfit, UpliftError
 from generator.compression import FORM
 from generator.plan import specs
-from generator.plan.compiling import COMPILER_CACHE
 from generator.plan.keys import keys_of
+from generator.plan.names import COMPILE_STAGE, COMPILER_CACHE, MOMENT, TOOLCHAIN, load_stage, save_stage
 from generator.reuse import registry_cache
 from generator.reuse.registry_cache import registry_of
 from generator.reuse.wheel_store import Shelf, Wheel, look_up, push_overrides, wheels_of
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from generator.baking.build import Job
     from generator.plan.keys import Key
 
-COMPILE_STAGE = "compile"  # of the wheel targets' Dockerfile
-_TOOLCHAIN = "toolchain"
 _MORE_TRIES, _PAUSE = 3, 1.0  # seconds
 
 
@@ -91,8 +89,8 @@ def load_compiler_caches(job: Job, wanted: tuple[Wheel, ...]) -> None:
             variables={specs.compiler_cache_variable(wheel.extension): saved},
             # Loading needs no toolchain: that is made beside torch, by the bake that follows.
             overrides={
-                **_stage(f"load-{wheel.extension}"),
-                f"{COMPILER_CACHE}.contexts.toolchain": f"docker-image://{job.facts.base}",
+                **_stage(load_stage(wheel.extension)),
+                f"{COMPILER_CACHE}.contexts.{TOOLCHAIN}": f"docker-image://{job.facts.base}",
             },
         )
         if outcome.failure is not None:
@@ -185,7 +183,7 @@ def _save_compiler_caches(job: Job, fresh: list[Wheel]) -> None:
     repository = job.facts.caches.compiler_cache
     for wheel in fresh if repository else ():
         output = f"type=image,name={repository}:{wheel.extension},push=true,store=false,{FORM}"
-        stage = _stage(f"save-{wheel.extension}")
+        stage = _stage(save_stage(wheel.extension))
         outcome = _run_cached(job, (COMPILER_CACHE,), {**stage, f"{COMPILER_CACHE}.output": output})
         if outcome.failure is not None:
             _pass_on_interrupt(outcome)
@@ -211,7 +209,7 @@ def _run_cached(job: Job, targets: tuple[str, ...], overrides: Mapping[str, str]
 
 def _stage(name: str) -> dict[str, str]:
     """Choose a stage of the compiler cache's target; what it looks at is in no cache key, so it runs each time."""
-    return {f"{COMPILER_CACHE}.target": name, f"{COMPILER_CACHE}.args.MOMENT": str(time.time_ns())}
+    return {f"{COMPILER_CACHE}.target": name, f"{COMPILER_CACHE}.args.{MOMENT}": str(time.time_ns())}
 
 
 def compiles(step: Step) -> bool:
@@ -225,7 +223,7 @@ def is_for_compile(step: Step) -> bool:
     """Tell whether a step compiles, or makes what only a compile needs: that starts long before the compile does."""
     from bake.progress.events import StepKind
 
-    return compiles(step) or (step.kind is StepKind.INSTRUCTION and step.owner == _TOOLCHAIN)
+    return compiles(step) or (step.kind is StepKind.INSTRUCTION and step.owner == TOOLCHAIN)
 
 
 def made(outcome: BakeOutcome, wheels: tuple[Wheel, ...]) -> tuple[Wheel, ...]:
