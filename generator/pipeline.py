@@ -26,8 +26,9 @@ from generator.commands import lock as locking
 from generator.commands import report as reporting
 from generator.commands import run as running
 from generator.commands import verify_gpu
-from generator.job import IMAGE, VERIFY, Rendered
+from generator.job import Rendered
 from generator.plan import build_graph, matrix, svg, views
+from generator.plan.names import IMAGE, VERIFY
 from generator.recipe import load_recipe
 from generator.render import BAKE_FILE, write_folder
 from generator.render import render as render_files

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CREDENTIALS = {"GENERATOR_REGISTRY_USERNAME", "GENERATOR_REGISTRY_TOKEN"}
-# Recorded in tests/golden/ci, by name of the file.
+# Recorded in tests/golden, the first of each system whole, by name of the file.
 RECORDED = {
     "demo-github.yml": CiOptions(system=System.GITHUB),
-    "deepprep-github-hosted.yml": CiOptions(system=System.GITHUB, runner="ubuntu-24.04", main="trunk"),
+    "demo-github-hosted.yml": CiOptions(system=System.GITHUB, runner="ubuntu-24.04", main="trunk"),
     "deepprep-gitlab.yml": CiOptions(system=System.GITLAB),
-    "deepprep-cu130-gitlab-tags.yml": CiOptions(system=System.GITLAB, runner="lab,docker", requirement="."),
+    "deepprep-gitlab-tags.yml": CiOptions(system=System.GITLAB, runner="lab,docker", requirement="."),
 }
 _COMMAND = re.compile(r"python -m generator ([^\n)]*)")
 
@@ -39,7 +39,7 @@ class Step:
 
 
 def recorded(name: str) -> str:
-    """Render what ``tests/golden/ci/NAME`` records; a file of one system names its registry, the other does not."""
+    """Render a file of tests/golden/ci; a file of one system names its registry, the other does not."""
     options = RECORDED[name]
     recipe = re.split(r"-git(?:hub|lab)", name)[0]
     registry = "" if name in ("demo-github.yml", "deepprep-gitlab.yml") else "registry.example.org/lab"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import signal
 import threading
 import time
@@ -23,7 +22,8 @@ from bake.progress.state import Progress
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-_OWN_WORDS = re.compile(r"[a-z_]+\.py: ")
+    from bake.progress.facts import Fact
+
 TICK = 0.1  # seconds between two ticks without output
 _FIXED = {
     # The metadata file would hold build arguments otherwise.
@@ -74,8 +74,8 @@ class BakeOutcome:
 
     ``started`` and ``completed`` are seconds since the epoch; ``metadata`` is what buildx wrote, by target (empty
     unless it succeeded and a metadata file was asked for); ``failure`` is None on success; ``failed`` are the steps
-    that failed of themselves; ``refused`` those that started and may not run. ``notes``: what the
-    scripts inside the build said of themselves (``name.py: …``), each line with its target.
+    that failed of themselves; ``refused`` those that started and may not run. ``facts``: what the scripts inside the
+    build told, each with its target.
     """
 
     request: BakeRequest
@@ -87,7 +87,7 @@ class BakeOutcome:
     failure: UpliftError | None = None
     failed: tuple[FailedStep, ...] = ()
     refused: tuple[Step, ...] = ()
-    notes: tuple[tuple[str, str], ...] = ()
+    facts: tuple[tuple[str, Fact], ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -120,7 +120,7 @@ def run_bake(request: BakeRequest, listener: Callable[[Event], None]) -> BakeOut
     listener(BakeStarted(at=started, targets=request.targets or ("default",)))
     signals: list[signal.Signals] = []
     refused: list[Step] = []
-    notes: list[tuple[str, str]] = []
+    facts: list[tuple[str, Fact]] = []
     client = Client(
         lambda docker: _bake(docker, request),
         directory=(request.context or request.file.parent).resolve(),
@@ -137,8 +137,8 @@ def run_bake(request: BakeRequest, listener: Callable[[Event], None]) -> BakeOut
             events = progress.feed(line, now=time.time()) if line is not None else ()
             for event in events:
                 listener(event)
-                if isinstance(event, StepLog) and _OWN_WORDS.match(event.line):
-                    notes.append((event.step.owner, event.line))
+                if isinstance(event, StepLog) and event.fact is not None:
+                    facts.append((event.step.owner, event.fact))
                 if isinstance(event, StepStarted) and request.refuse and request.refuse(event.step):
                     if not refused:
                         client.stop()
@@ -147,7 +147,7 @@ def run_bake(request: BakeRequest, listener: Callable[[Event], None]) -> BakeOut
     if client.exit_status == 0 and not signals and not refused:
         for event in progress.settle(time.time()):
             listener(event)
-    outcome = dataclasses.replace(_outcome(request, client, progress, started, signals, refused), notes=tuple(notes))
+    outcome = dataclasses.replace(_outcome(request, client, progress, started, signals, refused), facts=tuple(facts))
     listener(BakeEnded(at=outcome.completed, state=outcome.state, seconds=outcome.seconds, failed=progress.failed()))
     return outcome
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bake.failure.causes import Known, causes, told
 from bake.progress import rawjson
-from bake.progress.state import without_escapes
+from bake.progress.escapes import without_escapes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from bake.progress.facts import Fact
 
 _FLAGS = re.compile(r"^(RUN|COPY|ADD)(?: --[a-z-]+(?:=\S+)?)+(?= )")
 
@@ -131,11 +134,12 @@ class StepEnded(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class StepLog(Event):
-    """A line of a step's output (a shared step's line comes once)."""
+    """A line of a step's output (a shared step's line comes once), and the fact that it tells, if any."""
 
     kind: ClassVar[str] = "step-log"
     step: Step
     line: str
+    fact: Fact | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bake.progress import rawjson
+from bake.progress.escapes import without_escapes
 from bake.progress.events import (
     Event,
     State,
@@ -21,6 +22,7 @@ from bake.progress.events import (
     Text,
     Warned,
 )
+from bake.progress.facts import parse_fact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,7 +37,6 @@ _POSITION = re.compile(r"(\d+)/(\d+)")
 _FIRST_STEP_OF_A_TARGET = "load build definition"
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9]+(/v?[0-9a-z]+)?(->.*)?")
 _CANCELLED = re.compile(r"context canceled|context cancelled|code = Canceled", re.IGNORECASE)
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])|[\x00-\x08\x0b-\x1f\x7f]")
 _KINDS = (
     (re.compile(r"(importing|exporting|preparing build) cache"), StepKind.CACHE),
     (re.compile(r"(exporting|pushing|unpacking|copying files|sending tarball|naming to)\b"), StepKind.EXPORT),
@@ -252,21 +253,22 @@ class Progress:
         if rest:
             self._partial[log.vertex, log.stream] = rest[-65536:]
         step = next((self._steps[key] for key in keys if not self._steps[key].shared), self._steps[keys[0]])
-        tail = self._logs.setdefault(log.vertex, deque(maxlen=LOG_LINES_KEPT))
-        events: list[Event] = []
-        for line in lines:
-            shown = _shown(line)
-            tail.append(shown)
-            events.append(StepLog(at=now, step=step, line=shown))
-        return events
+        return self._said(step, lines, now)
 
     def _rest_of_log(self, step: Step, now: float) -> list[Event]:
         """The last piece of output, when it has no line end."""
         rests = [self._partial.pop((step.digest, stream), "") for stream in (1, 2)]
+        return self._said(step, [rest for rest in rests if rest], now)
+
+    def _said(self, step: Step, lines: Iterable[str], now: float) -> list[Event]:
+        """Lines of output; of a fact people see what it says."""
         tail = self._logs.setdefault(step.digest, deque(maxlen=LOG_LINES_KEPT))
-        lines = [_shown(rest) for rest in rests if rest]
-        tail.extend(lines)
-        return [StepLog(at=now, step=step, line=line) for line in lines]
+        events: list[Event] = []
+        for line in map(_shown, lines):
+            fact = parse_fact(line)
+            tail.append(fact.says if fact else line)
+            events.append(StepLog(at=now, step=step, line=tail[-1], fact=fact))
+        return events
 
     def _repeated(self, log: rawjson.Log) -> bool:
         """A step that several targets share reports its output once for each of them."""
@@ -281,11 +283,6 @@ class Progress:
     def _remember(self, log: rawjson.Log) -> None:
         seen = self._seen_logs.setdefault(log.vertex, deque(maxlen=64))
         seen.append((log.timestamp, log.stream, log.data))
-
-
-def without_escapes(text: str) -> str:
-    """Drop colours and other control sequences of a terminal."""
-    return _ESCAPES.sub("", text)
 
 
 def _shown(line: str) -> str:

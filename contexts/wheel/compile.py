@@ -28,6 +28,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 import budget  # noqa: E402  beside this file
+import fact  # noqa: E402
 import flags  # noqa: E402
 import precompiled  # noqa: E402
 import source_tree  # noqa: E402
@@ -92,8 +93,9 @@ def prepare_environment(package: str, *, awaited: bool) -> None:
     sys.path.insert(0, str(BUILD_REQUIRES))
     path = ["/usr/lib/ccache", str(BUILD_REQUIRES / "bin"), str(CUDA_HOME / "bin"), os.environ["PATH"]]
     archs = os.environ.get("TORCH_CUDA_ARCH_LIST", "")
+    machine = budget.machine()
     chosen = budget.choose(
-        budget.machine(),
+        machine,
         budget.read_costs(costs_file(package)),
         archs=len(re.split(r"[;,\s]+", archs.strip(";, "))),
         set_jobs=os.environ.get("MAX_JOBS", ""),
@@ -134,7 +136,7 @@ def prepare_environment(package: str, *, awaited: bool) -> None:
         CCACHE_SLOPPINESS="include_file_ctime,include_file_mtime",
         CCACHE_MAXSIZE="2G",
     )
-    print(f"compile.py: budget: {chosen.why}; archs {archs}", flush=True)
+    fact.tell("budget", f"{chosen.why}; archs {archs}", cores=machine.cores)
 
 
 def added(name: str, flag: str) -> str:
@@ -207,11 +209,11 @@ def build_wheel(source: Path, out: Path) -> None:
 
 
 def report_cache() -> None:
-    """Say how many compiler calls the cache answered; the line is read by who reports the bake."""
+    """Say how many compiler calls the cache answered."""
     results = STATS.read_text(encoding="utf-8").split() if STATS.exists() else []
     hits = sum(word in ("direct_cache_hit", "preprocessed_cache_hit") for word in results)
     calls = hits + results.count("cache_miss")
-    print(f"compile.py: compiler cache: {hits} of {calls} calls hit", flush=True)
+    fact.tell("compiler-cache", f"{hits} of {calls} compiler calls from the compiler cache", hits=hits, calls=calls)
 
 
 def report_calls(source: Path) -> None:
@@ -227,10 +229,11 @@ def report_calls(source: Path) -> None:
     largest = max(cost.memory for cost in found.values()) / budget.GIB
     longest = sorted(found, key=lambda name: found[name].cpu, reverse=True)[:3]
     listed = ", ".join(f"{name} {found[name].cpu:.0f} s" for name in longest)
-    print(
-        f"compile.py: measured: {len(found)} files in {total:.0f} CPU seconds, at most {most} compilers at once, the "
-        f"largest {largest:.1f} GiB; longest: {listed}",
-        flush=True,
+    fact.tell(
+        "measured",
+        f"{len(found)} files in {total:.0f} CPU seconds, at most {most} compilers at once, the largest "
+        f"{largest:.1f} GiB; longest: {listed}",
+        cpu_seconds=round(total),
     )
 
 

@@ -53,7 +53,7 @@ def main() -> int:
     options = parser.parse_args()
     found = pins(json.loads(options.resolved.read_text(encoding="utf-8")))
     for line in told(found, json.loads(options.why.read_text(encoding="utf-8"))):
-        print(f"arrivals.py: {line}", file=sys.stderr)  # read by who shows the bake
+        print(json.dumps({"uplift": "arrival", "says": line}), file=sys.stderr)  # for bake.progress.facts
     print("\n".join(found))
     return 0
 

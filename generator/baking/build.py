@@ -10,7 +10,8 @@ from generator.baking.delivery import SENT
 from generator.baking.early_export import packed_early
 from generator.baking.preflight import pinned_for
 from generator.baking.record import record
-from generator.job import IMAGE, VERIFY, Job, run
+from generator.job import Job, run
+from generator.plan.names import IMAGE, VERIFY
 from generator.reuse import compiler_cache, registry_cache, wheel_store
 from generator.reuse.cache_summary import show_proof
 from generator.reuse.steps import compiled, is_for_compile, made

@@ -18,7 +18,8 @@ from bake.engine.facts import name_image, remove_nameless
 from bake.errors import EnvironmentUnfit
 from generator.baking.publish import digest_in, publish
 from generator.compression import FORM
-from generator.job import IMAGE, run
+from generator.job import run
+from generator.plan.names import IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

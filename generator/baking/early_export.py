@@ -16,7 +16,7 @@ from bake.buildx import results
 from bake.engine.facts import remove_name
 from bake.errors import EnvironmentUnfit, UsageError
 from bake.leftovers.images import PART
-from generator.job import IMAGE
+from generator.plan.names import IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -23,7 +23,8 @@ from bake.registry.answer import Outcome
 from bake.registry.layer_sizes import MIB, layers_in, listed, too_large
 from bake.retry import Trouble, retried
 from generator.compression import FORM
-from generator.job import IMAGE, run
+from generator.job import run
+from generator.plan.names import IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from bake.errors import EnvironmentUnfit, UpliftError
+from generator.plan.names import IMAGE, VERIFY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from generator.report import Report
     from generator.report.model import Layer
 
-IMAGE = "image"
-_CONTENTS = ("verify", "bytes.json")
+_CONTENTS = (VERIFY, "bytes.json")
 
 
 def gather(folder: Path, *, ca_bundle: Path | None = None) -> Report:

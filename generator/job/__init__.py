@@ -3,6 +3,6 @@
 from generator.job.job import Job, Rendered
 from generator.job.preflight import Inherited, Preflight
 from generator.job.reuse import Reuse, Wheel, WheelLookup
-from generator.job.run import IMAGE, VERIFY, run
+from generator.job.run import run
 
-__all__ = ["IMAGE", "VERIFY", "Inherited", "Job", "Preflight", "Rendered", "Reuse", "Wheel", "WheelLookup", "run"]
+__all__ = ["Inherited", "Job", "Preflight", "Rendered", "Reuse", "Wheel", "WheelLookup", "run"]

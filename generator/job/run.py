@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from bake.progress.events import Step
     from generator.job.job import Job
 
-IMAGE, VERIFY = "image", "verify"
 # Variables of the bake file that come from the environment here too, as they do for users of plain buildx.
 PASSED_ON = ("MAX_JOBS", "NVCC_THREADS")
 

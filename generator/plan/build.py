@@ -6,11 +6,24 @@ import json
 from typing import TYPE_CHECKING
 
 from generator.plan import specs
-from generator.plan.compiling import compiler_cache, toolchain, wheel, wheel_target
+from generator.plan.compiling import compiler_cache, toolchain, wheel
 from generator.plan.driver import oldest_driver, requirement
 from generator.plan.graph import ContextFile, Graph, Kind, Output, Target, Variable
 from generator.plan.layers import layers, part_count
-from generator.plan.sources import REQUIREMENTS, requirements, source
+from generator.plan.names import (
+    EXTRACT,
+    IMAGE,
+    INVENTORY,
+    LAYERS,
+    PATCH,
+    REBUILD,
+    REQUIREMENTS,
+    TOOLS,
+    TORCH,
+    VERIFY,
+    wheel_target,
+)
+from generator.plan.sources import requirements, source
 from generator.plan.specs import conversion_files, environment
 
 if TYPE_CHECKING:
@@ -49,7 +62,7 @@ def build_graph(
     parts = part_count(recipe, layer_limit_mib)
     if layer_limit_mib is not None and parts > 1:
         targets.append(layers(recipe, count=parts, limit_mib=layer_limit_mib))
-    targets += [_image(recipe, stack="layers" if parts > 1 else "torch"), _verify(recipe)]
+    targets += [_image(recipe, stack=LAYERS if parts > 1 else TORCH), _verify(recipe)]
     return Graph(
         recipe=recipe.name,
         origin=origin,
@@ -59,56 +72,52 @@ def build_graph(
 
 
 def _variables(recipe: Recipe, build_dir: str) -> Iterator[Variable]:
-    archs = ";".join(recipe.stack.archs)
-    rows = (
-        ("REGISTRY", "", "Registry (and path) that the image is named in; empty: a local name"),
-        ("TAG", recipe.image.tag, "Name and tag of the image"),
-        ("MORE_TAGS", "", "More names and tags of the image, with spaces between them"),
-        ("IMAGE_SOURCE", "", "Label: address of the repository that the image is built from"),
-        ("IMAGE_REVISION", "", "Label: revision in that repository"),
-        ("IMAGE_VERSION", "", "Label: version of the image"),
-        ("BASE_IMAGE", recipe.base.image, "The frozen image"),
-        ("BASE_USER", "", "User that the frozen image ends as, and so the new one; empty: root"),
-        ("NVIDIA_REQUIRE", "kept", "new: the frozen image sets NVIDIA_REQUIRE_CUDA, and it is rewritten; or kept"),
-        ("TORCH_CUDA_ARCH_LIST", archs, "Compute capabilities that extensions are compiled for"),
-        ("MAX_JOBS", "", "Compile jobs of one target; empty: from cores and memory"),
-        ("NVCC_THREADS", "", "Archs that one nvcc compiles at a time; empty: from cores and jobs"),
-        ("CACHE_REF", "", "Repository of the registry cache, one tag per target; empty: none"),
-        (
-            "CACHE_BRANCH",
-            "",
-            "Branch whose cache comes before the main branch's, and is written; empty: the main branch",
-        ),
-        ("CACHE_EXACT", "", "Targets whose cache of just these inputs is there: TARGET=TAG, with ; between them"),
-        (
-            "CACHE_FROM",
-            "",
-            "More caches to read, as of --cache-from, with ; between them; {target} is the target's name",
-        ),
-        ("CACHE_TO", "", "More caches to write, as of --cache-to, in the same form"),
-        ("CA_BUNDLE", "", "PEM file of a private CA, handed to the steps that download as a secret"),
-        ("NETRC", "", "Credentials for mirrors in netrc format, handed to the steps that download as a secret"),
-        ("MIRRORS", "", "Table of mirrors, handed to the steps that download as a secret"),
-        ("BUILD_DIR", build_dir, "This folder, seen from where buildx is started"),
-    )
-    for name, default, description in (*rows, *_variables_of_sources(recipe)):
+    """Give the variables that people set, and then those that a bake by this software finds."""
+    for name, default, description in _variables_of_people(recipe):
         yield Variable(name=name, default=default, description=description)
+    for name, default, description in _variables_of_the_program(recipe, build_dir):
+        yield Variable(name=name, default=default, description=description, by_program=True)
 
 
-def _variables_of_sources(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
-    for name, extension in recipe.extensions.items():
-        if extension.compiles:
-            yield specs.wheel_variable(name), "", f"Image with the wheel of {name}, to take it from; empty: compile it"
-            yield specs.compiler_cache_variable(name), "", f"docker-image://… with the compiler cache of {name}"
+def _variables_of_people(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
+    yield "REGISTRY", "", "Registry (and path) that the image is named in; empty: a local name"
+    yield "TAG", recipe.image.tag, "Name and tag of the image"
+    yield "MORE_TAGS", "", "More names and tags of the image, with spaces between them"
+    yield "IMAGE_SOURCE", "", "Label: address of the repository that the image is built from"
+    yield "IMAGE_REVISION", "", "Label: revision in that repository"
+    yield "IMAGE_VERSION", "", "Label: version of the image"
+    yield "BASE_IMAGE", recipe.base.image, "The frozen image"
     if recipe.toolkit and recipe.toolkit.devel_image:
         yield "TOOLKIT_IMAGE", recipe.toolkit.devel_image, "The CUDA devel image that the toolkit is taken from"
     for name, asset in recipe.assets.items():
         yield specs.asset_variable(name), "", f"Folder that holds {asset.file_name}; empty: the build fetches it"
+    archs = ";".join(recipe.stack.archs)
+    yield "TORCH_CUDA_ARCH_LIST", archs, "Compute capabilities that extensions are compiled for"
+    yield "MAX_JOBS", "", "Compile jobs of one target; empty: from cores and memory"
+    yield "NVCC_THREADS", "", "Archs that one nvcc compiles at a time; empty: from cores and jobs"
+    yield "CACHE_REF", "", "Repository of the registry cache, one tag per target; empty: none"
+    yield "CACHE_BRANCH", "", "Branch whose cache is read before the main branch's, and written; empty: the main branch"
+    yield "CACHE_FROM", "", "More caches to read, as of --cache-from, with ; between them; {target}: the target's name"
+    yield "CACHE_TO", "", "More caches to write, as of --cache-to, in the same form"
+    yield "CA_BUNDLE", "", "PEM file of a private CA, handed to the steps that download as a secret"
+    yield "NETRC", "", "Credentials for mirrors in netrc format, handed to the steps that download as a secret"
+    yield "MIRRORS", "", "Table of mirrors, handed to the steps that download as a secret"
+
+
+def _variables_of_the_program(recipe: Recipe, build_dir: str) -> Iterator[tuple[str, str, str]]:
+    yield "BUILD_DIR", build_dir, "This folder, seen from where buildx is started"
+    yield "BASE_USER", "", "User that the frozen image ends as, and so the new one; empty: root"
+    yield "NVIDIA_REQUIRE", "kept", "new: the frozen image sets NVIDIA_REQUIRE_CUDA, and it is rewritten; or kept"
+    yield "CACHE_EXACT", "", "Targets whose cache of just these inputs is there: TARGET=TAG, with ; between them"
+    for name, extension in recipe.extensions.items():
+        if extension.compiles:
+            yield specs.wheel_variable(name), "", f"Image with the wheel of {name}, to take it from; empty: compile it"
+            yield specs.compiler_cache_variable(name), "", f"docker-image://… with the compiler cache of {name}"
 
 
 def _tools(recipe: Recipe) -> Target:
     return Target(
-        name="tools",
+        name=TOOLS,
         kind=Kind.TOOLS,
         description="uv and the CA wrapper; mounted by other targets, never copied",
         from_base=True,
@@ -124,10 +133,10 @@ def _tools(recipe: Recipe) -> Target:
 
 def _inventory(recipe: Recipe) -> Target:
     return Target(
-        name="inventory",
+        name=INVENTORY,
         kind=Kind.INVENTORY,
         description="packages and conflicts of the frozen environment",
-        inputs={"tools": "tools"},
+        inputs={TOOLS: TOOLS},
         from_base=True,
         values={**environment(recipe), "pythons": recipe.stack.python},
         files=conversion_files("environment"),
@@ -136,10 +145,10 @@ def _inventory(recipe: Recipe) -> Target:
 
 def _torch(recipe: Recipe) -> Target:
     return Target(
-        name="torch",
+        name=TORCH,
         kind=Kind.TORCH,
-        description=f"the new stack in the environment: {', '.join(recipe.stack.packages)}",
-        inputs={"tools": "tools"},
+        description=f"the new stack in the environment: {_summary(recipe.stack.packages)}",
+        inputs={TOOLS: TOOLS},
         from_base=True,
         values={
             **environment(recipe),
@@ -154,9 +163,14 @@ def _torch(recipe: Recipe) -> Target:
     )
 
 
+def _summary(packages: tuple[str, ...]) -> str:
+    more = f" and {len(packages) - 1} more" if len(packages) > 1 else ""
+    return f"{packages[0]}{more}"
+
+
 def _patch(recipe: Recipe, patch: Patch) -> Target:
     return Target(
-        name="patch",
+        name=PATCH,
         kind=Kind.PATCH,
         description="torch.load calls that the new torch would refuse, mended on the syntax tree",
         from_base=True,
@@ -167,7 +181,7 @@ def _patch(recipe: Recipe, patch: Patch) -> Target:
 
 def _extract(recipe: Recipe) -> Target:
     return Target(
-        name="extract",
+        name=EXTRACT,
         kind=Kind.EXTRACT,
         description="the pickled models' object graphs and outputs, recorded in the old environment",
         from_base=True,
@@ -183,10 +197,10 @@ def _rebuild(recipe: Recipe) -> Target:
     wheels = [wheel_target(name) for name in specs.needed_by_models(recipe)]
     wheels += [REQUIREMENTS] if wheels else []
     return Target(
-        name="rebuild",
+        name=REBUILD,
         kind=Kind.REBUILD,
         description="the models carried into the new environment, each proven by its object graph and its probe",
-        inputs={"tools": "tools", "torch": "torch", "extract": "extract", **{name: name for name in wheels}},
+        inputs={name: name for name in (TOOLS, TORCH, EXTRACT, *wheels)},
         values={**environment(recipe), "wheels": tuple(wheels)},
         files=(
             *conversion_files("models"),
@@ -198,14 +212,14 @@ def _rebuild(recipe: Recipe) -> Target:
 def _image(recipe: Recipe, *, stack: str) -> Target:
     wheels = tuple(wheel_target(name) for name in recipe.extensions)
     wheels += (REQUIREMENTS,) if wheels else ()
-    inputs = {"tools": "tools", stack: stack, **{name: name for name in wheels}}
+    inputs = {name: name for name in (TOOLS, stack, *wheels)}
     if recipe.patch:
-        inputs["patch"] = "patch"
+        inputs[PATCH] = PATCH
     if recipe.models:
-        inputs["rebuild"] = "rebuild"
+        inputs[REBUILD] = REBUILD
     held_back = specs.held_back(recipe)
     return Target(
-        name="image",
+        name=IMAGE,
         kind=Kind.IMAGE,
         description="the uplifted image: new stack, compiled wheels, patched source, migrated models",
         inputs=inputs,
@@ -236,13 +250,13 @@ def _hook(held_back: Mapping[str, object]) -> tuple[ContextFile, ...]:
 
 
 def _verify(recipe: Recipe) -> Target:
-    inputs = {"tools": "tools", "inventory": "inventory", "image": "image"}
+    inputs = {name: name for name in (TOOLS, INVENTORY, IMAGE)}
     if recipe.patch:
-        inputs["patch"] = "patch"
+        inputs[PATCH] = PATCH
     if recipe.models:
-        inputs["extract"] = "extract"
+        inputs[EXTRACT] = EXTRACT
     return Target(
-        name="verify",
+        name=VERIFY,
         kind=Kind.VERIFY,
         description="checks run on the image; exports only their report",
         inputs=inputs,

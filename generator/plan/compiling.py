@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from generator.plan import specs
+from generator.plan import names, specs
 from generator.plan.graph import ContextFile, Kind, Target
-from generator.plan.sources import asset, source_target
+from generator.plan.names import COMPILER_CACHE, TOOLCHAIN, TOOLS, TORCH, source_target, wheel_target
+from generator.plan.sources import asset
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from generator.recipe.extensions import Extension
     from generator.recipe.model import Recipe
 
 # A compile can't do without these, whatever the recipe lists.
 COMPILERS = ("g++", "ccache")
-COMPILER_CACHE = "compiler-cache"
-_SCRIPTS = ("compile.py", "source_tree.py", "budget.py", "slot.py", "flags.py", "precompiled.py")
-
-
-def wheel_target(extension: str) -> str:
-    """Name the target that yields an extension's wheel."""
-    return f"wheel-{extension}"
+_SCRIPTS = ("compile.py", "source_tree.py", "budget.py", "fact.py", "slot.py", "flags.py", "precompiled.py")
 
 
 def toolchain(recipe: Recipe) -> Target:
@@ -30,10 +27,10 @@ def toolchain(recipe: Recipe) -> Target:
         raise AssertionError("extensions without a toolkit")
     taken_from = toolkit.asset_name
     return Target(
-        name="toolchain",
+        name=TOOLCHAIN,
         kind=Kind.TOOLCHAIN,
         description=f"compiler and CUDA {recipe.stack.cuda} toolkit; never part of the image",
-        inputs={"tools": "tools"},
+        inputs={TOOLS: TOOLS},
         images={"toolkit-image": "TOOLKIT_IMAGE"} if toolkit.devel_image else {},
         assets={"assets": specs.asset_variable(taken_from)} if taken_from else {},
         from_base=True,
@@ -61,7 +58,7 @@ def wheel(recipe: Recipe, name: str) -> Target:
     """Plan the wheel of one extension: found prebuilt, or compiled."""
     extension = recipe.extensions[name]
     needs = {wheel_target(needed): wheel_target(needed) for needed in extension.needs}
-    compiles = {"toolchain": "toolchain", "torch": "torch", **needs} if extension.compiles else {}
+    compiles = {TOOLCHAIN: TOOLCHAIN, TORCH: TORCH, **needs} if extension.compiles else {}
     return Target(
         name=wheel_target(name),
         kind=Kind.WHEEL,
@@ -73,14 +70,13 @@ def wheel(recipe: Recipe, name: str) -> Target:
             "package": name,
             "version": extension.version,
             "full_version": specs.full_version(recipe, name),
-            "local": specs.local_version(recipe, name),
             "source": extension.source,
             "compiles": extension.compiles,
-            "commit": extension.stated_commit,
+            "fallback": extension.source == "wheel",  # compiled only where the source target found no wheel
             "env": dict(sorted(extension.env.items())),
             "needs": tuple(needs),
-            "own_archs": extension.own_archs,
-            "awaited": name in specs.needed_by_models(recipe) or _is_needed(recipe, name),
+            "stage": names.COMPILE_STAGE,
+            "options": tuple(_options(recipe, name)),
         },
         files=_files(extension),
         args={"TORCH_CUDA_ARCH_LIST": "TORCH_CUDA_ARCH_LIST"} if extension.compiles else {},
@@ -90,17 +86,42 @@ def wheel(recipe: Recipe, name: str) -> Target:
 
 def compiler_cache(recipe: Recipe) -> Target:
     """Plan the artifacts that carry the compiler cache of each extension from one builder to another."""
-    names = tuple(name for name, extension in recipe.extensions.items() if extension.compiles)
+    packages = tuple(name for name, extension in recipe.extensions.items() if extension.compiles)
     return Target(
         name=COMPILER_CACHE,
         kind=Kind.COMPILER_CACHE,
         description="the compiler caches, loaded into this builder or saved as artifacts; no part of a bake",
-        inputs={"toolchain": "toolchain"},
-        assets={f"saved-{name}": specs.compiler_cache_variable(name) for name in names},
+        inputs={TOOLCHAIN: TOOLCHAIN},
+        assets={names.saved_context(name): specs.compiler_cache_variable(name) for name in packages},
         from_base=True,
-        values={**specs.environment(recipe), "packages": names},
+        values={
+            **specs.environment(recipe),
+            "moment": names.MOMENT,
+            "caches": [
+                {
+                    "package": name,
+                    "saved": names.saved_context(name),
+                    "load": names.load_stage(name),
+                    "save": names.save_stage(name),
+                }
+                for name in packages
+            ],
+        },
         files=(ContextFile(path="carry.py", package="contexts", resource="compiler-cache/carry.py"),),
     )
+
+
+def _options(recipe: Recipe, name: str) -> Iterator[tuple[str, ...]]:
+    """Give what compile.py is told of an extension beside its name and places."""
+    extension = recipe.extensions[name]
+    if name in specs.needed_by_models(recipe) or _is_needed(recipe, name):
+        yield ("--awaited",)
+    if extension.own_archs:
+        yield ("--own-archs",)
+    if local := specs.local_version(recipe, name):
+        yield "--local", local
+    if extension.stated_commit:
+        yield "--commit", extension.stated_commit
 
 
 def _is_needed(recipe: Recipe, name: str) -> bool:
@@ -109,4 +130,4 @@ def _is_needed(recipe: Recipe, name: str) -> bool:
 
 def _files(extension: Extension) -> tuple[ContextFile, ...]:
     compiled = _SCRIPTS if extension.compiles else ()
-    return tuple(ContextFile(path=name, package="contexts", resource=f"wheel/{name}") for name in compiled)
+    return tuple(ContextFile(path=f"scripts/{name}", package="contexts", resource=f"wheel/{name}") for name in compiled)

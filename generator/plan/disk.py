@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from generator.plan.graph import Kind
+from generator.plan.names import IMAGE, VERIFY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,7 +19,7 @@ _SHARES = {Kind.TORCH: 12.0, Kind.LAYERS: 5.0, Kind.TOOLCHAIN: 5.0, Kind.IMAGE: 
 _COMPILE = 2.0
 _WHOLE_TOOLKIT = 10.0  # an installer or a devel image, beside what is taken of it
 _OTHER = 0.25
-EVERYTHING = ("verify", "image")
+EVERYTHING = (VERIFY, IMAGE)
 
 
 def needed_gib(graph: Graph, whole: float, targets: Iterable[str]) -> float:

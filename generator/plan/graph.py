@@ -103,11 +103,15 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Variable:
-    """A variable at the top of the bake file, which users of plain buildx may override."""
+    """A variable at the top of the bake file, which users of plain buildx may override.
+
+    ``by_program``: a bake by this software finds the value; people have no need to.
+    """
 
     name: str
     default: str
     description: str
+    by_program: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bake.errors import UsageError
 from generator.plan import specs
 from generator.plan.graph import Kind, Target
+from generator.plan.names import LAYERS, TORCH
 
 if TYPE_CHECKING:
     from generator.recipe.model import Recipe
@@ -48,10 +49,10 @@ def part_count(recipe: Recipe, limit_mib: int | None) -> int:
 def layers(recipe: Recipe, *, count: int, limit_mib: int) -> Target:
     """Plan the target that the image starts from in place of ``torch``: the same files in ``count`` layers."""
     return Target(
-        name="layers",
+        name=LAYERS,
         kind=Kind.LAYERS,
         description=f"the new stack shared out over {count} layers of at most {limit_mib} MiB",
-        inputs={"torch": "torch"},
+        inputs={TORCH: TORCH},
         from_base=True,
         values={**specs.environment(recipe), "count": count, "limit": limit_mib},
         files=specs.conversion_files("layers"),

@@ -11,16 +11,10 @@ from typing import TYPE_CHECKING
 from bake.errors import UsageError
 from generator.plan import specs
 from generator.plan.graph import ContextFile, Kind, Target
+from generator.plan.names import INVENTORY, REQUIREMENTS, TOOLS, TORCH, source_target
 
 if TYPE_CHECKING:
     from generator.recipe.model import Recipe
-
-REQUIREMENTS = "requirements"
-
-
-def source_target(extension: str) -> str:
-    """Name the target that fetches an extension's source, or its prebuilt wheel."""
-    return f"source-{extension}"
 
 
 def source(recipe: Recipe, name: str) -> Target:
@@ -31,7 +25,7 @@ def source(recipe: Recipe, name: str) -> Target:
         name=source_target(name),
         kind=Kind.SOURCE,
         description=f"{name} {extension.version}: {extension.fetched}",
-        inputs={"tools": "tools"},
+        inputs={TOOLS: TOOLS},
         assets={"assets": specs.asset_variable(made_of)} if made_of else {},
         from_base=True,
         values={
@@ -58,9 +52,9 @@ def requirements(recipe: Recipe) -> Target:
         kind=Kind.REQUIREMENTS,
         description="what the extensions require, read before they are compiled, and the wheels of what is missing",
         inputs={
-            "tools": "tools",
-            "inventory": "inventory",
-            "torch": "torch",
+            TOOLS: TOOLS,
+            INVENTORY: INVENTORY,
+            TORCH: TORCH,
             **{source_target(name): source_target(name) for name in recipe.extensions},
         },
         from_base=compiles,

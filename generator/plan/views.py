@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from generator.plan.names import TOOLS
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -47,9 +49,9 @@ def as_mermaid(graph: Graph) -> str:
 
 
 def _direct(graph: Graph, name: str) -> list[str]:
-    inputs = set(graph[name].inputs.values()) - {"tools"}
-    if not inputs and "tools" in graph[name].inputs.values():
-        return ["tools"]
+    inputs = set(graph[name].inputs.values()) - {TOOLS}
+    if not inputs and TOOLS in graph[name].inputs.values():
+        return [TOOLS]
     implied = {older for used in inputs for older in graph.ancestors(used)}
     return sorted(inputs - implied)
 

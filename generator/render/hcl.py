@@ -1,4 +1,4 @@
-"""Quoting for HCL, the language of bake files. Nothing is quoted by hand anywhere else.
+"""Quoting and alignment for HCL, the language of bake files. Nothing is quoted by hand anywhere else.
 
 Source: the HCL native syntax specification, sections "Template expressions" and "String literals"
 (hashicorp/hcl, hclsyntax/spec.md): a backslash escapes, ``${`` and ``%{`` open templates and are doubled.
@@ -6,6 +6,10 @@ Source: the HCL native syntax specification, sections "Template expressions" and
 
 from __future__ import annotations
 
+import re
+from itertools import groupby
+
+_ATTRIBUTE = re.compile(r'(?P<name> *(?:[\w-]+|"[^"]*")) *= (?P<value>.*[^\[({])')
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -24,16 +28,20 @@ def hcl_string(value: object) -> str:
     return '"' + escaped.replace("${", "$${").replace("%{", "%%{") + '"'
 
 
-def hcl_list(values: object) -> str:
-    """Quote a sequence of values as an HCL list of strings."""
-    if not isinstance(values, (list, tuple)):
-        raise TypeError(f"not a sequence: {values!r}")
-    return "[" + ", ".join(hcl_string(value) for value in values) + "]"
-
-
 def hcl_line(value: object) -> str:
     """Make a text fit for a ``#`` comment: one line, no control characters."""
     return "".join(char if char.isprintable() else " " for char in str(value))
+
+
+def hcl_aligned(text: str) -> str:
+    """Align the equals signs of neighbouring lines, as hclfmt does; a line that opens a list or a map stands alone."""
+    lines: list[str] = []
+    found = ((line, _ATTRIBUTE.fullmatch(line)) for line in text.split("\n"))
+    for _, neighbours in groupby(found, key=lambda pair: pair[1] is None):
+        run = list(neighbours)
+        width = max(len(match["name"]) if match else 0 for _, match in run)
+        lines += [f"{match['name']:{width}} = {match['value']}" if match else line for line, match in run]
+    return "\n".join(lines)
 
 
 def _escape_control(char: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from generator.plan.names import IMAGE, VERIFY
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 # Clocks of two targets agree this well; a step begins some milliseconds after what it waited for.
 _TOLERANCE = 0.1
 # Publishing is a second bake, begun when verification has passed: no link of the graph says so.
-_AFTER: dict[str, frozenset[str]] = {"image": frozenset({"verify"})}
+_AFTER: dict[str, frozenset[str]] = {IMAGE: frozenset({VERIFY})}
 
 
 @dataclass(frozen=True, kw_only=True)

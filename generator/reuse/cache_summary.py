@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,17 +9,15 @@ from bake.progress.events import State, StepKind
 from generator.reuse.steps import compiled, made
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from bake.buildx.driver import BakeOutcome
+    from bake.progress.facts import Fact
     from generator.console.reporter import Reporter
     from generator.job import Reuse, WheelLookup
 
-_HITS = re.compile(r"compile\.py: compiler cache: (\d+) of (\d+) calls hit")
-_SAID = re.compile(r"compile\.py: (budget|measured): (.+)")
-_ARRIVALS = "arrivals.py: "
-_CORES = re.compile(r"\b(\d+) cores")
-_CPU = re.compile(r"\bin (\d+) CPU seconds")
+# Kinds of facts: the first three of contexts/wheel/compile.py, the last one of conversion's arrivals.
+COMPILER_CACHE, BUDGET, MEASURED, ARRIVAL = "compiler-cache", "budget", "measured", "arrival"
 STORE, COMPILED, CACHED, ABSENT = "store", "compiled", "cached", ""
 
 
@@ -60,36 +57,27 @@ def wheel_origins(outcome: BakeOutcome, lookup: WheelLookup) -> dict[str, str]:
     return {wheel.target: origin(wheel.target, wheel.reference) for wheel in lookup.wheels}
 
 
-def compiler_hits(lines: Iterable[tuple[str, str]]) -> dict[str, tuple[int, int]]:
-    """Read what compiles said of the compiler cache: hits and calls, by target."""
-    found = ((target, _HITS.search(line)) for target, line in lines)
-    return {target: (int(match[1]), int(match[2])) for target, match in found if match}
+def last_of(facts: Iterable[tuple[str, Fact]], kind: str) -> dict[str, Fact]:
+    """Give the last fact of a kind that each target told."""
+    return {target: fact for target, fact in facts if fact.kind == kind}
 
 
-def compiler_budget(lines: Iterable[tuple[str, str]]) -> dict[str, dict[str, str]]:
-    """Read what compiles said of their budget and then measured: by target, ``budget`` and ``measured``."""
-    found: dict[str, dict[str, str]] = {}
-    for target, line in lines:
-        if match := _SAID.search(line):
-            found.setdefault(target, {})[match[1]] = match[2]
-    return found
-
-
-def compiler_cpu(budgets: Mapping[str, Mapping[str, str]]) -> dict[str, float]:
+def compiler_cpu(facts: Iterable[tuple[str, Fact]]) -> dict[str, float]:
     """Sum up the CPU seconds of all compilers, and tell the cores; empty where none were measured.
 
     The bake took more: what its other steps took is not known.
     """
-    seconds = [int(match[1]) for said in budgets.values() if (match := _CPU.search(said.get("measured", "")))]
-    cores = [int(match[1]) for said in budgets.values() if (match := _CORES.search(said.get("budget", "")))]
-    return {"seconds": float(sum(seconds)), "cores": max(cores)} if seconds and cores else {}
+    told = tuple(facts)
+    seconds = [fact.number("cpu_seconds") for fact in last_of(told, MEASURED).values()]
+    cores = [fact.number("cores") for fact in last_of(told, BUDGET).values()]
+    known = [number for number in seconds if number is not None]
+    most = max((number for number in cores if number is not None), default=0)
+    return {"seconds": float(sum(known)), "cores": int(most)} if known and most else {}
 
 
 def as_data(outcome: BakeOutcome, reuse: Reuse) -> dict[str, Any]:
     """Give the proof for the record of a bake."""
     origins = wheel_origins(outcome, reuse.lookup)
-    hits = compiler_hits(outcome.notes)
-    budgets = compiler_budget(outcome.notes)
     return {
         "cache": {proof.target: {"ran": proof.ran, "cached": proof.cached} for proof in counted(outcome)},
         "wheels": {
@@ -97,17 +85,12 @@ def as_data(outcome: BakeOutcome, reuse: Reuse) -> dict[str, Any]:
                 "key": wheel.key.digest,
                 "origin": origins[wheel.target],
                 "reference": wheel.reference,
-                **(
-                    {"compiler_cache": {"hits": hits[wheel.target][0], "calls": hits[wheel.target][1]}}
-                    if wheel.target in hits
-                    else {}
-                ),
-                **({"compilers": budgets[wheel.target]} if wheel.target in budgets else {}),
+                **_compile_data(wheel.target, outcome.facts),
             }
             for wheel in reuse.lookup.wheels
         },
         "keys": {name: dict(key.inputs) for name, key in reuse.keys.items()},
-        "cpu": compiler_cpu(budgets),
+        "cpu": compiler_cpu(outcome.facts),
     }
 
 
@@ -117,19 +100,24 @@ def show_proof(reporter: Reporter, outcome: BakeOutcome, lookup: WheelLookup, pu
     width = max((len(proof.target) for proof in proofs), default=0)
     for proof in proofs:
         reporter.note(f"  {proof.target:{width}}  {proof.ran:3} ran  {proof.cached:3} cached")
-    hits = compiler_hits(outcome.notes)
+    hits = last_of(outcome.facts, COMPILER_CACHE)
     for wheel in lookup.wheels:
         said = {
             STORE: f"from the store: {wheel.reference}",
-            COMPILED: "compiled" + _hits_text(hits.get(wheel.target)),
+            COMPILED: f"compiled, {hits[wheel.target].says}" if wheel.target in hits else "compiled",
             CACHED: "from the build cache",
             ABSENT: "not made",
         }[wheel_origins(outcome, lookup)[wheel.target]]
         reporter.note(f"  {wheel.target}: {said}{'; pushed to the store' if wheel.target in pushed else ''}")
-    for target, line in outcome.notes:
-        if line.startswith(_ARRIVALS):
-            reporter.note(f"  {target}: {line[len(_ARRIVALS) :]}")
+    for target, fact in outcome.facts:
+        if fact.kind == ARRIVAL:
+            reporter.note(f"  {target}: {fact.says}")
 
 
-def _hits_text(hits: tuple[int, int] | None) -> str:
-    return f", {hits[0]} of {hits[1]} compiler calls from the compiler cache" if hits else ""
+def _compile_data(target: str, facts: tuple[tuple[str, Fact], ...]) -> dict[str, Any]:
+    """Give what a compile told, for the record: how often the compiler cache hit, its budget, what it measured."""
+    told = {kind: last_of(facts, kind).get(target) for kind in (COMPILER_CACHE, BUDGET, MEASURED)}
+    cache = told.pop(COMPILER_CACHE)
+    compilers = {kind: fact.says for kind, fact in told.items() if fact}
+    counts = {name: int(cache.number(name) or 0) for name in ("hits", "calls")} if cache else {}
+    return {**({"compiler_cache": counts} if counts else {}), **({"compilers": compilers} if compilers else {})}

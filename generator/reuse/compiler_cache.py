@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from generator.job import Job, Wheel, run
-from generator.plan.compiling import COMPILER_CACHE
+from generator.plan.names import COMPILER_CACHE, MOMENT, TOOLCHAIN, load_stage, save_stage
 from generator.plan.specs import compiler_cache_variable
 from generator.reuse.cached_run import run_cached
 from generator.reuse.steps import first_line, raise_if_interrupted
@@ -42,8 +42,8 @@ def load(job: Job, wanted: tuple[Wheel, ...]) -> None:
             variables={compiler_cache_variable(wheel.extension): image},
             # Loading needs no toolchain: that is made beside torch, by the bake that follows.
             overrides={
-                **_stage(f"load-{wheel.extension}"),
-                f"{COMPILER_CACHE}.contexts.toolchain": f"docker-image://{job.preflight.base}",
+                **_stage(load_stage(wheel.extension)),
+                f"{COMPILER_CACHE}.contexts.{TOOLCHAIN}": f"docker-image://{job.preflight.base}",
             },
         )
         if outcome.failure is not None:
@@ -57,7 +57,7 @@ def save(job: Job, fresh: Iterable[Wheel]) -> None:
     if saved is None:
         return
     for wheel in fresh:
-        overrides = {**_stage(f"save-{wheel.extension}"), f"{COMPILER_CACHE}.output": saved.output(wheel.extension)}
+        overrides = {**_stage(save_stage(wheel.extension)), f"{COMPILER_CACHE}.output": saved.output(wheel.extension)}
         outcome = run_cached(job, (COMPILER_CACHE,), overrides)
         if outcome.failure is not None:
             raise_if_interrupted(outcome)
@@ -66,4 +66,4 @@ def save(job: Job, fresh: Iterable[Wheel]) -> None:
 
 def _stage(name: str) -> dict[str, str]:
     """Choose a stage of the compiler cache's target; what it looks at is in no cache key, so it runs each time."""
-    return {f"{COMPILER_CACHE}.target": name, f"{COMPILER_CACHE}.args.MOMENT": str(time.time_ns())}
+    return {f"{COMPILER_CACHE}.target": name, f"{COMPILER_CACHE}.args.{MOMENT}": str(time.time_ns())}

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING
 
 from bake.errors import Interrupted
 from bake.progress.events import State, Step, StepKind
+from generator.plan.names import COMPILE_STAGE, TOOLCHAIN
 
 if TYPE_CHECKING:
     from bake.buildx.driver import BakeOutcome
     from generator.job import Wheel
-
-COMPILE_STAGE = "compile"  # of the wheel targets' Dockerfile
-_TOOLCHAIN = "toolchain"
 
 
 def compiles(step: Step) -> bool:
@@ -22,7 +20,7 @@ def compiles(step: Step) -> bool:
 
 def is_for_compile(step: Step) -> bool:
     """Tell whether a step compiles, or makes what only a compile needs: that starts long before the compile does."""
-    return compiles(step) or (step.kind is StepKind.INSTRUCTION and step.owner == _TOOLCHAIN)
+    return compiles(step) or (step.kind is StepKind.INSTRUCTION and step.owner == TOOLCHAIN)
 
 
 def made(outcome: BakeOutcome, wheels: tuple[Wheel, ...]) -> tuple[Wheel, ...]:

@@ -37,14 +37,14 @@ variable "BASE_IMAGE" {
   description = "The frozen image"
 }
 
-variable "BASE_USER" {
+variable "ASSET_CUDA_INSTALLER" {
   default     = ""
-  description = "User that the frozen image ends as, and so the new one; empty: root"
+  description = "Folder that holds cuda_12.8.0_570.86.10_linux.run; empty: the build fetches it"
 }
 
-variable "NVIDIA_REQUIRE" {
-  default     = "kept"
-  description = "new: the frozen image sets NVIDIA_REQUIRE_CUDA, and it is rewritten; or kept"
+variable "ASSET_PYTORCH3D" {
+  default     = ""
+  description = "Folder that holds pytorch3d-0.7.9.tar.gz; empty: the build fetches it"
 }
 
 variable "TORCH_CUDA_ARCH_LIST" {
@@ -69,17 +69,12 @@ variable "CACHE_REF" {
 
 variable "CACHE_BRANCH" {
   default     = ""
-  description = "Branch whose cache comes before the main branch's, and is written; empty: the main branch"
-}
-
-variable "CACHE_EXACT" {
-  default     = ""
-  description = "Targets whose cache of just these inputs is there: TARGET=TAG, with ; between them"
+  description = "Branch whose cache is read before the main branch's, and written; empty: the main branch"
 }
 
 variable "CACHE_FROM" {
   default     = ""
-  description = "More caches to read, as of --cache-from, with ; between them; {target} is the target's name"
+  description = "More caches to read, as of --cache-from, with ; between them; {target}: the target's name"
 }
 
 variable "CACHE_TO" {
@@ -102,9 +97,26 @@ variable "MIRRORS" {
   description = "Table of mirrors, handed to the steps that download as a secret"
 }
 
+# From here on variables that `python -m generator bake` fills in; plain buildx can leave them as they are.
+
 variable "BUILD_DIR" {
   default     = "build"
   description = "This folder, seen from where buildx is started"
+}
+
+variable "BASE_USER" {
+  default     = ""
+  description = "User that the frozen image ends as, and so the new one; empty: root"
+}
+
+variable "NVIDIA_REQUIRE" {
+  default     = "kept"
+  description = "new: the frozen image sets NVIDIA_REQUIRE_CUDA, and it is rewritten; or kept"
+}
+
+variable "CACHE_EXACT" {
+  default     = ""
+  description = "Targets whose cache of just these inputs is there: TARGET=TAG, with ; between them"
 }
 
 variable "WHEEL_PYTORCH3D" {
@@ -157,30 +169,40 @@ variable "COMPILER_CACHE_TORCH_SPLINE_CONV" {
   description = "docker-image://… with the compiler cache of torch-spline-conv"
 }
 
-variable "ASSET_CUDA_INSTALLER" {
-  default     = ""
-  description = "Folder that holds cuda_12.8.0_570.86.10_linux.run; empty: the build fetches it"
-}
-
-variable "ASSET_PYTORCH3D" {
-  default     = ""
-  description = "Folder that holds pytorch3d-0.7.9.tar.gz; empty: the build fetches it"
-}
-
 function "prefixed" {
   params = [registry, name]
   result = registry == "" ? name : "${registry}/${name}"
 }
 
-# Where the steps of a target are looked for: the cache of just these inputs where there is one (CACHE_EXACT), else that of
-# the branch and of the main branch; and whatever CACHE_FROM names.
+# A context that may be given: a wheel from the store in place of its target, a folder in place of the target's own.
+function "image_or" {
+  params = [image, context]
+  result = image == "" ? context : "docker-image://${image}"
+}
+
+function "given_or" {
+  params = [given, context]
+  result = given == "" ? context : given
+}
+
+# The tags of a target's cache of just its inputs, where there is one: none or one.
+function "exact" {
+  params = [target]
+  result = [for entry in compact(split(";", CACHE_EXACT)) : split("=", entry)[1] if split("=", entry)[0] == target]
+}
+
+function "cache_tag" {
+  params = [target]
+  result = CACHE_BRANCH == "" ? target : "${target}.${CACHE_BRANCH}"
+}
+
+# Where the steps of a target are looked for: the cache of just these inputs, that of the branch and that of the main
+# branch; and whatever CACHE_FROM names.
 function "cache_from" {
   params = [target]
   result = concat(
-    [for entry in compact(split(";", CACHE_EXACT)) : "type=registry,ref=${CACHE_REF}:${target}.${split("=", entry)[1]}"
-      if split("=", entry)[0] == target],
-    CACHE_REF == "" || CACHE_BRANCH == "" ? [] : ["type=registry,ref=${CACHE_REF}:${target}.${CACHE_BRANCH}"],
-    CACHE_REF == "" ? [] : ["type=registry,ref=${CACHE_REF}:${target}"],
+    [for tag in exact(target) : "type=registry,ref=${CACHE_REF}:${target}.${tag}"],
+    CACHE_REF == "" ? [] : [for tag in distinct([cache_tag(target), target]) : "type=registry,ref=${CACHE_REF}:${tag}"],
     [for spec in compact(split(";", CACHE_FROM)) : replace(spec, "{target}", target)],
   )
 }
@@ -188,11 +210,10 @@ function "cache_from" {
 # Where they are kept: nowhere, if a cache of just these inputs is there. A cache that can't be written fails no build.
 function "cache_to" {
   params = [target, mode]
-  result = contains([for entry in compact(split(";", CACHE_EXACT)) : split("=", entry)[0]], target) ? [] : concat(
-    CACHE_REF == "" ? [] : [join("", [
-      "type=registry,ref=${CACHE_REF}:${target}", CACHE_BRANCH == "" ? "" : ".${CACHE_BRANCH}",
-      ",mode=${mode},compression=zstd,ignore-error=true",
-    ])],
+  result = length(exact(target)) > 0 ? [] : concat(
+    CACHE_REF == "" ? [] : [
+      "type=registry,ref=${CACHE_REF}:${cache_tag(target)},mode=${mode},compression=zstd,ignore-error=true",
+    ],
     [for spec in compact(split(";", CACHE_TO)) : replace(spec, "{target}", target)],
   )
 }
@@ -201,15 +222,15 @@ group "default" {
   targets = ["verify", "image"]
 }
 
-# Every target: the secrets of the place (CA bundle, credentials, mirrors) where there are any, no provenance (it changes the digest of every
-# run and records build arguments), and nothing exported unless the target says so.
 target "_common" {
+  # Provenance changes the digest with every run, and records build arguments.
   attest = ["type=provenance,disabled=true"]
   output = ["type=cacheonly"]
   secret = concat(
     CA_BUNDLE == "" ? [] : ["type=file,id=ca-bundle,src=${CA_BUNDLE}"],
     NETRC == "" ? [] : ["type=file,id=netrc,src=${NETRC}"],
     MIRRORS == "" ? [] : ["type=file,id=mirrors,src=${MIRRORS}"],
+    # No secrets: as build arguments they would be part of the cache key, and they change no wheel.
     MAX_JOBS == "" ? [] : ["type=env,id=max-jobs,env=MAX_JOBS"],
     NVCC_THREADS == "" ? [] : ["type=env,id=nvcc-threads,env=NVCC_THREADS"],
   )
@@ -253,7 +274,7 @@ target "inventory" {
   description = "packages and conflicts of the frozen environment"
   context     = "${BUILD_DIR}/contexts/inventory"
   contexts = {
-    base = "docker-image://${BASE_IMAGE}"
+    base  = "docker-image://${BASE_IMAGE}"
     tools = "target:tools"
   }
   cache-from = cache_from("inventory")
@@ -262,10 +283,10 @@ target "inventory" {
 
 target "torch" {
   inherits    = ["_common"]
-  description = "the new stack in the environment: torch==2.7.0+cu128, torchvision==0.22.0+cu128, torchaudio==2.7.0+cu128, torch-geometric==2.7.0"
+  description = "the new stack in the environment: torch==2.7.0+cu128 and 3 more"
   context     = "${BUILD_DIR}/contexts/torch"
   contexts = {
-    base = "docker-image://${BASE_IMAGE}"
+    base  = "docker-image://${BASE_IMAGE}"
     tools = "target:tools"
   }
   cache-from = cache_from("torch")
@@ -277,9 +298,9 @@ target "toolchain" {
   description = "compiler and CUDA 12.8 toolkit; never part of the image"
   context     = "${BUILD_DIR}/contexts/toolchain"
   contexts = {
-    base = "docker-image://${BASE_IMAGE}"
-    assets = ASSET_CUDA_INSTALLER == "" ? "${BUILD_DIR}/contexts/toolchain" : ASSET_CUDA_INSTALLER
-    tools = "target:tools"
+    base   = "docker-image://${BASE_IMAGE}"
+    assets = given_or(ASSET_CUDA_INSTALLER, "${BUILD_DIR}/contexts/toolchain")
+    tools  = "target:tools"
   }
   cache-from = cache_from("toolchain")
   cache-to   = cache_to("toolchain", "max")
@@ -290,9 +311,9 @@ target "source-pytorch3d" {
   description = "pytorch3d 0.7.9: its source archive"
   context     = "${BUILD_DIR}/contexts/source-pytorch3d"
   contexts = {
-    base = "docker-image://${BASE_IMAGE}"
-    assets = ASSET_PYTORCH3D == "" ? "${BUILD_DIR}/contexts/source-pytorch3d" : ASSET_PYTORCH3D
-    tools = "target:tools"
+    base   = "docker-image://${BASE_IMAGE}"
+    assets = given_or(ASSET_PYTORCH3D, "${BUILD_DIR}/contexts/source-pytorch3d")
+    tools  = "target:tools"
   }
   cache-from = cache_from("source-pytorch3d")
   cache-to   = cache_to("source-pytorch3d", "min")
@@ -303,7 +324,7 @@ target "source-torch-scatter" {
   description = "torch-scatter 2.1.2: looked for prebuilt"
   context     = "${BUILD_DIR}/contexts/source-torch-scatter"
   contexts = {
-    base = "docker-image://${BASE_IMAGE}"
+    base  = "docker-image://${BASE_IMAGE}"
     tools = "target:tools"
   }
   cache-from = cache_from("source-torch-scatter")
@@ -315,7 +336,7 @@ target "source-torch-sparse" {
   description = "torch-sparse 0.6.18: looked for prebuilt"
   context     = "${BUILD_DIR}/contexts/source-torch-sparse"
   contexts = {
-    base = "docker-image://${BASE_IMAGE}"
+    base  = "docker-image://${BASE_IMAGE}"
     tools = "target:tools"
   }
   cache-from = cache_from("source-torch-sparse")
@@ -327,7 +348,7 @@ target "source-torch-cluster" {
   description = "torch-cluster 1.6.3: looked for prebuilt"
   context     = "${BUILD_DIR}/contexts/source-torch-cluster"
   contexts = {
-    base = "docker-image://${BASE_IMAGE}"
+    base  = "docker-image://${BASE_IMAGE}"
     tools = "target:tools"
   }
   cache-from = cache_from("source-torch-cluster")
@@ -339,7 +360,7 @@ target "source-torch-spline-conv" {
   description = "torch-spline-conv 1.2.2: looked for prebuilt"
   context     = "${BUILD_DIR}/contexts/source-torch-spline-conv"
   contexts = {
-    base = "docker-image://${BASE_IMAGE}"
+    base  = "docker-image://${BASE_IMAGE}"
     tools = "target:tools"
   }
   cache-from = cache_from("source-torch-spline-conv")
@@ -351,7 +372,7 @@ target "source-pyg-lib" {
   description = "pyg-lib 0.5.0: looked for prebuilt"
   context     = "${BUILD_DIR}/contexts/source-pyg-lib"
   contexts = {
-    base = "docker-image://${BASE_IMAGE}"
+    base  = "docker-image://${BASE_IMAGE}"
     tools = "target:tools"
   }
   cache-from = cache_from("source-pyg-lib")
@@ -363,13 +384,13 @@ target "compiler-cache" {
   description = "the compiler caches, loaded into this builder or saved as artifacts; no part of a bake"
   context     = "${BUILD_DIR}/contexts/compiler-cache"
   contexts = {
-    base = "docker-image://${BASE_IMAGE}"
-    saved-pytorch3d = COMPILER_CACHE_PYTORCH3D == "" ? "${BUILD_DIR}/contexts/compiler-cache" : COMPILER_CACHE_PYTORCH3D
-    saved-torch-scatter = COMPILER_CACHE_TORCH_SCATTER == "" ? "${BUILD_DIR}/contexts/compiler-cache" : COMPILER_CACHE_TORCH_SCATTER
-    saved-torch-sparse = COMPILER_CACHE_TORCH_SPARSE == "" ? "${BUILD_DIR}/contexts/compiler-cache" : COMPILER_CACHE_TORCH_SPARSE
-    saved-torch-cluster = COMPILER_CACHE_TORCH_CLUSTER == "" ? "${BUILD_DIR}/contexts/compiler-cache" : COMPILER_CACHE_TORCH_CLUSTER
-    saved-torch-spline-conv = COMPILER_CACHE_TORCH_SPLINE_CONV == "" ? "${BUILD_DIR}/contexts/compiler-cache" : COMPILER_CACHE_TORCH_SPLINE_CONV
-    toolchain = "target:toolchain"
+    base                    = "docker-image://${BASE_IMAGE}"
+    saved-pytorch3d         = given_or(COMPILER_CACHE_PYTORCH3D, "${BUILD_DIR}/contexts/compiler-cache")
+    saved-torch-scatter     = given_or(COMPILER_CACHE_TORCH_SCATTER, "${BUILD_DIR}/contexts/compiler-cache")
+    saved-torch-sparse      = given_or(COMPILER_CACHE_TORCH_SPARSE, "${BUILD_DIR}/contexts/compiler-cache")
+    saved-torch-cluster     = given_or(COMPILER_CACHE_TORCH_CLUSTER, "${BUILD_DIR}/contexts/compiler-cache")
+    saved-torch-spline-conv = given_or(COMPILER_CACHE_TORCH_SPLINE_CONV, "${BUILD_DIR}/contexts/compiler-cache")
+    toolchain               = "target:toolchain"
   }
 }
 
@@ -378,10 +399,10 @@ target "wheel-pytorch3d" {
   description = "pytorch3d 0.7.9 compiled for the new stack from its source archive"
   context     = "${BUILD_DIR}/contexts/wheel-pytorch3d"
   contexts = {
-    base = "docker-image://${BASE_IMAGE}"
-    source = "target:source-pytorch3d"
+    base      = "docker-image://${BASE_IMAGE}"
+    source    = "target:source-pytorch3d"
     toolchain = "target:toolchain"
-    torch = "target:torch"
+    torch     = "target:torch"
   }
   args = {
     TORCH_CUDA_ARCH_LIST = TORCH_CUDA_ARCH_LIST
@@ -395,10 +416,10 @@ target "wheel-torch-scatter" {
   description = "torch-scatter 2.1.2 prebuilt for the new stack"
   context     = "${BUILD_DIR}/contexts/wheel-torch-scatter"
   contexts = {
-    base = "docker-image://${BASE_IMAGE}"
-    source = "target:source-torch-scatter"
+    base      = "docker-image://${BASE_IMAGE}"
+    source    = "target:source-torch-scatter"
     toolchain = "target:toolchain"
-    torch = "target:torch"
+    torch     = "target:torch"
   }
   args = {
     TORCH_CUDA_ARCH_LIST = TORCH_CUDA_ARCH_LIST
@@ -412,10 +433,10 @@ target "wheel-torch-sparse" {
   description = "torch-sparse 0.6.18 prebuilt for the new stack"
   context     = "${BUILD_DIR}/contexts/wheel-torch-sparse"
   contexts = {
-    base = "docker-image://${BASE_IMAGE}"
-    source = "target:source-torch-sparse"
+    base      = "docker-image://${BASE_IMAGE}"
+    source    = "target:source-torch-sparse"
     toolchain = "target:toolchain"
-    torch = "target:torch"
+    torch     = "target:torch"
   }
   args = {
     TORCH_CUDA_ARCH_LIST = TORCH_CUDA_ARCH_LIST
@@ -429,10 +450,10 @@ target "wheel-torch-cluster" {
   description = "torch-cluster 1.6.3 prebuilt for the new stack"
   context     = "${BUILD_DIR}/contexts/wheel-torch-cluster"
   contexts = {
-    base = "docker-image://${BASE_IMAGE}"
-    source = "target:source-torch-cluster"
+    base      = "docker-image://${BASE_IMAGE}"
+    source    = "target:source-torch-cluster"
     toolchain = "target:toolchain"
-    torch = "target:torch"
+    torch     = "target:torch"
   }
   args = {
     TORCH_CUDA_ARCH_LIST = TORCH_CUDA_ARCH_LIST
@@ -446,10 +467,10 @@ target "wheel-torch-spline-conv" {
   description = "torch-spline-conv 1.2.2 prebuilt for the new stack"
   context     = "${BUILD_DIR}/contexts/wheel-torch-spline-conv"
   contexts = {
-    base = "docker-image://${BASE_IMAGE}"
-    source = "target:source-torch-spline-conv"
+    base      = "docker-image://${BASE_IMAGE}"
+    source    = "target:source-torch-spline-conv"
     toolchain = "target:toolchain"
-    torch = "target:torch"
+    torch     = "target:torch"
   }
   args = {
     TORCH_CUDA_ARCH_LIST = TORCH_CUDA_ARCH_LIST
@@ -463,16 +484,16 @@ target "requirements" {
   description = "what the extensions require, read before they are compiled, and the wheels of what is missing"
   context     = "${BUILD_DIR}/contexts/requirements"
   contexts = {
-    base = "docker-image://${BASE_IMAGE}"
-    tools = "target:tools"
-    inventory = "target:inventory"
-    torch = "target:torch"
-    source-pytorch3d = "target:source-pytorch3d"
-    source-torch-scatter = "target:source-torch-scatter"
-    source-torch-sparse = "target:source-torch-sparse"
-    source-torch-cluster = "target:source-torch-cluster"
+    base                     = "docker-image://${BASE_IMAGE}"
+    tools                    = "target:tools"
+    inventory                = "target:inventory"
+    torch                    = "target:torch"
+    source-pytorch3d         = "target:source-pytorch3d"
+    source-torch-scatter     = "target:source-torch-scatter"
+    source-torch-sparse      = "target:source-torch-sparse"
+    source-torch-cluster     = "target:source-torch-cluster"
     source-torch-spline-conv = "target:source-torch-spline-conv"
-    source-pyg-lib = "target:source-pyg-lib"
+    source-pyg-lib           = "target:source-pyg-lib"
   }
   cache-from = cache_from("requirements")
   cache-to   = cache_to("requirements", "min")
@@ -494,11 +515,11 @@ target "rebuild" {
   description = "the models carried into the new environment, each proven by its object graph and its probe"
   context     = "${BUILD_DIR}/contexts/rebuild"
   contexts = {
-    tools = "target:tools"
-    torch = "target:torch"
-    extract = "target:extract"
-    wheel-torch-scatter = WHEEL_TORCH_SCATTER == "" ? "target:wheel-torch-scatter" : "docker-image://${WHEEL_TORCH_SCATTER}"
-    requirements = "target:requirements"
+    tools               = "target:tools"
+    torch               = "target:torch"
+    extract             = "target:extract"
+    wheel-torch-scatter = image_or(WHEEL_TORCH_SCATTER, "target:wheel-torch-scatter")
+    requirements        = "target:requirements"
   }
   cache-from = cache_from("rebuild")
   cache-to   = cache_to("rebuild", "min")
@@ -509,23 +530,23 @@ target "image" {
   description = "the uplifted image: new stack, compiled wheels, patched source, migrated models"
   context     = "${BUILD_DIR}/contexts/image"
   contexts = {
-    tools = "target:tools"
-    torch = "target:torch"
-    wheel-pytorch3d = WHEEL_PYTORCH3D == "" ? "target:wheel-pytorch3d" : "docker-image://${WHEEL_PYTORCH3D}"
-    wheel-torch-scatter = WHEEL_TORCH_SCATTER == "" ? "target:wheel-torch-scatter" : "docker-image://${WHEEL_TORCH_SCATTER}"
-    wheel-torch-sparse = WHEEL_TORCH_SPARSE == "" ? "target:wheel-torch-sparse" : "docker-image://${WHEEL_TORCH_SPARSE}"
-    wheel-torch-cluster = WHEEL_TORCH_CLUSTER == "" ? "target:wheel-torch-cluster" : "docker-image://${WHEEL_TORCH_CLUSTER}"
-    wheel-torch-spline-conv = WHEEL_TORCH_SPLINE_CONV == "" ? "target:wheel-torch-spline-conv" : "docker-image://${WHEEL_TORCH_SPLINE_CONV}"
-    wheel-pyg-lib = "target:wheel-pyg-lib"
-    requirements = "target:requirements"
-    patch = "target:patch"
-    rebuild = "target:rebuild"
+    tools                   = "target:tools"
+    torch                   = "target:torch"
+    wheel-pytorch3d         = image_or(WHEEL_PYTORCH3D, "target:wheel-pytorch3d")
+    wheel-torch-scatter     = image_or(WHEEL_TORCH_SCATTER, "target:wheel-torch-scatter")
+    wheel-torch-sparse      = image_or(WHEEL_TORCH_SPARSE, "target:wheel-torch-sparse")
+    wheel-torch-cluster     = image_or(WHEEL_TORCH_CLUSTER, "target:wheel-torch-cluster")
+    wheel-torch-spline-conv = image_or(WHEEL_TORCH_SPLINE_CONV, "target:wheel-torch-spline-conv")
+    wheel-pyg-lib           = "target:wheel-pyg-lib"
+    requirements            = "target:requirements"
+    patch                   = "target:patch"
+    rebuild                 = "target:rebuild"
   }
   args = {
-    BASE_USER = BASE_USER
+    BASE_USER      = BASE_USER
     NVIDIA_REQUIRE = NVIDIA_REQUIRE
   }
-  tags   = concat([prefixed(REGISTRY, TAG)], [for name in compact(split(" ", MORE_TAGS)) : prefixed(REGISTRY, name)])
+  tags = concat([prefixed(REGISTRY, TAG)], [for name in compact(split(" ", MORE_TAGS)) : prefixed(REGISTRY, name)])
   labels = {
     "org.opencontainers.image.base.name"   = split("@", BASE_IMAGE)[0]
     "org.opencontainers.image.base.digest" = length(split("@", BASE_IMAGE)) == 1 ? null : split("@", BASE_IMAGE)[1]
@@ -533,7 +554,7 @@ target "image" {
     "org.opencontainers.image.revision"    = IMAGE_REVISION == "" ? null : IMAGE_REVISION
     "org.opencontainers.image.version"     = IMAGE_VERSION == "" ? null : IMAGE_VERSION
   }
-  output = ["type=image,compression=zstd"]
+  output     = ["type=image,compression=zstd"]
   cache-from = cache_from("image")
   cache-to   = cache_to("image", "min")
 }
@@ -543,17 +564,17 @@ target "verify" {
   description = "checks run on the image; exports only their report"
   context     = "${BUILD_DIR}/contexts/verify"
   contexts = {
-    base = "docker-image://${BASE_IMAGE}"
-    tools = "target:tools"
+    base      = "docker-image://${BASE_IMAGE}"
+    tools     = "target:tools"
     inventory = "target:inventory"
-    image = "target:image"
-    patch = "target:patch"
-    extract = "target:extract"
+    image     = "target:image"
+    patch     = "target:patch"
+    extract   = "target:extract"
   }
   args = {
     TORCH_CUDA_ARCH_LIST = TORCH_CUDA_ARCH_LIST
   }
-  output = ["type=local,dest=${BUILD_DIR}/verify"]
+  output     = ["type=local,dest=${BUILD_DIR}/verify"]
   cache-from = cache_from("verify")
   cache-to   = cache_to("verify", "min")
 }

@@ -4,6 +4,7 @@ import json
 
 from bake.buildx.bakefile import BakeFile
 from bake.progress.events import State, StepAnnounced, StepBytes, StepEnded, StepKind, StepLog, StepStarted, Text
+from bake.progress.facts import Fact
 from bake.progress.state import LOG_LINES_KEPT, Progress
 
 
@@ -219,3 +220,14 @@ def test_plain_text_is_kept(replay):
     progress, events = replay("failure", ("image",))
     assert progress.text[0] == "Dockerfile.bad:4"
     assert sum(isinstance(event, Text) for event in events) == len(progress.text)
+
+
+def test_of_a_fact_people_see_what_it_says():
+    progress = Progress(names=BakeFile(variables=(), targets=(), groups=()))
+    progress.feed(_vertex(started="2026-01-01T00:00:00Z"), now=0)
+    line = b'{"uplift": "compiler-cache", "says": "1 of 3", "hits": 1}'
+    (event,) = progress.feed(_log(line + b"\n", "1"), now=0)
+    assert isinstance(event, StepLog)
+    assert event.line == "1 of 3"
+    assert event.fact == Fact(kind="compiler-cache", says="1 of 3", values={"hits": 1})
+    assert progress.log_tail("d") == ("1 of 3",)

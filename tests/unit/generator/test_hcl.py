@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generator.render.hcl import hcl_line, hcl_list, hcl_string
+from generator.render.hcl import hcl_aligned, hcl_line, hcl_string
 
 
 @pytest.mark.parametrize(
@@ -32,12 +32,42 @@ def test_what_no_hcl_string_can_hold_is_refused(text: str) -> None:
         hcl_string(text)
 
 
-def test_lists() -> None:
-    assert hcl_list(("a", '"')) == '["a", "\\""]'
-    with pytest.raises(TypeError):
-        hcl_list("abc")
-
-
 @given(st.text())
 def test_a_comment_is_one_line(text: str) -> None:
     assert len(f"# {hcl_line(text)}".splitlines()) == 1
+
+
+def test_equals_signs_of_neighbours_stand_below_each_other() -> None:
+    text = """target "a" {
+  inherits = ["_common"]
+  context-folder = "x = y"
+  contexts = {
+    base = "b"
+    "a.b" = CACHE == "" ? null : CACHE
+  }
+  cache-to = given_or(A,
+    B == "")
+
+  args = concat([
+    A
+  ])
+}
+"""
+    assert (
+        hcl_aligned(text)
+        == """target "a" {
+  inherits       = ["_common"]
+  context-folder = "x = y"
+  contexts = {
+    base  = "b"
+    "a.b" = CACHE == "" ? null : CACHE
+  }
+  cache-to = given_or(A,
+    B == "")
+
+  args = concat([
+    A
+  ])
+}
+"""
+    )

@@ -12,9 +12,10 @@ import pytest
 from bake.buildx.driver import BakeOutcome, BakeRequest
 from bake.errors import BuildFailed
 from bake.progress.events import State, Step, StepKind
+from bake.progress.facts import Fact
 from generator.job import Reuse, Wheel, WheelLookup
 from generator.plan.keys import Key
-from generator.reuse.cache_summary import as_data, compiler_budget, compiler_cpu, show_proof
+from generator.reuse.cache_summary import as_data, compiler_cpu, show_proof
 from generator.reuse.steps import made
 
 WHEEL = Wheel(target="wheel-x", extension="x", key=Key(target="wheel-x", inputs={}))
@@ -66,34 +67,41 @@ def test_a_wheel_of_which_nothing_was_heard_was_not_made():
     assert made(outcome([State.WAITING]), (WHEEL,)) == ()
 
 
-NOTES = (
-    ("wheel-x", "compile.py: budget: 2 compilers at a time: 2 cores; free memory 21.0 GiB holds 7, 3.0 GiB each"),
-    ("wheel-x", "compile.py: compiler cache: 1 of 3 calls hit"),
-    ("wheel-x", "compile.py: measured: 2 files in 120 CPU seconds, at most 2 compilers at once, the largest 1.5 GiB"),
-    ("wheel-y", "compile.py: budget: 1 compiler at a time: free memory 3.1 GiB, 3.0 GiB each; 4 cores"),
-    ("wheel-y", "compile.py: measured: 1 files in 30 CPU seconds, at most 1 compilers at once, the largest 1.5 GiB"),
+def told(kind: str, says: str, **values: object) -> Fact:
+    return Fact(kind=kind, says=says, values=values)
+
+
+FACTS = (
+    ("wheel-x", told("budget", "2 compilers at a time: 2 cores", cores=2)),
+    ("wheel-x", told("compiler-cache", "1 of 3 compiler calls from the compiler cache", hits=1, calls=3)),
+    ("wheel-x", told("measured", "2 files in 120 CPU seconds", cpu_seconds=120)),
+    ("wheel-y", told("budget", "1 compiler at a time: free memory 3.1 GiB", cores=4)),
+    ("wheel-y", told("measured", "1 files in 30 CPU seconds", cpu_seconds=30)),
 )
 
 
-def test_what_a_compile_chose_and_measured_is_recorded():
-    budgets = compiler_budget(NOTES)
-    assert budgets["wheel-x"]["budget"].startswith("2 compilers at a time")
-    assert budgets["wheel-y"]["measured"].startswith("1 files in 30 CPU seconds")
-    assert compiler_cpu(budgets) == {"seconds": 150.0, "cores": 4}
-    assert compiler_cpu({}) == {}
+def test_the_cpu_seconds_of_all_compilers_are_summed_up():
+    assert compiler_cpu(FACTS) == {"seconds": 150.0, "cores": 4}
+    assert compiler_cpu([]) == {}
+
+
+def test_numbers_that_are_none_fail_no_record():
+    strange = (("wheel-x", told("budget", "", cores="many")), ("wheel-x", told("compiler-cache", "", hits=None)))
+    one = dataclasses.replace(outcome([State.DONE]), facts=strange)
+    assert as_data(one, Reuse(lookup=WheelLookup(wheels=(WHEEL,))))["cpu"] == {}
 
 
 def test_the_record_of_a_bake_has_the_choice_beside_the_hits():
-    one = dataclasses.replace(outcome([State.DONE]), notes=NOTES)
+    one = dataclasses.replace(outcome([State.DONE]), facts=FACTS)
     data = as_data(one, Reuse(lookup=WheelLookup(wheels=(WHEEL,))))["wheels"]["wheel-x"]
     assert data["compiler_cache"] == {"hits": 1, "calls": 3}
-    assert sorted(data["compilers"]) == ["budget", "measured"]
+    assert data["compilers"] == {"budget": "2 compilers at a time: 2 cores", "measured": "2 files in 120 CPU seconds"}
 
 
 def test_what_comes_in_is_told_with_the_line_that_pins_it():
     said: list[str] = []
-    lines = ("arrivals.py: comes in: iopath==0.1.9 (for x)", "download.py: x.tar.gz from https://e.org/")
-    one = dataclasses.replace(outcome([State.DONE]), notes=tuple(("requirements", line) for line in lines))
+    facts = (told("arrival", "comes in: iopath==0.1.9 (for x)"), told("budget", "2 compilers at a time", cores=2))
+    one = dataclasses.replace(outcome([State.DONE]), facts=tuple(("requirements", fact) for fact in facts))
     reporter: Any = SimpleNamespace(note=said.append)
     show_proof(reporter, one, WheelLookup(), ())
     assert said[1:] == ["  requirements: comes in: iopath==0.1.9 (for x)"]

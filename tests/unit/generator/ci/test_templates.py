@@ -111,7 +111,7 @@ def test_only_the_main_branch_is_pushed() -> None:
     for name in RECORDED:
         pushing = [step.job for step in steps_of(recorded(name)) if "--push" in step.script]
         assert pushing == ["push"]
-    jobs = parse(recorded("deepprep-github-hosted.yml"))["jobs"]
+    jobs = parse(recorded("demo-github-hosted.yml"))["jobs"]
     assert "github.ref == 'refs/heads/trunk'" in jobs["plan"]["if"]
     assert jobs["push"]["needs"] == ["plan", "compile"]
     assert "needs.plan.result == 'success'" in jobs["push"]["if"]
@@ -125,7 +125,7 @@ def test_the_gitlab_matrix_is_that_of_the_plan() -> None:
         {"TARGETS": "wheel-torch-scatter wheel-torch-sparse wheel-torch-cluster wheel-torch-spline-conv"},
     ]
     assert "tags" not in jobs[".uplift"]
-    assert parse(recorded("deepprep-cu130-gitlab-tags.yml"))[".uplift"]["tags"] == ["lab", "docker"]
+    assert parse(recorded("deepprep-gitlab-tags.yml"))[".uplift"]["tags"] == ["lab", "docker"]
 
 
 def test_a_recipe_that_compiles_nothing_has_no_compile_job_in_gitlab(minimal: str, tmp_path: Path) -> None:
