@@ -244,7 +244,7 @@ def libraries(folder: Path) -> dict[str, str]:
 def settings(log: Path) -> list[str]:
     """What compile.py said that it chose."""
     lines = log.read_text(errors="replace").splitlines()
-    return [line for line in lines if line.startswith("compile.py: ")]
+    return [line for line in lines if line.startswith(("compile.py: ", '{"uplift": '))]
 
 
 def places(folder: Path, cuda_home: Path) -> dict[str, Any]:
