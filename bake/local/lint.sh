@@ -45,7 +45,7 @@ for recipe in generator/recipes/*.toml; do
     # shellcheck disable=SC2046
     check "hadolint $name" hadolint --no-color --config "$here/hadolint.yaml" $(find "$folder" -name Dockerfile)
     if [ "${1:-}" != --without-engine ]; then
-        check "buildx --print and --check $name" python -m bake.local.check_rendered "$folder/docker-bake.hcl"
+        check "buildx --print and --check $name" python -m lab.check_rendered "$folder/docker-bake.hcl"
     fi
 done
 

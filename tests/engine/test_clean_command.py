@@ -218,6 +218,6 @@ def test_rendered_targets_have_marks_and_records_of_others_have_none():
 
 
 def _rootfs():
-    from bake.local.demo_rootfs import Machine, rootfs_for
+    from lab.demo_rootfs import Machine, rootfs_for
 
     return rootfs_for(Machine(say=print), force=False)

@@ -28,7 +28,7 @@ PROVOKED = {
 
 @pytest.fixture(scope="module")
 def rootfs() -> str:
-    from bake.local.demo_rootfs import Machine, rootfs_for
+    from lab.demo_rootfs import Machine, rootfs_for
 
     return rootfs_for(Machine(say=print), force=False)
 

@@ -57,7 +57,7 @@ SHOW = 'echo "$@"; cat /input/scan; cp /fs_license.txt /output/copy; echo to-std
 @pytest.fixture(scope="module")
 def image():
     """A tiny image: the demo's root file system."""
-    from bake.local.demo_rootfs import Machine, rootfs_for
+    from lab.demo_rootfs import Machine, rootfs_for
 
     return rootfs_for(Machine(say=print), force=False)
 

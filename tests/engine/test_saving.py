@@ -76,7 +76,7 @@ def docker(*command: str, check: bool = True) -> str:
 
 
 def built(folder: Path, dockerfile: str, tag: str) -> str:
-    from bake.local.demo_rootfs import Machine, rootfs_for
+    from lab.demo_rootfs import Machine, rootfs_for
 
     rootfs = rootfs_for(Machine(say=print), force=False)
     (folder / "Dockerfile").write_text(dockerfile)

@@ -16,9 +16,9 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.unit.local.conftest import Machine
+    from tests.unit.bake.local.conftest import Machine
 
-SCRIPTS = Path(__file__).parents[3] / "bake/local"
+SCRIPTS = Path(__file__).parents[4] / "bake/local"
 
 
 @contextmanager

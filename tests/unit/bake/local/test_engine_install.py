@@ -7,7 +7,7 @@ import pytest
 if TYPE_CHECKING:
     import subprocess
 
-    from tests.unit.local.conftest import Machine
+    from tests.unit.bake.local.conftest import Machine
 
 SOURCES = "Types: deb\nURIs: http://mirror.example/debian\nSuites: bookworm\nComponents: main\n"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from bake.errors import BuildFailed, EnvironmentUnfit
-from bake.local import base_image, demo_base, demo_rootfs
-from bake.local.base_image import BaseImage
 from generator.recipe import load_recipe
+from lab import base_image, demo_base, demo_rootfs
+from lab.base_image import BaseImage
 
 
 class FakeMachine(demo_rootfs.Machine):
@@ -174,7 +174,7 @@ def test_too_little_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 
 def test_what_the_demo_needs_is_said_alike_everywhere() -> None:
-    top = Path(demo_base.__file__).parents[2]
+    top = Path(demo_base.__file__).parents[1]
     bake = load_recipe("demo").recipe.image.disk_gib * 2**30
     assert demo_base.NEEDED_BYTES + bake < demo_base.DEMO_BYTES < demo_base.NEEDED_BYTES + bake + 3e9
     readme = (top / "README.md").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Makes the place that the real lab bakes in: `python -m bake.local.real_site --pytorch3d FOLDER --out FOLDER`.
+"""Makes the place that the real lab bakes in: `python -m lab.real_site --pytorch3d FOLDER --out FOLDER`.
 
 Writes OUT/assets/FILE, the archive of PyTorch3D that the recipe wants, from a checkout, and OUT/site.toml, which is the
 user's own site file but for these assets. Where the archive's bytes are not GitHub's, because git or gzip differ or the
@@ -128,7 +128,7 @@ def make(checkout: Path, out: Path, *, recipe: str, site: Path | None, reporter:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; prints the site file's path, returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m bake.local.real_site", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m lab.real_site", description=__doc__)
     parser.add_argument("--pytorch3d", required=True, type=Path, help="checkout of facebookresearch/pytorch3d")
     parser.add_argument("--out", required=True, type=Path, help="where assets and site file are written")
     parser.add_argument("--recipe", default="deepprep-cu130", help="the recipe (default %(default)s)")

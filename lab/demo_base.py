@@ -1,4 +1,4 @@
-"""Makes the demo's base image on this machine: `python -m bake.local.demo_base`."""
+"""Makes the demo's base image on this machine: `python -m lab.demo_base`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bake.local.base_image import BaseImage, run
+from lab.base_image import BaseImage, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ DEMO_BYTES = 31 * 10**9
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m bake.local.demo_base", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m lab.demo_base", description=__doc__)
     parser.add_argument("--tag", default=TAG, help="name of the image (default %(default)s)")
     parser.add_argument("--force", action="store_true", help="make it although it is there")
     parser.add_argument("--demo", action="store_true", help="ask for the disk that all of `make demo` takes")

@@ -50,7 +50,7 @@ def show(figures: dict[str, object], times: dict[str, int], console: Console) ->
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; see demo.sh."""
-    parser = argparse.ArgumentParser(prog="python -m bake.local.demo_summary", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m lab.demo_summary", description=__doc__)
     parser.add_argument("--image", required=True, help="reference of the pulled image")
     parser.add_argument("--times", required=True, type=Path, help="file with one 'phase<TAB>seconds' a line")
     parser.add_argument("--json", required=True, type=Path, help="where the figures are written")

@@ -62,7 +62,7 @@ def failures(bake_file: Path) -> Iterator[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: the bake file's path; status 1 if there is anything to mend."""
-    parser = argparse.ArgumentParser(prog="python -m bake.local.check_rendered", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m lab.check_rendered", description=__doc__)
     parser.add_argument("bake_file", type=Path)
     bake_file = parser.parse_args(arguments).bake_file
     status = 0

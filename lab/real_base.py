@@ -1,4 +1,4 @@
-"""Makes the lab's base of the true shape: `python -m bake.local.real_base --deepprep FOLDER`.
+"""Makes the lab's base of the true shape: `python -m lab.real_base --deepprep FOLDER`.
 
 The sources are those of FOLDER, a checkout of DeepPrep; the models are of its class, with random weights. Three things
 are not as in the real image: Python is Debian's 3.11, PyTorch3D is a small stand-in, TensorFlow and nighres are left
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bake.errors import UsageError
-from bake.local.base_image import CONTEXT, BaseImage, run
 from generator.console.reporter import Reporter
+from lab.base_image import CONTEXT, BaseImage, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ def real_base(tag: str, checkout: Path) -> BaseImage:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m bake.local.real_base", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m lab.real_base", description=__doc__)
     parser.add_argument("--deepprep", required=True, type=Path, help="checkout of pBFSLab/DeepPrep")
     parser.add_argument("--tag", default=TAG, help="name of the image (default %(default)s)")
     parser.add_argument("--force", action="store_true", help="make it although it is there")

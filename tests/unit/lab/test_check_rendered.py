@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bake.local.check_rendered import check_command, main
+from lab.check_rendered import check_command, main
 
 if TYPE_CHECKING:
     from pathlib import Path

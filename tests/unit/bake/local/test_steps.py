@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,16 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bake.local.demo_summary import read_times, summary
-
 if TYPE_CHECKING:
-    from tests.unit.local.conftest import Machine
+    from tests.unit.bake.local.conftest import Machine
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+REPOSITORY = Path(__file__).resolve().parents[4]
 
 PYTHON = """
 case "$*" in
-    "-m bake.local.demo_base --demo") exit {base} ;;
+    "-m lab.demo_base --demo") exit {base} ;;
     *" bake "*) exit {bake} ;;
     *" verify "*) exit {verify} ;;
 esac
@@ -40,11 +37,11 @@ def test_demo_pulls_back_what_it_pushed_and_verifies_that(machine: Machine) -> N
     assert result.returncode == 0, result.stderr
     image = "127.0.0.1:5123/deepprep-demo:uplifted"
     summary_call = (
-        f"python -m bake.local.demo_summary --image {image}"
+        f"python -m lab.demo_summary --image {image}"
         f" --times {machine.state}/demo.times --json {machine.state}/demo.json"
     )
     assert machine.calls("python") == [
-        "python -m bake.local.demo_base --demo",
+        "python -m lab.demo_base --demo",
         "python -m generator -r demo bake --push --registry 127.0.0.1:5123",
         f"python -m generator -r demo verify {image}",
         summary_call,
@@ -208,25 +205,3 @@ def test_ci_run_goes_on_after_a_failure_and_ends_with_the_summary(
     assert result.stderr == ""
     assert [call.split()[1] for call in machine.calls("make")] == ["demo", "lint"]
     assert len(machine.calls("engine-down.sh")) == 1
-
-
-def test_summary_reads_the_times_in_order(tmp_path: Path) -> None:
-    path = tmp_path / "times"
-    path.write_text("base image\t12\nbake and push\t345\n")
-    assert list(read_times(path).items()) == [("base image", 12), ("bake and push", 345)]
-
-
-def test_summary_takes_the_digest_of_its_own_repository(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    image = "127.0.0.1:5000/deepprep-demo:uplifted"
-    inspected = [
-        {
-            "Size": 42,
-            "RepoDigests": ["other@sha256:aa", "127.0.0.1:5000/deepprep-demo@sha256:bb", "deepprep-demo@sha256:cc"],
-        }
-    ]
-    machine.stub("docker", f"cat <<'JSON'\n{json.dumps(inspected)}\nJSON")
-    monkeypatch.setenv("PATH", str(machine.bin))
-    figures = summary(image, {"pull": 3, "verify": 4})
-    assert figures["digest"] == "sha256:bb"
-    assert figures["size_bytes"] == 42
-    assert figures["total_seconds"] == 7

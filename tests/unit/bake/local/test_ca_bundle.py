@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.unit.local.conftest import Machine
+    from tests.unit.bake.local.conftest import Machine
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bake.errors import BuildFailed, EnvironmentUnfit, Interrupted, UpliftError
-from bake.local.demo_rootfs import LABEL, Machine, rootfs_for
 from generator.console.reporter import Reporter
+from lab.demo_rootfs import LABEL, Machine, rootfs_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-CONTEXT = Path(__file__).resolve().parents[2] / "contexts" / "demo-base"
+CONTEXT = Path(__file__).resolve().parents[1] / "contexts" / "demo-base"
 CA_VARIABLES = ("GENERATOR_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE")
 NO_CONTEXTS: Mapping[str, Path] = {}
 

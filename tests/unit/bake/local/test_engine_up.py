@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.unit.local.conftest import Machine
+    from tests.unit.bake.local.conftest import Machine
 
 BUILDX = 'if [ "$1" = buildx ]; then echo "github.com/docker/buildx {} abc"; exit; fi'
 ANSWERS = 'if [ "$1" = info ]; then echo 28.5.2; exit; fi'

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bake.buildx import results
-from bake.local.demo_summary import read_times
+from lab.demo_summary import read_times
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,7 +81,7 @@ def show(found: Mapping[str, Any], console: Console) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; see real.sh."""
-    parser = argparse.ArgumentParser(prog="python -m bake.local.real_summary", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m lab.real_summary", description=__doc__)
     parser.add_argument("--image", required=True, help="the image that was made")
     parser.add_argument("--build", required=True, type=Path, help="the build folder")
     parser.add_argument("--times", required=True, type=Path, help="file with one 'phase<TAB>seconds' a line")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-LOCAL = Path(__file__).resolve().parents[3] / "bake" / "local"
+LOCAL = Path(__file__).resolve().parents[4] / "bake" / "local"
 
 # What the scripts may take for granted on any Debian, Ubuntu, Fedora or Alpine.
 # fmt: off
