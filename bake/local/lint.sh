@@ -35,6 +35,7 @@ say "lint"
 check "ruff check" ruff check --quiet --output-format concise .
 check "ruff format" ruff format --check --quiet --output-format concise .
 check "mypy" mypy --no-error-summary
+check "imports" lint-imports --no-cache
 # shellcheck disable=SC2046 # the tree has no file names with spaces
 check "shellcheck" shellcheck -x $(shell_files)
 for recipe in generator/recipes/*.toml; do

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from bake.buildx.bakefile import BakeFile
+from bake.bakefile import BakeFile
 from bake.progress.events import State, StepAnnounced, StepBytes, StepEnded, StepKind, StepLog, StepStarted, Text
 from bake.progress.state import LOG_LINES_KEPT, Progress
 

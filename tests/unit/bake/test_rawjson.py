@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bake.buildx.bakefile import BakeFile
+from bake.bakefile import BakeFile
 from bake.progress.rawjson import Report, parse_line, seconds_of
 from bake.progress.state import Progress
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bake.engine.captured import Captured
 from bake.engine.gpu_access import Access, access
 from bake.errors import EnvironmentUnfit, VerificationFailed
 from generator.commands import verify_gpu
@@ -20,6 +21,10 @@ BARE = {"Runtimes": {"runc": {}, "io.containerd.runc.v2": {}}, "CDISpecDirs": ["
 def report(status: str, subject: str = "torch: matmul") -> str:
     row = {"check": "gpu", "subject": subject, "expected": "a", "found": "b", "status": status, "detail": ""}
     return json.dumps({"schema": 1, "recipe": "demo", "passed": status != "fail", "rows": [row]})
+
+
+def captured(status: int, stdout: str, stderr: str = "") -> Captured:
+    return Captured(status=status, stdout=stdout, stderr=stderr)
 
 
 def test_an_engine_without_gpus_is_unfit_and_the_remedy_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,13 +81,13 @@ def test_an_engine_that_cannot_start_the_container(said: str, remedy: str) -> No
 
 
 def test_the_report_is_the_last_line() -> None:
-    assert verify_gpu.read(0, f"a banner of the image\n{report('pass')}\n", "", image="x:1").passed
+    assert verify_gpu.read(captured(0, f"a banner of the image\n{report('pass')}\n"), image="x:1").passed
 
 
 @pytest.mark.parametrize("out", ["", "{}", "no json", '{"schema": 2}'])
 def test_no_report_is_a_failed_verification_with_the_last_words(out: str) -> None:
     with pytest.raises(VerificationFailed, match=r"exit status 139\): a / b / c") as caught:
-        verify_gpu.read(139, out, "z\na\nb\n\nc\n", image="x:1")
+        verify_gpu.read(captured(139, out, "z\na\nb\n\nc\n"), image="x:1")
     assert caught.value.exit_status == 4
 
 
