@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from bake.errors import UsageError
+from bake.failure.diagnosis import diagnose as look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +28,6 @@ def diagnose(reporter: Reporter, log: str, *, form: str) -> None:
     Raises:
         UsageError: the log cannot be read.
     """
-    from bake.failure.diagnosis import diagnose as look
-
     with _opened(log) as lines:
         diagnosis = look(lines)
     name = "stdin" if log == STDIN else log

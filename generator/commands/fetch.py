@@ -8,12 +8,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from bake.assets import Request, State, Store, fetch
+from bake.assets.shown import shown
 from bake.errors import EnvironmentUnfit
+from generator.resolve.site import mirrored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from bake.assets import Request, Store
     from generator.console.reporter import Reporter
     from generator.recipe import Recipe
     from generator.resolve.resolve import Facts
@@ -46,8 +48,6 @@ def requests(
         recipe: with its lock's facts. mirrored: gives the addresses to try for one address, a lab's mirror first.
         checksums: SHA-256 by address, of what the site's mirrors serve in place of the original.
     """
-    from bake.assets import Request
-
     found = []
     for name, asset in recipe.assets.items():
         sources = [source for url in (asset.url, *asset.alternatives) for source in mirrored(url)]
@@ -66,8 +66,6 @@ def requests(
 
 def requests_here(recipe: Recipe, facts: Facts) -> tuple[Request, ...]:
     """Turn the recipe's assets into what is asked for at this site, its mirrors before the originals."""
-    from generator.resolve.site import mirrored
-
     return requests(recipe, mirrored=lambda url: (mirrored(url, facts.mirrors), url), checksums=facts.checksums)
 
 
@@ -80,8 +78,6 @@ def use_lying(reporter: Reporter, recipe: Recipe, facts: Facts, names: Collectio
     Raises:
         EnvironmentUnfit: such a file is not the one that the recipe or its lock asks for.
     """
-    from bake.assets import State, Store
-
     store, wrong, found = Store(facts.assets_folder), [], dict(facts.assets)
     for request in requests_here(recipe, facts):
         lying = store.by_hand(request)
@@ -116,8 +112,6 @@ def require_assets(recipe: Recipe, folder: Path, names: Iterable[str] | None = N
     Raises:
         EnvironmentUnfit: one is not there, or changed since it was checked; all of them are named.
     """
-    from bake.assets import State, Store
-
     store, wanted = Store(folder), None if names is None else set(names)
     found, missing = {}, []
     for request in requests(recipe):
@@ -153,8 +147,6 @@ def fetch_all(
         EnvironmentUnfit: an asset could not be had; the others are fetched all the same.
         Interrupted: Ctrl-C.
     """
-    from bake.assets import fetch
-    from bake.assets.shown import shown
     from bake.assets.transfer import open_session
 
     failures: list[EnvironmentUnfit] = []
@@ -186,8 +178,6 @@ def hashes(reporter: Reporter, recipe: Recipe, facts: Facts) -> dict[str, tuple[
     Raises:
         EnvironmentUnfit, Interrupted: as for ``fetch_all``.
     """
-    from bake.assets import Store
-
     # A lock travels between sites: what a mirror serves in place of an original is not what it holds.
     wanted = requests_here(recipe, dataclasses.replace(facts, checksums={}))
     found = {item.name: (item.sha256, item.size) for item in wanted if item.sha256 and item.size}

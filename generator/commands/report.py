@@ -82,7 +82,6 @@ def _text(report: Report, form: str) -> str:
         return as_html(report)
     from rich.console import Console
 
-
     written = io.StringIO()
     show(Console(file=written, width=LOG_WIDTH, highlight=False), report)
     return written.getvalue()

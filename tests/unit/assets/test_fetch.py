@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
+from random import Random
 
 import pytest
 
@@ -20,8 +21,6 @@ def names(store):
 
 @pytest.fixture
 def content():
-    from random import Random
-
     return Random(904).randbytes(3_000_000)
 
 

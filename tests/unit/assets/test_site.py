@@ -14,6 +14,9 @@ import pytest
 import tomli
 
 from bake.errors import EnvironmentUnfit
+from generator.commands import fetch
+from generator.recipe import load_recipe
+from generator.resolve.resolve import Choices, resolve
 
 TOP = Path(__file__).parents[3]
 ORIGINAL = "https://downloads.invalid/"
@@ -92,9 +95,6 @@ def test_a_lock_never_holds_what_a_mirror_serves_instead(sources, run, tmp_path)
 
 
 def test_a_bake_takes_what_was_fetched(sources, run, tmp_path):
-    from generator.recipe import load_recipe
-    from generator.resolve.resolve import Choices, resolve
-
     source = sources()
     assert run(source, "fetch", sha256=digest(source.content)).returncode == 0
     recipe = load_recipe(str(tmp_path / "small.toml")).recipe
@@ -114,9 +114,6 @@ def test_the_lock_of_a_fetched_asset(sources, run, tmp_path):
 @pytest.fixture
 def lying(tmp_path):
     """Decide what a bake uses of the assets folder, as it lies there."""
-    from generator.commands import fetch
-    from generator.recipe import load_recipe
-    from generator.resolve.resolve import Choices, resolve
 
     def use(content, *, names=("tool",), sha256=None):
         text = RECIPE.format(original=ORIGINAL, digest="a" * 64, sha256=sha256 or digest(content))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from bake.buildx import results
 from bake.buildx.driver import BakeRequest, run_bake
 from bake.errors import BuildFailed, EnvironmentUnfit, Interrupted, UsageError
 from bake.progress.events import BakeEnded, BakeStarted, Event, State, Tick
@@ -284,8 +285,6 @@ def _alive(pid):
 
 
 def test_results_tell_json(docker, bake_file, tmp_path):
-    from bake.buildx import results
-
     docker(f"cat {STREAMS}/success.jsonl >&2\n")
     outcome = run_bake(BakeRequest(file=bake_file), lambda _: None)
     path = results.record(outcome, recipe="demo", folder=tmp_path / "build")

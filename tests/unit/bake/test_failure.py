@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from bake.errors import BuildFailed, EnvironmentUnfit, UsageError
 from bake.failure.causes import Speaker, causes, find_cause
 from bake.failure.explain import explain, failed_steps
+from bake.progress.events import State, Step
 
 ERRORS = Path(__file__).parent / "streams" / "errors"
 
@@ -95,7 +97,6 @@ def test_a_place_of_another_file_is_not_used(replay):
 def test_a_failing_program_that_talks_of_connections_is_no_unfit_registry(replay):
     progress, _ = replay("failure", ("image",))
     (step,) = failed_steps(progress, lambda _: "")
-    import dataclasses
 
     step = dataclasses.replace(
         step, log=('Get "https://pypi.example/simple": dial tcp 192.0.2.1:443: connect: connection refused',)
@@ -124,8 +125,6 @@ LOGS = Path(__file__).parent / "logs"
     ],
 )
 def test_a_failed_step_ends_with_its_known_cause_and_remedy(replay, log, cause, shown):
-    from bake.progress.events import State, Step
-
     progress, _ = replay("failure", ("image",))
     lines = tuple((LOGS / f"{log}.txt").read_text().splitlines())
     failed = next(step for step in progress.steps if step.state is State.FAILED and "RUN" in step.title)

@@ -6,7 +6,7 @@ import pytest
 
 from bake.doctor import Severity, Subject, run_checks
 from bake.doctor.finding import Engine
-from bake.engine.container import ContainerRequest, _devices
+from bake.engine.container import ContainerRequest, devices
 from bake.engine.gpu_access import Access, access, oldest_driver
 
 
@@ -86,10 +86,10 @@ def test_what_doctor_says_of_the_engine(monkeypatch, runtimes, severity):
 
 
 def test_how_a_container_asks_for_gpus():
-    assert _devices(Access.NONE) == []
-    (cdi,) = _devices(Access.CDI)
+    assert devices(Access.NONE) == []
+    (cdi,) = devices(Access.CDI)
     assert (cdi["Driver"], cdi["DeviceIDs"]) == ("cdi", ["nvidia.com/gpu=all"])
-    (runtime,) = _devices(Access.RUNTIME)
+    (runtime,) = devices(Access.RUNTIME)
     assert (runtime["Count"], runtime["Capabilities"]) == (-1, [["gpu"]])
     assert "--gpus all" in " ".join(ContainerRequest(image="x", arguments=(), gpu=Access.RUNTIME).as_command())
     assert "nvidia.com/gpu=all" in ContainerRequest(image="x", arguments=(), gpu=Access.CDI).as_command()

@@ -12,7 +12,7 @@ from bake.assets.part import Origin, Part
 from bake.errors import EnvironmentUnfit
 from bake.leftovers import Kind, find_assets, find_folder, marks_of
 from bake.leftovers.cache import Record, _bytes, ours
-from generator.commands.clean import OWNED, Place, Wanted, clean
+from generator.commands.clean import OWNED, Place, Wanted, _dockerfiles, clean
 from generator.console.reporter import Reporter
 from generator.recipe import load_recipe
 from generator.render.write import MARKER
@@ -158,8 +158,6 @@ def test_sizes_as_buildx_prints_them(text, expected):
 
 def test_the_label_is_the_last_instruction_of_the_image():
     """``clean`` tells a bake's own image by it from one that was built upon it."""
-    from generator.commands.clean import _dockerfiles
-
     (image,) = (text for text in _dockerfiles(load_recipe("demo").recipe) if "io.image-uplift.recipe=" in text)
     last = image.rstrip().rpartition("\nLABEL ")[2]
     assert "io.image-uplift.recipe=" in last

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 
 from bake.bakefile import BakeFile
@@ -167,8 +168,6 @@ def _said(events):
 
 
 def _log(data, stamp):
-    import base64
-
     encoded = base64.b64encode(data).decode()
     return json.dumps({"logs": [{"vertex": "d", "stream": 1, "data": encoded, "timestamp": stamp}]})
 

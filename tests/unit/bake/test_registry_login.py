@@ -10,6 +10,7 @@ import json
 import ssl
 import subprocess
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
@@ -159,7 +160,6 @@ def test_a_token_that_expired_is_fetched_again(monkeypatch):
     with serving(token_server(lifetime=60)) as server:
         registry = Registry(server.host, keyring=keyring(server))
         assert registry.probe().outcome is Outcome.ANSWERS
-        import time
 
         later = time.monotonic() + 61
         monkeypatch.setattr("bake.registry.authorization.time.monotonic", lambda: later)
