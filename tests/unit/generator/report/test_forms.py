@@ -23,7 +23,7 @@ from generator.report.layers import joined, own_layers
 from generator.report.model import Layer
 from generator.report.text import show
 from generator.report.trace import as_trace
-from tests.unit.report.conftest import DEMO_LINKS, RECORDS, recorded, step
+from tests.unit.generator.report.conftest import DEMO_LINKS, RECORDS, recorded, step
 
 LAYERS = (
     Layer(target="torch", instruction="RUN uv pip install torch", compressed=2_000_000_000, uncompressed=4_800_000_000),
@@ -211,7 +211,7 @@ def test_a_loop_is_not_what_a_layer_is_named_by(tmp_path, body, shown):
 
 
 def test_a_stack_that_is_shared_out_over_layers_counts_each():
-    golden = RECORDS.parents[2] / "golden" / "demo-layers" / "contexts"
+    golden = RECORDS.parents[3] / "golden" / "demo-layers" / "contexts"
     placed = [entry for target, entry in own_layers(golden) if target == "layers"]
 
     assert len(placed) == (golden / "layers" / "Dockerfile").read_text(encoding="utf-8").count("-m conversion.place")

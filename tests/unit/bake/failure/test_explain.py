@@ -10,7 +10,7 @@ from bake.failure.causes import Speaker, causes, find_cause
 from bake.failure.explain import explain, failed_steps
 from bake.progress.events import State, Step
 
-ERRORS = Path(__file__).parent / "streams" / "errors"
+ERRORS = Path(__file__).parents[1] / "streams" / "errors"
 
 # Recorded with engine 28.5.2 and buildx 0.29.1: name of the stream, exit status, cause, text that must be shown.
 RECORDED = [

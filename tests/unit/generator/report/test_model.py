@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from generator.report import make_report
 from generator.report.critical import critical_path
 from generator.report.spans import Span
-from tests.unit.report.conftest import DEMO_LINKS, recorded, step
+from tests.unit.generator.report.conftest import DEMO_LINKS, recorded, step
 
 LINKS = {
     "torch": frozenset(),

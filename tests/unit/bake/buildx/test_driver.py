@@ -18,7 +18,7 @@ from bake.buildx.driver import BakeRequest, run_bake
 from bake.errors import BuildFailed, EnvironmentUnfit, Interrupted, UsageError
 from bake.progress.events import BakeEnded, BakeStarted, Event, State, Tick
 
-STREAMS = Path(__file__).parent / "streams"
+STREAMS = Path(__file__).parents[1] / "streams"
 HCL = 'variable "TAG" {\n  default = "x"\n}\ntarget "base" {\n}\ntarget "a" {\n}\ntarget "b" {\n}\ntarget "c" {\n}\n'
 PROGRAM = """
 import sys

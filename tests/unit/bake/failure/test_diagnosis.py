@@ -17,7 +17,7 @@ from bake.failure.diagnosis import diagnose
 
 HERE = Path(__file__).parent
 LOGS = sorted((HERE / "logs").glob("*.txt"))
-STREAMS = sorted((HERE / "streams" / "errors").glob("*.jsonl"))
+STREAMS = sorted((HERE.parent / "streams" / "errors").glob("*.jsonl"))
 
 
 def found_in(path: Path) -> set[str]:
@@ -54,7 +54,7 @@ def test_ids_are_unique_and_texts_name_only_what_patterns_give() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [HERE / "streams" / f"{name}.jsonl" for name in ("success", "cached", "push")], ids=str
+    "path", [HERE.parent / "streams" / f"{name}.jsonl" for name in ("success", "cached", "push")], ids=str
 )
 def test_a_good_build_has_no_known_cause(path: Path) -> None:
     assert not found_in(path)

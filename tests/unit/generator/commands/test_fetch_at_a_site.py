@@ -18,7 +18,7 @@ from generator.commands import fetch
 from generator.recipe import load_recipe
 from generator.resolve.resolve import Choices, resolve
 
-TOP = Path(__file__).parents[3]
+TOP = Path(__file__).parents[4]
 ORIGINAL = "https://downloads.invalid/"
 RECIPE = """\
 schema = 2

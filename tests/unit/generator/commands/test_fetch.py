@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-TOP = Path(__file__).parents[3]
+TOP = Path(__file__).parents[4]
 RECIPE = """\
 schema = 2
 name = "small"
