@@ -309,7 +309,7 @@ def run(
         registry cache too; once is enough in one job.
     """
     from bake.buildx.driver import BakeRequest, run_bake
-    from bake.credentials.lending import lent
+    from bake.credentials import docker_login_env
     from bake.failure.cache_troubles import troubles
     from bake.progress.display import ProgressMode, display
 
@@ -337,7 +337,7 @@ def run(
     )
     # buildx itself asks a registry's token server for tokens; certs.d of the engine does not count there.
     trusted = {"SSL_CERT_FILE": str(job.facts.ca_bundle)} if job.facts.ca_bundle else {}
-    with lent(job.facts.keyring) as environment, display(ProgressMode(job.choices.progress)) as listener:
+    with docker_login_env(job.facts.keyring) as environment, display(ProgressMode(job.choices.progress)) as listener:
         outcome = run_bake(dataclasses.replace(request, environment={**trusted, **environment}), listener)
     for sentence in troubles(outcome.steps):
         job.reporter.warning(sentence)

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bake.credentials import Keyring, Login
-from bake.credentials.lending import lent
+from bake.credentials import Keyring, Login, docker_login_env
 from bake.errors import EnvironmentUnfit
 
 pytestmark = pytest.mark.usefixtures("own")
@@ -51,12 +50,12 @@ def helper(environment, action, text=""):
 
 
 def test_without_given_logins_docker_is_left_alone():
-    with lent(Keyring()) as environment:
+    with docker_login_env(Keyring()) as environment:
         assert environment == {}
 
 
 def test_docker_gets_the_login_from_a_helper():
-    with lent(GIVEN) as environment:
+    with docker_login_env(GIVEN) as environment:
         done = helper(environment, "get", "r.example:5000")
         assert done.returncode == 0
         assert json.loads(done.stdout) == {"ServerURL": "r.example:5000", "Username": "ci", "Secret": "canary"}
@@ -64,24 +63,24 @@ def test_docker_gets_the_login_from_a_helper():
 
 
 def test_logins_that_docker_keeps_itself_still_work():
-    with lent(GIVEN) as environment:
+    with docker_login_env(GIVEN) as environment:
         assert json.loads(helper(environment, "get", "s.example").stdout)["Secret"] == "stored"
 
 
 def test_an_unknown_registry_has_the_answer_that_docker_knows():
-    with lent(GIVEN) as environment:
+    with docker_login_env(GIVEN) as environment:
         done = helper(environment, "get", "https://other.example")
     assert (done.returncode, done.stdout) == (1, "credentials not found in native keychain")
 
 
 @pytest.mark.parametrize("action", ["store", "erase"])
 def test_nothing_can_be_kept_there(action):
-    with lent(GIVEN) as environment:
+    with docker_login_env(GIVEN) as environment:
         assert helper(environment, action, "{}").returncode == 1
 
 
 def test_other_settings_stay_and_secrets_are_left_behind(own):
-    with lent(GIVEN) as environment:
+    with docker_login_env(GIVEN) as environment:
         folder = Path(environment["DOCKER_CONFIG"])
         assert json.loads((folder / "config.json").read_text()) == {
             "currentContext": "lab",
@@ -101,7 +100,7 @@ def test_other_settings_stay_and_secrets_are_left_behind(own):
 
 def test_builders_that_are_kept_elsewhere_stay_there(monkeypatch):
     monkeypatch.setenv("BUILDX_CONFIG", "/srv/buildx")
-    with lent(GIVEN) as environment:
+    with docker_login_env(GIVEN) as environment:
         assert environment["BUILDX_CONFIG"] == "/srv/buildx"
 
 
@@ -110,19 +109,19 @@ def test_it_works_in_a_deep_temporary_folder(tmp_path, monkeypatch):
     deep.mkdir()
     monkeypatch.setenv("TMPDIR", str(deep))
     monkeypatch.setattr("tempfile.tempdir", None)
-    with lent(GIVEN) as environment:
+    with docker_login_env(GIVEN) as environment:
         assert helper(environment, "get", "r.example:5000").returncode == 0
 
 
 def test_a_configuration_that_is_no_json_is_told(own):
     (own / "config.json").write_text("{")
-    with pytest.raises(EnvironmentUnfit, match="cannot be read") as caught, lent(GIVEN):
+    with pytest.raises(EnvironmentUnfit, match="cannot be read") as caught, docker_login_env(GIVEN):
         pass
     assert caught.value.where == str(own / "config.json")
 
 
 def test_after_the_end_nobody_answers():
-    with lent(GIVEN) as environment:
+    with docker_login_env(GIVEN) as environment:
         folder = Path(environment["DOCKER_CONFIG"]).parent
         kept = (folder / "bin/docker-credential-image-uplift").read_text()
     done = subprocess.run(

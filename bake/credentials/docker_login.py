@@ -31,7 +31,7 @@ _SOCKET_LENGTH = 100  # bytes; the kernel takes 107 (unix(7))
 
 
 @contextmanager
-def lent(keyring: Keyring, environ: Mapping[str, str] | None = None) -> Iterator[dict[str, str]]:
+def docker_login_env(keyring: Keyring, environ: Mapping[str, str] | None = None) -> Iterator[dict[str, str]]:
     """Give the environment variables with which docker's programs use the keyring, while it lasts.
 
     Without given logins there are none: docker has its own store then.
