@@ -158,23 +158,9 @@ def test_failing_pip_is_shown(machine: Machine) -> None:
 def test_make_alone_lists_every_target() -> None:
     result = subprocess.run(["make", "-C", str(REPOSITORY)], capture_output=True, text=True, check=True)
     listed = {line.split()[1] for line in result.stdout.splitlines() if line.startswith("  make ")}
-    wanted = {
-        "help",
-        "venv",
-        "engine",
-        "registry",
-        "demo-base",
-        "demo",
-        "real",
-        "test",
-        "test-all",
-        "bench",
-        "lint",
-        "pytest",
-        "down",
-        "clean-local",
-    }
-    assert listed == wanted
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    phony = next(line for line in makefile.splitlines() if line.startswith(".PHONY:"))
+    assert listed == set(phony.split()[1:])
 
 
 def ci_tree(machine: Machine, *, make: str, pytest_status: int, down: int = 0) -> Path:
