@@ -38,7 +38,7 @@ registry: venv  ## a registry on this machine's loopback address
 	@bake/local/registry-up.sh
 
 demo-base: venv engine  ## the small stand-in for a frozen image that the demo uplifts
-	@bake/local/ca-bundle.sh $(PY) -m bake.local.demo_base
+	@bake/local/ca-bundle.sh $(PY) -m lab.demo_base
 
 lint: venv engine  ## ruff, mypy, shellcheck, hadolint and buildx on what is rendered
 	@bake/local/lint.sh

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from bake.assets.part import Origin, digest_of
+from bake.assets.part import Origin, digest_of, is_locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,7 +141,7 @@ class Store:
         """List unfinished downloads that no fetch is at work on."""
         for origin in self._listed("*.part.json"):
             part = origin.with_suffix("")
-            if Origin.read(origin) is not None and not _in_use(part):
+            if Origin.read(origin) is not None and not is_locked(part):
                 yield _leftover(part.name, (part, origin))
 
     def fetched(self) -> Iterator[Leftover]:
@@ -197,9 +197,3 @@ def _size(path: Path) -> int:
     with suppress(OSError):
         return path.stat().st_size
     return 0
-
-
-def _in_use(part: Path) -> bool:
-    from bake.assets.part import is_locked
-
-    return is_locked(part)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bake.buildx.bakefile import read_bake_file
+from bake.bakefile import read_bake_file
 from bake.buildx.client import Client, require_docker
 from bake.errors import BuildFailed, Interrupted, UpliftError
 from bake.failure.explain import FailedStep, explain, failed_steps

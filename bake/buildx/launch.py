@@ -18,6 +18,7 @@ python-on-whales does not tell the pid of what it starts, and a signal to Python
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -52,7 +53,6 @@ def _interrupt_with_parent(parent: int) -> None:
     """Ask the kernel for SIGINT at the parent's death (Linux only; elsewhere nothing happens)."""
     if not sys.platform.startswith("linux") or parent <= 1:
         return
-    import ctypes
 
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGINT), 0, 0, 0)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from bake.credentials.docker_login import docker_login_env
 from bake.credentials.keyring import Keyring
 from bake.credentials.login import Login
 
-__all__ = ["Keyring", "Login"]  # `lending` is imported where it is used: it costs a command that builds nothing
+__all__ = ["Keyring", "Login", "docker_login_env"]

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bake.assets import State, Store, fetch
+from bake.assets.shown import shown
 from bake.doctor.finding import Engine, Finding, Say, Subject, error, ok, warning
 from bake.units import size
 
@@ -52,7 +53,6 @@ def _missing(request: Request) -> Callable[[str, str, str, Callable[[Say], None]
 
 
 def _fetch(request: Request, subject: Subject, say: Say) -> None:
-    from bake.assets.shown import shown
     from bake.assets.transfer import open_session
 
     if subject.assets_folder is None:

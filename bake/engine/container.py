@@ -14,7 +14,7 @@ from bake.engine.gpu_access import Access
 from bake.errors import EnvironmentUnfit, Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
     from types import FrameType
 
@@ -93,19 +93,14 @@ def run_container(client: docker.DockerClient, request: ContainerRequest) -> int
 
 
 def _create(client: docker.DockerClient, request: ContainerRequest) -> Container:
-    from docker.types import Mount as Bind
-
     named: dict[str, Any] = {}
     if request.entrypoint:
         named["entrypoint"] = list(request.entrypoint)
     return client.containers.create(
         request.image,
         list(request.arguments),
-        mounts=[
-            Bind(target=mount.target, source=str(mount.source), type="bind", read_only=mount.read_only)
-            for mount in request.mounts
-        ],
-        device_requests=_devices(request.gpu),
+        mounts=binds(request.mounts),
+        device_requests=devices(request.gpu),
         labels=dict(request.labels),
         init=True,  # PID 1 of most images ignores signals: Ctrl-C would wait for the kill
         tty=_on_terminal(),
@@ -113,7 +108,17 @@ def _create(client: docker.DockerClient, request: ContainerRequest) -> Container
     )
 
 
-def _devices(gpu: Access) -> list[Any]:
+def binds(mounts: Iterable[Mount]) -> list[Any]:
+    """Mounts as docker's SDK takes them."""
+    from docker.types import Mount as Bind
+
+    return [
+        Bind(target=mount.target, source=str(mount.source), type="bind", read_only=mount.read_only) for mount in mounts
+    ]
+
+
+def devices(gpu: Access) -> list[Any]:
+    """All GPUs, as docker's SDK asks an engine for them; nothing where it gives none."""
     from docker.types import DeviceRequest
 
     if gpu is Access.NONE:

@@ -12,6 +12,8 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bake.engine.facts import engine_host
+
 if TYPE_CHECKING:
     import docker
 
@@ -49,8 +51,6 @@ def access(info: dict[str, Any], *, local: bool = True) -> Access:
 
 def access_of(client: docker.DockerClient) -> Access:
     """Ask an engine."""
-    from bake.engine.facts import engine_host
-
     return access(client.info(), local=engine_host().startswith("unix://"))
 
 

@@ -38,8 +38,8 @@ pull() {  # what is verified must be what the registry holds: nothing local coun
 
 mkdir -p "$state"
 : >"$times"
-phase "base image" "$python" -m bake.local.demo_base --demo
+phase "base image" "$python" -m lab.demo_base --demo
 phase "bake and push" "$python" -m generator -r demo bake --push --registry "$registry"
 phase "pull" pull
 phase "verify" "$python" -m generator -r demo verify "$image"
-"$python" -m bake.local.demo_summary --image "$image" --times "$times" --json "$state/demo.json"
+"$python" -m lab.demo_summary --image "$image" --times "$times" --json "$state/demo.json"

@@ -35,6 +35,7 @@ say "lint"
 check "ruff check" ruff check --quiet --output-format concise .
 check "ruff format" ruff format --check --quiet --output-format concise .
 check "mypy" mypy --no-error-summary
+check "imports" lint-imports --no-cache
 # shellcheck disable=SC2046 # the tree has no file names with spaces
 check "shellcheck" shellcheck -x $(shell_files)
 for recipe in generator/recipes/*.toml; do
@@ -45,7 +46,7 @@ for recipe in generator/recipes/*.toml; do
     # shellcheck disable=SC2046
     check "hadolint $name" hadolint --no-color --config "$here/hadolint.yaml" $(find "$folder" -name Dockerfile)
     if [ "${1:-}" != --without-engine ]; then
-        check "buildx --print and --check $name" python -m bake.local.check_rendered "$folder/docker-bake.hcl"
+        check "buildx --print and --check $name" python -m lab.check_rendered "$folder/docker-bake.hcl"
     fi
 done
 

@@ -41,7 +41,7 @@ say "be replaced; TensorFlow and nighres are left out; no GPU is used, so nothin
 
 show() {  # whatever came of it, also where a check failed
     if [ -e "$real/build/verify/report.json" ]; then
-        "$python" -m bake.local.real_summary --image "$image" --build "$real/build" --times "$times" --json "$real/real.json"
+        "$python" -m lab.real_summary --image "$image" --build "$real/build" --times "$times" --json "$real/real.json"
     fi
 }
 
@@ -49,8 +49,8 @@ mkdir -p "$real"
 rm -f "$real/build/verify/report.json"
 : >"$times"
 trap show EXIT
-phase "base image" "$python" -m bake.local.real_base --deepprep "$deepprep" --tag "$base"
-phase "PyTorch3D's archive" "$python" -m bake.local.real_site --pytorch3d "$pytorch3d" --recipe "$recipe" --out "$real"
+phase "base image" "$python" -m lab.real_base --deepprep "$deepprep" --tag "$base"
+phase "PyTorch3D's archive" "$python" -m lab.real_site --pytorch3d "$pytorch3d" --recipe "$recipe" --out "$real"
 phase "assets" "$python" -m generator -r "$recipe" fetch --site "$real/site.toml"
 phase "bake and verify" "$python" -m generator -r "$recipe" bake --site "$real/site.toml" \
     --base "$base" --tag "$image" --arch "$archs" --output-dir "$real/build"

@@ -24,6 +24,7 @@ from bake.progress.events import (
     Tick,
     Warned,
 )
+from bake.progress.live import LiveTable
 from bake.units import duration, size
 
 if TYPE_CHECKING:
@@ -72,8 +73,6 @@ def display(
     elif settled is ProgressMode.PLAIN:
         yield PlainLines(target)
     else:
-        from bake.progress.live import LiveTable
-
         with LiveTable(target, environment) as table:
             yield table
 

@@ -27,7 +27,7 @@ from bake.progress.facts import parse_fact
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bake.buildx.bakefile import BakeFile
+    from bake.bakefile import BakeFile
 
 LOG_LINES_KEPT = 200  # per step; an nvcc error with its template notes fits
 TEXT_LINES_KEPT = 400

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import TYPE_CHECKING, Any
 
-from bake.registry import Outcome
+from bake.registry.answer import Outcome
 from bake.units import size
 
 if TYPE_CHECKING:
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     import docker
 
     from bake.reference import Reference
-    from bake.registry import Registry
+    from bake.registry.client import Registry
 
 MIB = 1 << 20
 
@@ -30,7 +29,7 @@ def layers_in(registry: Registry, reference: Reference) -> dict[str, int] | None
     answer = registry.manifest(reference)
     if answer.outcome is not Outcome.ANSWERS:
         return None
-    manifest = _parsed(answer.body)
+    manifest = answer.data
     if "manifests" not in manifest:
         return {layer["digest"]: int(layer["size"]) for layer in manifest.get("layers", ())}
     found: dict[str, int] = {}
@@ -64,11 +63,3 @@ def too_large(layers: Mapping[str, int], limit: int) -> dict[str, int]:
 def listed(layers: Mapping[str, int]) -> str:
     """Name layers for a message: ``sha256:0123456789ab (1.2 GB)``."""
     return ", ".join(f"{digest[:19]} ({size(count)})" for digest, count in layers.items())
-
-
-def _parsed(body: bytes) -> dict[str, Any]:
-    try:
-        read = json.loads(body)
-    except ValueError:
-        return {}
-    return read if isinstance(read, dict) else {}

@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from bake.errors import EnvironmentUnfit
+from bake.registry.answer import Outcome
+
 if TYPE_CHECKING:
     import docker
 
     from bake.reference import Reference
-    from bake.registry import Registry
+    from bake.registry.client import Registry
 
 # What BuildKit's history says of an instruction that makes a layer; LABEL, ENV and their like make none.
 _MAKES_LAYER = ("RUN ", "COPY ", "ADD ", "WORKDIR ")
@@ -22,14 +25,17 @@ def on_engine(client: docker.DockerClient, reference: str, count: int) -> tuple[
         client: the engine. reference: the image. count: how many layers.
 
     Raises:
-        docker.errors.APIError: the engine could not look.
+        EnvironmentUnfit: the engine could not look.
     """
-    from docker.errors import ImageNotFound
+    from docker.errors import APIError, ImageNotFound
+    from requests import RequestException
 
     try:
         history = client.images.get(reference).history()
     except ImageNotFound:
         return None
+    except (APIError, RequestException) as error:
+        raise EnvironmentUnfit(f"the engine could not look at the image: {error}", where=reference) from None
     sizes = [int(entry["Size"]) for entry in history if str(entry["CreatedBy"]).startswith(_MAKES_LAYER)]
     return tuple(reversed(sizes[:count])) if len(sizes) >= count else None
 
@@ -39,8 +45,6 @@ def in_registry(registry: Registry, reference: Reference, count: int) -> tuple[i
 
     An index is followed to its first image for a platform.
     """
-    from bake.registry import Outcome
-
     answer = registry.manifest(reference)
     for item in answer.data.get("manifests", ()):
         if item.get("platform", {}).get("os") not in (None, "unknown"):

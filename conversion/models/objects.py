@@ -274,7 +274,7 @@ def _storage_value(storage: Any, hashed: bool) -> List[Any]:
 
 
 def _numpy(item: Any) -> Optional[Tuple[str, Any, Children]]:
-    import numpy as np  # may be absent, though not where there is an object of it
+    import numpy as np  # noqa: PLC0415 - may be absent, though not where there is an object of it
 
     if isinstance(item, np.dtype):
         return "scalar", repr(item), []

@@ -7,16 +7,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bake.buildx.results import FILE_NAME, load
+from bake.buildx.results import FILE_NAME, Results, load
 from bake.errors import UpliftError
+from generator.ci.summary import summary
 from generator.console import github
-from generator.verification.report import read_report
+from generator.verification.report import VerificationReport, read_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    from bake.buildx.results import Results
-    from generator.verification.report import VerificationReport
 
 
 @contextmanager
@@ -48,7 +46,7 @@ def step_summary(folder: Path, environ: Mapping[str, str] | None = None) -> Iter
 def _append(file: Path, folder: Path, failure: UpliftError | None) -> None:
     results = load(folder)
     with file.open("a", encoding="utf-8") as stream:
-        stream.write(github.summary(results, _report(results, folder), failure))
+        stream.write(summary(results, _report(results, folder), failure))
 
 
 def _report(results: Results, folder: Path) -> VerificationReport | None:

@@ -7,7 +7,15 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bake import leftovers
+from bake.assets import Store
+from bake.buildx import builders
+from bake.engine.facts import connect
 from bake.errors import EnvironmentUnfit, Interrupted, UpliftError
+from bake.units import size
+from generator.plan import build_graph
+from generator.render import render
+from generator.render.write import MARKER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,11 +69,6 @@ def clean(reporter: Reporter, recipe: Recipe, place: Place, wanted: Wanted, *, y
 
 
 def _find(reporter: Reporter, recipe: Recipe, place: Place, wanted: Wanted) -> Iterator[Leftover]:
-    from bake import leftovers
-    from bake.assets import Store
-    from bake.buildx import builders
-    from generator.render.write import MARKER
-
     try:
         yield from _images(recipe, wanted)
     except EnvironmentUnfit as error:
@@ -79,17 +82,11 @@ def _find(reporter: Reporter, recipe: Recipe, place: Place, wanted: Wanted) -> I
 
 
 def _images(recipe: Recipe, wanted: Wanted) -> list[Leftover]:
-    from bake import leftovers
-    from bake.engine.facts import connect
-
     # The client stays open: each entry removes itself through it.
     return list(leftovers.find_images(connect(), recipe.name, named=recipe.clean.images, results=wanted.images))
 
 
 def _dockerfiles(recipe: Recipe) -> Iterator[str]:
-    from generator.plan import build_graph
-    from generator.render import render
-
     for path, content in render(build_graph(recipe)).items():
         if path.name == "Dockerfile":
             yield content.decode()
@@ -98,8 +95,6 @@ def _dockerfiles(recipe: Recipe) -> Iterator[str]:
 def _show(reporter: Reporter, found: list[Leftover]) -> None:
     from rich.table import Table
     from rich.text import Text
-
-    from bake.units import size
 
     table = Table(title="left by earlier bakes", title_justify="left")
     for column in ("what", "name", "size", "", "why"):
@@ -112,8 +107,6 @@ def _show(reporter: Reporter, found: list[Leftover]) -> None:
 
 
 def _agreed(reporter: Reporter, going: list[Leftover]) -> bool:
-    from bake.units import size
-
     if not (sys.stdin.isatty() and sys.stderr.isatty()) or os.environ.get("CI"):
         reporter.note("nothing was removed; --yes removes what goes")
         return False
@@ -127,8 +120,6 @@ def _agreed(reporter: Reporter, going: list[Leftover]) -> bool:
 
 
 def _remove(reporter: Reporter, going: list[Leftover]) -> None:
-    from bake.units import size
-
     freed, failures = 0, []
     for entry in going:
         try:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bake.buildx.results import load
+from bake.engine import facts as engine
 from bake.errors import UpliftError, UsageError
 from generator.plan.keys import SHOWN, changes, keys_of
+from generator.render import render
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,8 +28,6 @@ def explain(reporter: Reporter, graph: Graph, facts: Facts, *, folder: Path, tar
     Raises:
         UsageError: no bake of this folder recorded its keys.
     """
-    from bake.buildx.results import load
-
     recorded: Mapping[str, Mapping[str, str]] = load(folder).data.get("keys") or {}
     if target not in recorded:
         raise UsageError(
@@ -44,8 +45,6 @@ def explain(reporter: Reporter, graph: Graph, facts: Facts, *, folder: Path, tar
 
 def current_keys(graph: Graph, facts: Facts, recorded: Mapping[str, Mapping[str, str]]) -> dict[str, Key]:
     """Give the keys of today; where no engine can tell the base's digest, the recorded one counts."""
-    from generator.render import render
-
     known = next((inputs["base"] for inputs in recorded.values() if "base" in inputs), "")
     base = facts.base.rpartition("@")[2] if "@" in facts.base else _digest(facts.base) or known
     variables = {name: value for name, value in facts.variables().items() if name != "BASE_IMAGE"}
@@ -82,8 +81,6 @@ def _shown(value: str) -> str:
 
 def _digest(image: str) -> str:
     """Ask the engine for the digest of an image; "" when none answers or it has none."""
-    from bake.engine import facts as engine
-
     try:
         found = engine.look_up_image(image)
     except UpliftError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from bake.assets import Store, fetch
+from bake.assets import Request, Store, fetch
 from bake.assets.shown import shown
 from bake.errors import EnvironmentUnfit
 from generator.resolve.assets import requests_here
@@ -13,7 +13,6 @@ from generator.resolve.assets import requests_here
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bake.assets import Request
     from generator.console.reporter import Reporter
     from generator.recipe import Recipe
     from generator.resolve.facts import Facts
@@ -37,7 +36,7 @@ def fetch_all(
         EnvironmentUnfit: an asset could not be had; the others are fetched all the same.
         Interrupted: Ctrl-C.
     """
-    from bake.assets.transfer import open_session  # it brings requests along
+    from bake.assets.transfer import open_session
 
     failures: list[EnvironmentUnfit] = []
     done = {}

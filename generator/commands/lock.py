@@ -6,7 +6,10 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bake.engine.facts import look_up_image
 from bake.errors import EnvironmentUnfit, UsageError
+from bake.reference import parse_reference
+from bake.registry import Outcome, Registry
 from generator import __version__
 from generator.recipe.lock import (
     SUFFIX,
@@ -97,10 +100,6 @@ def base_digest(recipe: Recipe, *, ca_bundle: Path | None, mirror: str | None = 
     Raises:
         EnvironmentUnfit: neither has it.
     """
-    from bake.engine.facts import look_up_image
-    from bake.reference import parse_reference
-    from bake.registry import Outcome, Registry
-
     reference = parse_reference(recipe.base.image)
     if reference.digest:
         return reference.digest

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import json
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from bake.bakefile import read_bake_file
+from bake.buildx.results import Results, load
+from bake.engine.facts import connect
 from bake.errors import EnvironmentUnfit, UpliftError
+from bake.reference import parse_reference
+from bake.registry import Registry
+from bake.registry.layers import in_registry, on_engine
+from generator.console.reporter import LOG_WIDTH, Reporter
 from generator.plan.names import IMAGE, VERIFY
+from generator.render import BAKE_FILE
+from generator.report import Report, make_report
+from generator.report.html import as_html
+from generator.report.layers import joined, own_layers
+from generator.report.text import show
+from generator.report.trace import as_trace
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bake.buildx.results import Results
-    from generator.console.reporter import Reporter
-    from generator.report import Report
     from generator.report.model import Layer
 
 _CONTENTS = (VERIFY, "bytes.json")
@@ -30,11 +42,6 @@ def gather(folder: Path, *, ca_bundle: Path | None = None) -> Report:
     Raises:
         UsageError: there is no record of a bake, or another version wrote it.
     """
-    from bake.buildx.bakefile import read_bake_file
-    from bake.buildx.results import load
-    from generator.render import BAKE_FILE
-    from generator.report import make_report
-
     results = load(folder)
     file = folder / BAKE_FILE
     links = read_bake_file(file).links if file.is_file() else None
@@ -52,8 +59,6 @@ def write(reporter: Reporter, report: Report, *, form: str, output: Path | None)
         EnvironmentUnfit: the file can't be written.
     """
     if output is None and form == "text":
-        from generator.report.text import show
-
         show(reporter.data_console, report)
         return
     text = _text(report, form)
@@ -72,19 +77,10 @@ def _text(report: Report, form: str) -> str:
     if form == "json":
         return json.dumps(report.as_data(), indent=1, ensure_ascii=False)
     if form == "trace":
-        from generator.report.trace import as_trace
-
         return as_trace(report)
     if form == "html":
-        from generator.report.html import as_html
-
         return as_html(report)
-    import io
-
     from rich.console import Console
-
-    from generator.console.reporter import LOG_WIDTH
-    from generator.report.text import show
 
     written = io.StringIO()
     show(Console(file=written, width=LOG_WIDTH, highlight=False), report)
@@ -102,8 +98,6 @@ def _contents(folder: Path) -> dict[str, Any]:
 
 def _layers(results: Results, folder: Path, ca_bundle: Path | None) -> tuple[tuple[Layer, ...], str]:
     """Layers beyond the base with their sizes, and why some sizes are not known."""
-    from generator.report.layers import joined, own_layers
-
     made = own_layers(folder / "contexts", IMAGE)
     digest = results.digest_of(IMAGE)
     names = results.data["targets"].get(IMAGE, {}).get("tags") or ()
@@ -121,33 +115,17 @@ def _layers(results: Results, folder: Path, ca_bundle: Path | None) -> tuple[tup
 
 
 def _on_engine(digest: str, count: int, unknown: list[str]) -> tuple[int, ...] | None:
-    from docker.errors import APIError
-    from requests import RequestException
-
-    from bake.engine.facts import connect
-    from bake.registry.layers import on_engine
-
     try:
-        client = connect()
+        with closing(connect()) as client:
+            return on_engine(client, digest, count)
     except UpliftError as error:
         unknown.append(error.message)
         return None
-    try:
-        return on_engine(client, digest, count)
-    except (APIError, RequestException) as error:
-        unknown.append(f"the engine could not look at the image: {error}")
-        return None
-    finally:
-        client.close()
 
 
 def _in_registry(
     repository: str, digest: str, count: int, ca_bundle: Path | None, unknown: list[str]
 ) -> tuple[int, ...] | None:
-    from bake.reference import parse_reference
-    from bake.registry import Registry
-    from bake.registry.layers import in_registry
-
     try:
         reference = parse_reference(f"{repository}@{digest}")
         found = in_registry(Registry(reference.registry, ca_bundle=ca_bundle), reference, count)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
+from bake.engine.container import LABEL, ContainerRequest, Mount, run_container
+from bake.engine.facts import connect, image_facts
+from bake.engine.gpu_access import Access, access_of
 from bake.errors import EnvironmentUnfit, UsageError
+from bake.reference import parse_reference
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    import docker
-
-    from bake.engine.container import ContainerRequest, Mount
-    from bake.engine.gpu_access import Access
     from generator.console.reporter import Reporter
     from generator.recipe import Recipe
     from generator.recipe.model import Run
@@ -53,9 +54,6 @@ def run(reporter: Reporter, recipe: Recipe, facts: Facts, options: RunOptions, *
         UsageError: a path or device that can't be. EnvironmentUnfit: engine, image or GPU are not there.
         Interrupted: Ctrl-C; the container is stopped and removed.
     """
-    from bake.engine.container import run_container
-    from bake.engine.facts import connect
-
     if recipe.run is None:
         raise UsageError(
             f"the recipe {recipe.name} does not say how its image is run",
@@ -66,8 +64,15 @@ def run(reporter: Reporter, recipe: Recipe, facts: Facts, options: RunOptions, *
     _remark(reporter, options)
     client = connect()
     try:
-        image = _present(client, options.image or facts.image)
-        gpu, device = _gpu(reporter, client, recipe.run, options.device)
+        image = options.image or facts.image
+        parse_reference(image, where="--image")
+        if image_facts(client, image) is None:
+            raise EnvironmentUnfit(
+                "the image is not on this engine",
+                where=image,
+                remedy=f"`docker pull {image}` where it was pushed, or `bake` it here",
+            )
+        gpu, device = _gpu(reporter, partial(access_of, client), recipe.run, options.device)
         request = _request(recipe, options, image=image, mounts=mounts, gpu=gpu, device=device)
         if dry_run:
             reporter.data(shlex.join(request.as_command()))
@@ -84,8 +89,6 @@ def run(reporter: Reporter, recipe: Recipe, facts: Facts, options: RunOptions, *
 
 def _mounts(run: Run, options: RunOptions) -> tuple[Mount, ...]:
     """Check the paths, all of them at once."""
-    from bake.engine.container import Mount
-
     wrong: list[str] = []
     if options.input is None or not options.input.is_dir():
         wrong.append(f"--input: {_what(options.input, 'folder')}; give the folder with the data set (BIDS)")
@@ -118,27 +121,11 @@ def _remark(reporter: Reporter, options: RunOptions) -> None:
         reporter.warning(f"{options.license} is empty")
 
 
-def _present(client: docker.DockerClient, image: str) -> str:
-    from bake.engine.facts import image_facts
-    from bake.reference import parse_reference
-
-    parse_reference(image, where="--image")
-    if image_facts(client, image) is None:
-        raise EnvironmentUnfit(
-            "the image is not on this engine",
-            where=image,
-            remedy=f"`docker pull {image}` where it was pushed, or `bake` it here",
-        )
-    return image
-
-
-def _gpu(reporter: Reporter, client: docker.DockerClient, run: Run, device: str) -> tuple[Access, str]:
+def _gpu(reporter: Reporter, access: Callable[[], Access], run: Run, device: str) -> tuple[Access, str]:
     """Decide how the container gets GPUs, and what the program inside is told."""
-    from bake.engine.gpu_access import Access, access_of
-
     if not run.gpu or device == "cpu":
         return Access.NONE, "cpu"
-    found = access_of(client)
+    found = access()
     if found is not Access.NONE:
         # All GPUs go in, so that the number inside is the number outside.
         return found, "0" if device == "auto" else device
@@ -168,8 +155,6 @@ def _make_output(options: RunOptions) -> None:
 def _request(
     recipe: Recipe, options: RunOptions, *, image: str, mounts: tuple[Mount, ...], gpu: Access, device: str
 ) -> ContainerRequest:
-    from bake.engine.container import LABEL, ContainerRequest
-
     run = recipe.run
     if run is None:
         raise AssertionError("checked before")

@@ -6,12 +6,14 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bake.engine.gpu_access import Access
+from bake.engine import facts
+from bake.engine.captured import Captured, NotRun, run_captured
+from bake.engine.container import Mount, binds, devices
+from bake.engine.gpu_access import Access, access_of
 from bake.errors import EnvironmentUnfit, VerificationFailed
+from generator.verification.report import parse_report
 
 if TYPE_CHECKING:
-    import docker
-
     from generator.job import Job
     from generator.verification.report import VerificationReport
 
@@ -24,7 +26,6 @@ REMEDY = (
     "`nvidia-ctk runtime configure --runtime=docker` and restart the engine; "
     "verify without --gpu needs no GPU"
 )
-_ALL = "nvidia.com/gpu=all"
 
 
 def require(image: str) -> None:
@@ -33,9 +34,6 @@ def require(image: str) -> None:
     Raises:
         EnvironmentUnfit: it can't, or doesn't; the message says what to install or do.
     """
-    from bake.engine import facts
-    from bake.engine.gpu_access import access_of
-
     client = facts.connect()
     try:
         require_access(access_of(client), client.info())
@@ -72,9 +70,6 @@ def check(job: Job, image: str) -> VerificationReport:
         EnvironmentUnfit: the engine could not start the container.
         VerificationFailed: the checks ended without a report.
     """
-    from bake.engine import facts
-    from bake.engine.gpu_access import access_of
-
     job.reporter.note(f"checks on the GPU: {image}")
     client = facts.connect()
     client.api.timeout = START_TIMEOUT
@@ -82,21 +77,21 @@ def check(job: Job, image: str) -> VerificationReport:
         request = container(
             access_of(client), python=f"{job.recipe.base.prefix}/bin/python", spec=(job.folder / SPEC).resolve()
         )
-        status, out, err = run(client, image, request)
+        captured = run_captured(client, image, request, timeout=TIMEOUT)
+    except NotRun as error:
+        raise not_run(str(error), image) from None
     finally:
         client.close()
-    return read(status, out, err, image=image)
+    return read(captured, image=image)
 
 
 def container(access: Access, *, python: str, spec: Path) -> dict[str, Any]:
     """What the container is made of, as docker's SDK takes it."""
-    from docker.types import DeviceRequest, Mount
-
     scripts = Path(str(resources.files("conversion")))
-    if access is Access.CDI:
-        devices = DeviceRequest(driver="cdi", device_ids=[_ALL])
-    else:
-        devices = DeviceRequest(count=-1, capabilities=[["gpu"]])
+    mounts = (
+        Mount(source=scripts, target="/uplift/conversion", read_only=True),
+        Mount(source=spec, target="/uplift/verify.json", read_only=True),
+    )
     return {
         "entrypoint": [python],
         "command": ["-m", "conversion.gpu", "--spec", "/uplift/verify.json"],
@@ -105,46 +100,14 @@ def container(access: Access, *, python: str, spec: Path) -> dict[str, Any]:
         "network_mode": "none",
         "init": False,
         "labels": {LABEL: "gpu"},
-        "device_requests": [devices],
+        "device_requests": devices(access),
         "environment": {
             "PYTHONPATH": "/uplift",
             "PYTHONDONTWRITEBYTECODE": "1",
             "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",  # an image may ask for other ones
         },
-        "mounts": [
-            Mount("/uplift/conversion", str(scripts), type="bind", read_only=True),
-            Mount("/uplift/verify.json", str(spec), type="bind", read_only=True),
-        ],
+        "mounts": binds(mounts),
     }
-
-
-def run(client: docker.DockerClient, image: str, request: dict[str, Any]) -> tuple[int, str, str]:
-    """Run to the end and remove the container: exit status, stdout, stderr."""
-    from docker.errors import DockerException
-    from requests.exceptions import RequestException
-
-    made = None
-    try:
-        made = client.containers.create(image, **request)
-        made.start()
-        status = int(made.wait(timeout=TIMEOUT)["StatusCode"])
-        streams = (made.logs(stdout=True, stderr=False), made.logs(stdout=False, stderr=True))
-        out, err = (stream.decode(errors="replace") for stream in streams)
-    except (DockerException, RequestException) as error:
-        raise not_run(str(getattr(error, "explanation", None) or error), image) from None
-    finally:
-        if made is not None:
-            _remove(made)
-    return status, out, err
-
-
-def _remove(made: Any) -> None:
-    from contextlib import suppress
-
-    from docker.errors import APIError
-
-    with suppress(APIError):
-        made.remove(force=True, v=True)
 
 
 def not_run(said: str, image: str) -> EnvironmentUnfit:
@@ -157,20 +120,18 @@ def not_run(said: str, image: str) -> EnvironmentUnfit:
     )
 
 
-def read(status: int, out: str, err: str, *, image: str) -> VerificationReport:
+def read(captured: Captured, *, image: str) -> VerificationReport:
     """The report on the last line of stdout.
 
     Raises:
         VerificationFailed: there is none; the message has the last words of the container.
     """
-    from generator.verification.report import parse_report
-
     try:
-        return parse_report(out.strip().splitlines()[-1], image=image)
+        return parse_report(captured.stdout.strip().splitlines()[-1], image=image)
     except (IndexError, ValueError, KeyError, TypeError):
-        last = " / ".join([line for line in err.strip().splitlines() if line][-3:]) or "it said nothing"
+        last = " / ".join([line for line in captured.stderr.strip().splitlines() if line][-3:]) or "it said nothing"
         raise VerificationFailed(
-            f"the checks on the GPU ended without a report (exit status {status}): {last}",
+            f"the checks on the GPU ended without a report (exit status {captured.status}): {last}",
             where=image,
             remedy="run the image by hand with `docker run --gpus all`, and see what it says",
         ) from None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bake.buildx.driver import BakeRequest
-from bake.credentials.lending import lent
+from bake.credentials import docker_login_env
 from bake.failure.cache_troubles import troubles
 from bake.progress.display import ProgressMode, display
 from generator.resolve.site import secret_table
@@ -64,7 +64,7 @@ def run(
     )
     # buildx itself asks a registry's token server for tokens; certs.d of the engine does not count there.
     trusted = {"SSL_CERT_FILE": str(job.facts.ca_bundle)} if job.facts.ca_bundle else {}
-    with lent(job.facts.keyring) as environment, display(ProgressMode(job.facts.progress)) as listener:
+    with docker_login_env(job.facts.keyring) as environment, display(ProgressMode(job.facts.progress)) as listener:
         outcome = job.driver(dataclasses.replace(request, environment={**trusted, **environment}), listener)
     for sentence in troubles(outcome.steps):
         job.reporter.warning(sentence)

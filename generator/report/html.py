@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bake.units import duration, size
 from generator import __version__
+from generator.report import wording
+from generator.report.chart import chart_of
 
 if TYPE_CHECKING:
     from generator.report.model import Report
@@ -13,10 +16,6 @@ if TYPE_CHECKING:
 def as_html(report: Report) -> str:
     """Write the page; all text in it is escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    from bake.units import duration, size
-    from generator.report import wording
-    from generator.report.chart import chart_of
 
     environment = Environment(
         loader=PackageLoader("generator.report"),

@@ -154,11 +154,11 @@ def _needs(links: Mapping[str, frozenset[str]], target: str) -> frozenset[str]:
 def _targets(
     results: Results, spans: tuple[Span, ...], path: tuple[PathStep, ...], links: Mapping[str, frozenset[str]]
 ) -> tuple[TargetLine, ...]:
-    proof = results.data.get("cache") or {}
+    summary = results.data.get("cache") or {}
     lines = []
     for name, target in results.data["targets"].items():
         own = [span for span in spans if span.target == name]
-        counted = proof.get(name) or _counted(results, name)
+        counted = summary.get(name) or _counted(results, name)
         lines.append(
             TargetLine(
                 name=name,

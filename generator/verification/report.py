@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bake.errors import BuildFailed, VerificationFailed
+from bake.failure.causes import Speaker, find_cause
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,7 +135,5 @@ def require_passed(report: VerificationReport) -> None:
 
 def _known_causes(rows: tuple[Row, ...]) -> list[str]:
     """What is known of what the failed checks saw, such as a library compiled for another torch; each cause once."""
-    from bake.failure.causes import Speaker, find_cause
-
     known = (find_cause(f"{row.found}\n{row.detail}", speaker=Speaker.PROGRAM) for row in rows)
     return list(dict.fromkeys(f"known cause: {entry.message}; {entry.remedy}" for entry in known if entry))

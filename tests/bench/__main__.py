@@ -13,9 +13,9 @@ import tempfile
 from pathlib import Path
 
 from bake.errors import EnvironmentUnfit, Interrupted, UpliftError, UsageError
-from bake.local.base_image import ca_bundle
 from generator.console.reporter import Reporter
 from generator.recipe import Recipe, load_recipe
+from lab.base_image import ca_bundle
 from tests.bench import report
 from tests.bench.place import Place, require_fit
 from tests.bench.scenarios import Bench, Scenario, chosen

@@ -12,7 +12,7 @@ from generator.resolve.assets import asset_folder
 from tests.bench.guide import MODELS, BuildStep, RunStep, Step, steps
 from tests.bench.meter import Cost
 from tests.bench.place import Place
-from tests.bench.variants import TOP
+from tests.bench.variants import CHANGED_MODULE, TOP, changed_module
 
 TAG = "uplift-bench:by-hand"
 
@@ -62,8 +62,6 @@ class ByHand:
 
     def change_conversion(self, sign: str) -> None:
         """Change the conversion scripts in the person's folder, not what they do."""
-        from tests.bench.variants import CHANGED_MODULE, changed_module
-
         file = self.folder / CHANGED_MODULE
         file.write_text(changed_module(file.read_text(encoding="utf-8"), sign), encoding="utf-8")
 

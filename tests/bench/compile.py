@@ -306,7 +306,7 @@ def load(path: Path) -> Any:
 
 
 def turn_ninja_on() -> None:
-    from torch.utils import cpp_extension
+    from torch.utils import cpp_extension  # noqa: PLC0415 - this part runs where torch is
 
     original = cpp_extension.BuildExtension.__init__
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -127,8 +128,6 @@ def sdist(package: str, version: str, folder: Path) -> Path:
 
 
 def _with(tools: Path) -> dict[str, str]:
-    import os
-
     return {**os.environ, "PYTHONPATH": str(tools)}
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from bake.local.demo_rootfs import Machine, rootfs_for
 from bake.registry import Registry
+from lab.demo_rootfs import Machine, rootfs_for
 from tests.engine import mirror
 from tests.engine.network.fixtures import authority, private_registry, proxy, second_base, second_engine, switch
 from tests.engine.small import BASE, docker

@@ -19,6 +19,7 @@ from bake.leftovers import Marks, find_cache, marks_of
 from bake.leftovers.cache import ours, records
 from generator.commands.clean import _dockerfiles
 from generator.recipe import load_recipe
+from lab.demo_rootfs import Machine, rootfs_for
 
 pytestmark = pytest.mark.engine
 
@@ -218,6 +219,4 @@ def test_rendered_targets_have_marks_and_records_of_others_have_none():
 
 
 def _rootfs():
-    from bake.local.demo_rootfs import Machine, rootfs_for
-
     return rootfs_for(Machine(say=print), force=False)

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -257,7 +258,6 @@ def test_the_ca_bundle_reaches_no_layer(bake: Any, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     archive = tmp_path / "image.tar"
     docker("save", "--output", str(archive), "uplift-test-small:1")
-    import tarfile
 
     with tarfile.open(archive) as outer:
         names = [member for member in outer.getmembers() if member.isfile()]

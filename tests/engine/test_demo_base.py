@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bake.local.demo_base import TAG
+from lab.demo_base import TAG
 
 pytestmark = pytest.mark.engine
 

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from bake.failure.diagnosis import diagnose
+from lab.demo_rootfs import Machine, rootfs_for
+
 pytestmark = pytest.mark.engine
 
 BASH = 'SHELL ["/bin/bash", "-c"]\n'
@@ -28,8 +31,6 @@ PROVOKED = {
 
 @pytest.fixture(scope="module")
 def rootfs() -> str:
-    from bake.local.demo_rootfs import Machine, rootfs_for
-
     return rootfs_for(Machine(say=print), force=False)
 
 
@@ -53,8 +54,6 @@ def test_a_provoked_failure_is_told(tmp_path: Path, rootfs: str, name: str, form
 
 
 def test_a_container_that_wants_a_gpu_on_a_machine_without_one(rootfs: str) -> None:
-    from bake.failure.diagnosis import diagnose
-
     done = subprocess.run(
         ["docker", "run", "--rm", "--gpus", "all", rootfs, "nvidia-smi"], capture_output=True, text=True, check=False
     )

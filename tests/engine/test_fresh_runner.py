@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from bake.buildx import results
-from bake.local.demo_rootfs import Machine, rootfs_for
+from lab.demo_rootfs import Machine, rootfs_for
 from tests.engine.extension import Project, build_base
 from tests.engine.network.authority import Authority
 from tests.engine.network.canary import holding

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from bake.engine import facts
+from bake.engine.captured import NotRun, run_captured
 from bake.engine.gpu_access import Access, access_of
-from bake.errors import EnvironmentUnfit
 from generator.commands import verify_gpu
 from tests.engine.small import RECIPE, TOP, docker
 
@@ -63,10 +63,10 @@ def test_the_checks_run_in_the_image_and_their_report_comes_back(tmp_path: Path,
     without_gpu = {**request, "device_requests": []}
     client = facts.connect()
     try:
-        status, out, err = verify_gpu.run(client, base, without_gpu)
+        captured = run_captured(client, base, without_gpu, timeout=verify_gpu.TIMEOUT)
     finally:
         client.close()
-    report = verify_gpu.read(status, out, err, image=base)
+    report = verify_gpu.read(captured, image=base)
     (row,) = report.rows
     assert (report.recipe, report.passed) == ("small", False)
     assert (row.subject, row.status) == ("card", "fail")
@@ -74,12 +74,12 @@ def test_the_checks_run_in_the_image_and_their_report_comes_back(tmp_path: Path,
     assert containers() == ""
 
 
-def test_what_the_engine_cannot_start_is_unfit_and_leaves_no_container(tmp_path: Path, base: str) -> None:
+def test_what_the_engine_cannot_start_leaves_no_container(tmp_path: Path, base: str) -> None:
     request = verify_gpu.container(Access.HOOK, python="/opt/none/bin/python", spec=spec_in(tmp_path))
     client = facts.connect()
     try:
-        with pytest.raises(EnvironmentUnfit, match="could not run the checks on a GPU"):
-            verify_gpu.run(client, base, request)
+        with pytest.raises(NotRun, match="/opt/none/bin/python"):
+            run_captured(client, base, request, timeout=verify_gpu.TIMEOUT)
     finally:
         client.close()
     assert containers() == ""

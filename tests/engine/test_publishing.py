@@ -21,8 +21,7 @@ from typing import Any
 import pytest
 
 from bake.buildx import results
-from bake.credentials import Keyring, Login
-from bake.credentials.lending import lent
+from bake.credentials import Keyring, Login, docker_login_env
 from bake.reference import parse_reference
 from bake.registry import Registry
 from tests.engine.gate import PASSWORD, USER, Gate, PasswordRegistry, Rule
@@ -212,7 +211,7 @@ def test_the_base_is_mounted_from_its_repository(place: Place, base: str, host: 
         docker("tag", base, name)
     login = Login(username=USER, secret=PASSWORD, given=True)
     keyring = Keyring({place.gate.address: login, brought.partition("/")[0]: login})
-    with lent(keyring) as environment:
+    with docker_login_env(keyring) as environment:
         subprocess.run(["docker", "push", "--quiet", brought], check=True, env={**os.environ, **environment})
     registry = Registry(place.gate.address, keyring=keyring)
     layers = layers_of(registry, there)

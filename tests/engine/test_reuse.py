@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from bake.buildx import results
-from bake.local.demo_rootfs import Machine, rootfs_for
+from lab.demo_rootfs import Machine, rootfs_for
 from tests.engine.extension import MODULE, TARGET, Project, build_base
 from tests.engine.small import TOP, docker
 

@@ -20,6 +20,10 @@ from pathlib import Path
 
 import pytest
 
+from bake.engine.facts import connect
+from bake.engine.gpu_access import Access, access_of
+from lab.demo_rootfs import Machine, rootfs_for
+
 pytestmark = pytest.mark.engine
 
 TOP = Path(__file__).parents[2]
@@ -57,8 +61,6 @@ SHOW = 'echo "$@"; cat /input/scan; cp /fs_license.txt /output/copy; echo to-std
 @pytest.fixture(scope="module")
 def image():
     """A tiny image: the demo's root file system."""
-    from bake.local.demo_rootfs import Machine, rootfs_for
-
     return rootfs_for(Machine(say=print), force=False)
 
 
@@ -195,9 +197,6 @@ def test_bids_and_licence_are_looked_at(run, tmp_path):
 
 def test_the_gpu_is_asked_of_the_engine(run):
     """Whatever engine this is: with a GPU it gets one, without it is told, and auto runs on the CPU."""
-    from bake.engine.facts import connect
-    from bake.engine.gpu_access import Access, access_of
-
     client = connect()
     able = access_of(client) is not Access.NONE
     client.close()

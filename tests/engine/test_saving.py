@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from lab.demo_rootfs import Machine, rootfs_for
 from tests.engine.small import unpack
 
 pytestmark = pytest.mark.engine
@@ -76,8 +77,6 @@ def docker(*command: str, check: bool = True) -> str:
 
 
 def built(folder: Path, dockerfile: str, tag: str) -> str:
-    from bake.local.demo_rootfs import Machine, rootfs_for
-
     rootfs = rootfs_for(Machine(say=print), force=False)
     (folder / "Dockerfile").write_text(dockerfile)
     docker("buildx", "build", "--provenance=false", f"--build-arg=ROOTFS={rootfs}", "-t", tag, str(folder))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bake.buildx.bakefile import BakeFile
+from bake.bakefile import BakeFile
 from bake.progress.state import Progress
 
 if TYPE_CHECKING:

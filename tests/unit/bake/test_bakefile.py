@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bake.buildx.bakefile import names_in, read_bake_file
+from bake.bakefile import names_in, read_bake_file
 from bake.errors import UsageError
 
 TEXT = """

@@ -70,11 +70,6 @@ def test_results_name_no_folder_of_the_machine_and_no_gpu() -> None:
     json.dumps(data)
 
 
-def test_the_speeds_of_zstd_are_told_apart_by_their_level() -> None:
-    levels = {int(form.rpartition("=")[2]) for name, form in export.VARIANTS.items() if name.startswith("zstd")}
-    assert [sum(low <= level <= high for level in levels) for low, high in ((1, 2), (3, 6), (7, 8), (9, 22))] == [1] * 4
-
-
 def test_unknown_forms_and_stores_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         export.options(["--image", "x", "--path", "/x", "--variant", "lz4"])

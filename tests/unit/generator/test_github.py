@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bake.buildx.results import Results
 from bake.errors import BuildFailed, EnvironmentUnfit, UpliftError, UsageError, VerificationFailed
 from generator.ci.step_summary import step_summary
+from generator.ci.summary import summary
 from generator.console import github
 from generator.console.reporter import Reporter
 from generator.verification.report import Row, VerificationReport
@@ -164,7 +165,7 @@ def report(*, passed: bool = True) -> VerificationReport:
 
 
 def test_the_summary_names_image_checks_and_what_ran() -> None:
-    assert github.summary(Results(data()), report()) == (
+    assert summary(Results(data()), report()) == (
         "### image-uplift: demo: done\n"
         "\n"
         "| | |\n"
@@ -182,14 +183,14 @@ def test_the_summary_names_image_checks_and_what_ran() -> None:
 
 def test_the_summary_of_a_push_names_all_tags_that_were_written() -> None:
     published = {"digest": "sha256:cd", "tags": ["r.example.org/demo:1-cd", "r.example.org/demo:1"]}
-    text = github.summary(Results(data(published=published)), None)
+    text = summary(Results(data(published=published)), None)
     assert "| image | `r.example.org/demo:1-cd@sha256:cd`<br>`r.example.org/demo:1@sha256:cd` |" in text
 
 
 def test_the_summary_tells_where_each_wheel_came_from() -> None:
     hits = {"hits": 30, "calls": 45}
     wheels = {"wheel-x": {"origin": "store"}, "torch": {"origin": "compiled", "compiler_cache": hits}}
-    text = github.summary(Results(data(wheels=wheels)), None)
+    text = summary(Results(data(wheels=wheels)), None)
     assert "| target | state | steps run | steps cached | wheel | seconds |\n|---|---|--:|--:|---|--:|" in text
     assert "| wheel-x |  | 0 | 0 | store | 0.0 |" in text
     assert "| torch | done | 1 | 1 | compiled, 30 of 45 calls from the compiler cache | 2.5 |" in text
@@ -197,11 +198,11 @@ def test_the_summary_tells_where_each_wheel_came_from() -> None:
 
 
 def test_the_summary_of_a_failure_says_which_and_holds_no_output() -> None:
-    text = github.summary(Results(data(state="failed")), None, FAILURE)
+    text = summary(Results(data(state="failed")), None, FAILURE)
     assert text.startswith("### image-uplift: demo: failed\n")
     assert "> the step failed (exit code 1)" in text
     assert "secret-looking" not in text
-    failed = github.summary(Results(data()), report(passed=False), VerificationFailed("1 of 2 checks failed"))
+    failed = summary(Results(data()), report(passed=False), VerificationFailed("1 of 2 checks failed"))
     assert failed.startswith("### image-uplift: demo: failed\n")
     assert "| verification | FAILED: 1 of 2 checks |" in failed
     assert "- device code a\\|b: expected sm\\_120" in failed

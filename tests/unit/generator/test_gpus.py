@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import tomli
 
 from bake.errors import UsageError
 from generator.resolve.gpus import capabilities, chosen_archs, find_gpu, table
@@ -64,8 +66,6 @@ def test_finds_a_gpu_however_it_is_written(capability: str, name: str) -> None:
 
 
 def test_every_line_of_the_table_is_found_under_its_own_name_and_none_hides_another() -> None:
-    import tomli
-
     data = tomli.loads((Path(__file__).parents[3] / "generator/resolve/gpus.toml").read_text())
     listed = [(name, capability) for capability, names in data["names"].items() for name in names]
     assert len(table().gpus) == len(listed)
@@ -124,8 +124,6 @@ def test_no_name_at_all(name: str) -> None:
 
 
 def generator(*command: str, folder: Path, path: str | None = None) -> subprocess.CompletedProcess[str]:
-    import os
-
     environment = {**os.environ, **({"PATH": path} if path is not None else {})}
     command = (sys.executable, "-m", "generator", *command)
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)

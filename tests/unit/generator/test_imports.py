@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import ast
 import os
 import subprocess
 import sys
@@ -9,29 +8,6 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).parents[3]
-FORBIDDEN = {
-    "generator/plan": {"bake", "docker", "python_on_whales"},
-    "generator/render": {"bake", "docker", "python_on_whales"},
-    "conversion": {"bake", "generator", "contexts", "docker", "python_on_whales", "pydantic", "rich"},
-}
-
-
-def imported(file: Path) -> set[str]:
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level and node.module != "bake.errors":
-            names.add(node.module.split(".")[0])
-    return names
-
-
-@pytest.mark.parametrize("package", FORBIDDEN)
-def test_the_pure_parts_import_nothing_of_the_others(package: str) -> None:
-    files = sorted((TOP / package).rglob("*.py"))
-    assert files
-    for file in files:
-        assert not imported(file) & FORBIDDEN[package], file
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
 import sys
 import tarfile
 from pathlib import Path
@@ -186,8 +187,6 @@ def test_parts_are_filled(sizes: list[int]) -> None:
 
 
 def test_the_scripts_run_as_the_build_runs_them(trees: tuple[Path, Path], tmp_path: Path) -> None:
-    import subprocess
-
     top = Path(__file__).parents[4]
     for module in ("assign", "copy_layer"):
         done = subprocess.run(

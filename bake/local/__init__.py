@@ -1,1 +1,0 @@
-"""What a fresh machine needs: an engine, a registry, a virtual environment, and the demo."""
