@@ -11,6 +11,10 @@ from generator.commands.fetch import assets_folder, requests, require_assets
 from generator.recipe import load_recipe
 
 SECTIONS = """
+[toolkit]
+source = "runfile"
+asset = "cuda-installer"
+
 [assets.cuda-installer]
 url = "https://example.org/cuda/cuda_12.8.0_linux.run"
 alternatives = ["https://example.cn/cuda/cuda_12.8.0_linux.run"]

@@ -97,11 +97,6 @@ def test_a_value_that_can_not_be_is_refused(
     assert len(text) < 1000
 
 
-def test_the_old_build_of_an_extension_needs_no_removal(minimal: str, write_recipe: Writer) -> None:
-    text = minimal.replace("[stack]", '[stack]\nremove = ["X"]')
-    assert "stack.remove.0: the old build of an extension goes by itself" in said(write_recipe(f"{text}\n{SDIST}"))
-
-
 def test_a_local_part_may_be_expected_of_a_plain_pin(minimal: str, write_recipe: Writer) -> None:
     text = minimal.replace("[stack]", '[stack]\nexpect = { torch = "2.11.0+cu130" }')
     assert load_recipe(str(write_recipe(text))).recipe.stack.expect == {"torch": "2.11.0+cu130"}
