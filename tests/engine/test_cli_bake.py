@@ -154,7 +154,11 @@ def test_the_rendered_folder_bakes_with_plain_buildx(bake: Any, tmp_path: Path) 
 
 def test_a_failing_check_names_its_row_moves_no_tag_and_leaves_no_image(bake: Any) -> None:
     tag, name = f"uplift-test-never:{os.getpid()}", f"small-{os.getpid()}"
-    changes = {"uplift-test-small:1": tag, "may-change = []": 'expect = { six = "1.17.0+other" }', '"small"': f'"{name}"'}
+    changes = {
+        "uplift-test-small:1": tag,
+        "may-change = []": 'expect = { six = "1.17.0+other" }',
+        '"small"': f'"{name}"',
+    }
     done = bake("bake", changes=changes)
     assert done.returncode == 4
     assert "version six: expected 1.17.0+other, found 1.17.0" in done.stderr
