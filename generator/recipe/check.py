@@ -70,12 +70,6 @@ def _stack(recipe: Recipe) -> Iterator[Mistake]:
         pin = pins.get(normalised(name), version)
         if version != pin and (version.partition("+")[0] != pin or "+" not in version):
             yield ("stack", "expect", name), f"stack.expect.{name}: it is {version} here, and {pin} is installed"
-    for index, name in enumerate(stack.remove):
-        if normalised(name) in recipe.extensions:
-            yield (
-                ("stack", "remove", index),
-                f"stack.remove.{index}: the old build of an extension goes by itself: remove {name} from the list",
-            )
 
 
 def _extensions(recipe: Recipe) -> Iterator[Mistake]:

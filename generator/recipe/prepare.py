@@ -86,9 +86,6 @@ def _outdated(raw: dict[str, Any]) -> Iterator[Mistake]:
     image = raw.get("image")
     if isinstance(image, dict) and image.pop("slim", None) is not None:
         yield ("image", "slim"), "image.slim: this key went; the image has all files: delete the line"
-    patch = raw.get("patch")
-    if isinstance(patch, dict) and patch.pop("codemods", None) is not None:
-        yield ("patch", "codemods"), "patch.codemods: this key went; all codemods are applied: delete the line"
     if raw.pop("builder", None) is not None:
         yield ("builder",), f"builder: {NO_BUILDER}"
     for name, models in _tables(raw, "models"):

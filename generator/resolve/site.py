@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import tomli
 from pydantic import BeforeValidator, Field, ValidationError
 
 from bake.errors import UsageError
+from generator.recipe.document import parse_toml, read_text
 from generator.recipe.explain import explained
 from generator.recipe.fields import Gib, Sha256, Url
 from generator.recipe.places import key_lines
@@ -103,9 +103,9 @@ def _places(recipe: str, environ: Mapping[str, str]) -> list[Path]:
 
 def _parse(file: Path) -> Site:
     try:
-        text = file.read_text(encoding="utf-8")
-        raw = tomli.loads(text)
-    except (OSError, UnicodeDecodeError, tomli.TOMLDecodeError) as error:
+        text = read_text(file)
+        raw = parse_toml(text)
+    except (OSError, ValueError) as error:
         raise UsageError(f"the site file can't be read: {error}", where=str(file), remedy="mend that file") from error
     try:
         return Site.model_validate(raw)

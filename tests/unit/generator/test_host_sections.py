@@ -15,11 +15,6 @@ SECTIONS = """
 source = "runfile"
 asset = "cuda-installer"
 
-[extensions.torch-scatter]
-source = "sdist"
-version = "2.1.2"
-sha256 = "f1e1e0f5e5e1a2a6a1f3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7f809"
-
 [assets.cuda-installer]
 url = "https://example.org/cuda/cuda_12.8.0_linux.run"
 alternatives = ["https://example.cn/cuda/cuda_12.8.0_linux.run"]
