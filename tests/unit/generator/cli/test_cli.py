@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-TOP = Path(__file__).parents[3]
+TOP = Path(__file__).parents[4]
 
 
 def generator(*command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,7 @@ import pytest
 from bake.errors import UsageError
 from generator.plan import specs
 from generator.recipe import load_recipe
-from tests.unit.generator.test_recipe_load import mistakes
+from tests.unit.generator.recipe.test_load import mistakes
 
 Writer = Callable[[str], Path]
 

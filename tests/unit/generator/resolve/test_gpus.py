@@ -66,7 +66,7 @@ def test_finds_a_gpu_however_it_is_written(capability: str, name: str) -> None:
 
 
 def test_every_line_of_the_table_is_found_under_its_own_name_and_none_hides_another() -> None:
-    data = tomli.loads((Path(__file__).parents[3] / "generator/resolve/gpus.toml").read_text())
+    data = tomli.loads((Path(__file__).parents[4] / "generator/resolve/gpus.toml").read_text())
     listed = [(name, capability) for capability, names in data["names"].items() for name in names]
     assert len(table().gpus) == len(listed)
     assert [find_gpu(name).capability for name, _ in listed] == [capability for _, capability in listed]
