@@ -37,6 +37,7 @@ def toolchain(recipe: Recipe) -> Target:
         values={
             **specs.environment(recipe),
             "source": toolkit.source,
+            "whole": toolkit.whole,
             "cuda": recipe.stack.cuda,
             **({"asset": asset(recipe, taken_from)} if taken_from else {}),
             **toolkit.values(),
@@ -72,7 +73,7 @@ def wheel(recipe: Recipe, name: str) -> Target:
             "full_version": specs.full_version(recipe, name),
             "source": extension.source,
             "compiles": extension.compiles,
-            "fallback": extension.source == "wheel",  # compiled only where the source target found no wheel
+            "fallback": extension.prebuilt,  # compiled only where the source target found no wheel
             "env": dict(sorted(extension.env.items())),
             "needs": tuple(needs),
             "stage": names.COMPILE_STAGE,

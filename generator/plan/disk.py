@@ -38,7 +38,7 @@ def _share(graph: Graph, targets: Iterable[str]) -> float:
 
 
 def _of(target: Target) -> float:
-    if target.kind is Kind.TOOLCHAIN and target.values["source"] != "wheels":
+    if target.kind is Kind.TOOLCHAIN and target.values["whole"]:
         return _WHOLE_TOOLKIT
     if target.kind is Kind.WHEEL and target.values["compiles"]:
         return _COMPILE

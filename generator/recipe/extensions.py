@@ -37,6 +37,7 @@ class ExtensionBase(Section):
 
     fetched: ClassVar[str]  # what is fetched, for people
     made: ClassVar[str] = "compiled for the new stack"
+    prebuilt: ClassVar[bool] = False  # a wheel may be found, and then nothing is compiled
     scripts: ClassVar[tuple[str, ...]] = ()  # of contexts/source, that fetching it runs
     apt: ClassVar[tuple[str, ...]] = ()  # packages of the distribution that it takes
 
@@ -83,6 +84,7 @@ class WheelExtension(ExtensionBase):
 
     fetched: ClassVar[str] = "looked for prebuilt"
     made: ClassVar[str] = "prebuilt for the new stack"
+    prebuilt: ClassVar[bool] = True
     scripts: ClassVar[tuple[str, ...]] = ("prebuilt.py",)
 
     @property

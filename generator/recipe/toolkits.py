@@ -28,6 +28,7 @@ class ToolkitBase(Section):
     )
 
     script: ClassVar[str] = "trim-toolkit"  # of contexts/toolchain, that laying it out runs
+    whole: ClassVar[bool] = True  # all of it is fetched, whatever is kept
 
     @property
     def asset_name(self) -> str | None:
@@ -69,6 +70,7 @@ class WheelsToolkit(ToolkitBase):
     install: Annotated[tuple[Pinned, ...], Field(min_length=1, strict=False, description="the toolkit's wheels")]
 
     script: ClassVar[str] = "link-toolkit"
+    whole: ClassVar[bool] = False
 
     def values(self) -> dict[str, object]:
         """Give what laying it out has to know."""
