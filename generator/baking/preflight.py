@@ -90,7 +90,8 @@ def preflight(
     with closing(doctor.Engine(subject)) as engine:
         base = base_at_hand(facts, builder, engine)
         _require_fit(reporter, dataclasses.replace(subject, base=base), engine, rendered, destination)
-        found = inherited(base := pinned(base, builder, facts, engine), builder, facts, engine)
+        base = pinned(base, builder, facts, engine)
+        found = inherited(base, builder, facts, engine)
         require_python(recipe, base, builder, engine)
         if not found.known:
             reporter.warning(
