@@ -17,7 +17,7 @@ LOCAL = Path(__file__).resolve().parents[4] / "bake" / "local"
 # fmt: off
 BASIC_TOOLS = (
     "sh", "env", "awk", "basename", "cat", "chmod", "cksum", "cp", "cut", "date", "dirname", "find", "grep", "id",
-    "ln", "ls", "mkdir", "mv", "ps", "rm", "sed", "setsid", "sleep", "tail", "touch", "true",
+    "ln", "ls", "mkdir", "mv", "ps", "rm", "sed", "setsid", "sleep", "tail", "tee", "touch", "true",
 )
 # fmt: on
 
