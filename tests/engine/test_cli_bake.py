@@ -235,7 +235,7 @@ def test_a_signal_ends_the_bake_with_130(tmp_path: Path, number: signal.Signals,
         (["bake"], {"tag = ": "tga = "}, 2, 'did you mean "tag"?'),
         (["bake", "wheel-x"], {}, 2, "there is no target 'wheel-x'"),
         (["bake", "--arch", "12"], {}, 2, 'write "12.0"'),
-        (["bake"], {'tag = "uplift-test-small:1"': 'tag = "uplift-test-small:1"\ndisk-gib = 1e9'}, 3, "are free"),
+        (["bake"], {'tag = "uplift-test-small:1"': 'tag = "uplift-test-small:1"\ndisk-gib = 1e5'}, 3, "are free"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_starts(
