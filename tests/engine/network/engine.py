@@ -13,7 +13,7 @@ from pathlib import Path
 from typing_extensions import Self
 
 from tests.engine.network.processes import PREFIX, Process, remove_later, run, serve
-from tests.engine.network.switch import FOLDERS, Switch
+from tests.engine.network.switch import FOLDERS, Switch, mtu
 
 SETTINGS = Path(__file__).parents[3] / "bake/local/engine-daemon.json"
 BIP = "172.31.250.1/24"  # each engine's docker0 lies in a namespace of its own: all can have the same
@@ -102,7 +102,9 @@ class Engine:
         # dockerd's pid is that of the whole chain: each program replaces itself by the next.
         private = ("nsenter", f"--net={self.namespace}", "unshare", "--mount", "--propagation", "slave")
         shell = ("sh", "-c", _START, "sh", folder / "etc-docker")
-        daemon = ("dockerd", "--config-file", self._settings(), "--host", self.host, "--bip", BIP)
+        # A container's packets have to pass the way out too: without this its bridge has an MTU of 1500.
+        bridge = ("--bip", BIP, "--mtu", mtu())
+        daemon = ("dockerd", "--config-file", self._settings(), "--host", self.host, *bridge)
         places = (("data-root", "data"), ("exec-root", "exec"), ("pidfile", "dockerd.pid"))
         options = [*(f"--{option}={folder / part}" for option, part in places), *self._options]
         log = folder / "dockerd.log"

@@ -66,10 +66,10 @@ class Switch:
         host = f"{PREFIX}{os.getpid()}v{number}"
         self._namespaces[name] = host
         run("ip", "netns", "add", namespace)
-        run("ip", "link", "add", host, "mtu", _mtu(), "type", "veth", "peer", "name", "eth0", "netns", namespace)
+        run("ip", "link", "add", host, "mtu", mtu(), "type", "veth", "peer", "name", "eth0", "netns", namespace)
         run("ip", "link", "set", host, "master", self.name, "up")
         run("ip", "-n", namespace, "address", "add", f"{self._subnet}.{10 + number}/24", "dev", "eth0")
-        run("ip", "-n", namespace, "link", "set", "eth0", "mtu", _mtu(), "up")
+        run("ip", "-n", namespace, "link", "set", "eth0", "mtu", mtu(), "up")
         run("ip", "-n", namespace, "link", "set", "lo", "up")
         run("ip", "-n", namespace, "route", "add", "default", "via", self.address)
         return NAMESPACES / namespace
@@ -124,7 +124,7 @@ def _free_subnet() -> str:
     return next(subnet for third in order if f"{(subnet := f'10.231.{third}')}." not in used)
 
 
-def _mtu() -> str:
+def mtu() -> str:
     """The MTU of the host's way out: with a larger one, packets of the namespaces would be dropped there."""
     out = re.search(r"\bdev (\S+)", run("ip", "-4", "route", "show", "default"))
     return Path(f"/sys/class/net/{out[1]}/mtu").read_text().strip() if out else "1500"
