@@ -10,6 +10,7 @@ import pytest
 
 from bake.assets import State, fetch
 from bake.assets.part import Part
+from bake.assets.transfer import open_session
 from bake.errors import EnvironmentUnfit, Interrupted
 
 BLOCK = 65536
@@ -253,6 +254,23 @@ def test_a_login_comes_from_netrc(sources, asked_for, get, tmp_path, content):
     assert ".netrc" in (caught.value.remedy or "")
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
     assert get(asked_for(source)).path.read_bytes() == content
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_login_follows_no_redirect_to_another_server(sources, asked_for, store, heard, tmp_path, monkeypatch, given):
+    monkeypatch.setenv("no_proxy", "*")
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
+    monkeypatch.setenv("NETRC", "" if given else str(tmp_path / "netrc"))
+    second = sources()
+    first = sources(moved=second.url)
+    with open_session(None, tmp_path / "netrc" if given else None) as session:
+        fetch(asked_for(first), store, heard, session=session, pause=0)
+    assert [asked.get("Authorization") for asked in (*first.asked, *second.asked)] == ["Basic bWU6c2VjcmV0", None]
+
+
+def test_a_redirect_that_leads_nowhere_is_told(sources, asked_for, get):
+    with pytest.raises(EnvironmentUnfit, match="could not be fetched"):
+        get(asked_for(sources(moved="http://127.0.0.1:port/x")))
 
 
 def test_without_a_length_the_hash_decides(sources, asked_for, get, content):
