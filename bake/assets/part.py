@@ -22,9 +22,12 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Where the bytes so far came from, and what tells that the source has not changed (RFC 9110, 13.1.5)."""
+    """Where the bytes so far came from, and what tells that the source has not changed (RFC 9110, 13.1.5).
 
-    url: str
+    ``source`` is the SHA-256 of the address, which may hold a token: others may read the file.
+    """
+
+    source: str
     etag: str = ""
     last_modified: str = ""
     total: int | None = None

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from bake.address import shown
 from bake.assets.part import Origin, digest_of, is_locked
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Store:
         """Note that the file was checked and has this hash."""
         status = self.path_of(request).stat()
         record = Record(
-            url=request.url,
+            url=shown(request.url),
             file=request.file,
             sha256=sha256,
             size=status.st_size,

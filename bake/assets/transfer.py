@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import netrc
 import re
 import shutil
@@ -146,9 +147,13 @@ def transfer(
             raise Broken(f"the connection ended at {shown(part.size)} of {shown(total)}")
 
 
+def _hash(url: str) -> str:
+    return hashlib.sha256(url.encode()).hexdigest()
+
+
 def _may_continue(request: Request, url: str, part: Part) -> bool:
     """Bytes of one source go on from it; from another one, or unmarked, only where a hash will tell."""
-    same = part.origin is not None and part.origin.url == url and bool(part.origin.validator)
+    same = part.origin is not None and part.origin.source == _hash(url) and bool(part.origin.validator)
     return same or request.sha256 is not None
 
 
@@ -156,7 +161,7 @@ def _headers(part: Part, url: str) -> dict[str, str]:
     if not part.size:
         return {}
     headers = {"Range": f"bytes={part.size}-"}
-    if part.origin is not None and part.origin.url == url and part.origin.validator:
+    if part.origin is not None and part.origin.source == _hash(url) and part.origin.validator:
         headers["If-Range"] = part.origin.validator
     return headers
 
@@ -176,7 +181,7 @@ def _settle(response: requests.Response, request: Request, part: Part, url: str)
     partial = status == HTTPStatus.PARTIAL_CONTENT
     total = _total(response) if partial else _length(response)
     come_from = Origin(
-        url=url,
+        source=_hash(url),
         etag=response.headers.get("ETag", ""),
         last_modified=response.headers.get("Last-Modified", ""),
         total=total,
@@ -198,7 +203,7 @@ def _changed(earlier: Origin | None, now: Origin) -> bool:
         return False
     if earlier.total is not None and now.total is not None and earlier.total != now.total:
         return True
-    return earlier.url == now.url and earlier.validator != now.validator
+    return earlier.source == now.source and earlier.validator != now.validator
 
 
 def _read(response: requests.Response, part: Part, came: Callable[[int], None]) -> None:

@@ -56,8 +56,8 @@ def main() -> None:
     usable = best(fitting)
     if usable is None:
         near = sorted({name_of(link) for link in every if same_name(name_of(link), options.package)})[-6:]
-        said = f"prebuilt.py: no wheel of {options.package} {options.version} for this Python on {options.page}"
-        said += f"; it has {', '.join(near) or 'none of that name'}"
+        said = f"prebuilt.py: no wheel of {options.package} {options.version} for this Python"
+        said += f" on {download.shown(options.page)}; it has {', '.join(near) or 'none of that name'}"
         if not options.optional:
             sys.exit(said)
         print(f"{said}: it will be compiled", flush=True)

@@ -83,9 +83,11 @@ def expected(sha256: str, urls: list[str]) -> str:
 
 
 def shown(url: str) -> str:
-    """Leave credentials out of an address."""
+    """Leave out of an address what may be secret: user, password, query."""
     parts = urllib.parse.urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return parts._replace(
+        netloc=parts.netloc.rpartition("@")[2], query="…" if parts.query else "", fragment=""
+    ).geturl()
 
 
 class Redirects(urllib.request.HTTPRedirectHandler):

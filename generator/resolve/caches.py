@@ -15,6 +15,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bake.address import NO_LOGIN, has_login
 from bake.errors import UsageError
 from bake.reference import parse_reference
 from generator.resolve.choices import CacheOptions
@@ -82,13 +83,14 @@ def resolve_caches(options: CacheOptions, *, registry: str, environ: Mapping[str
     Raises:
         UsageError: a repository or specification that is not valid.
     """
-    cache = _off(options.cache) or environ.get("CACHE_REF", "")
+    cache = _without_login(_off(options.cache) or environ.get("CACHE_REF", ""), "--cache")
+    others = {name: _without_login(environ.get(name, ""), name) for name in ("CACHE_FROM", "CACHE_TO")}
     specification = cache.startswith("type=")
     return Caches(
         repository="" if specification else _repository(cache, "--cache"),
         branch=branch_of(options, environ) if cache and not specification else "",
-        cache_from=_specification(cache, "src") if specification else environ.get("CACHE_FROM", ""),
-        cache_to=_written(_specification(cache, "dest")) if specification else environ.get("CACHE_TO", ""),
+        cache_from=_specification(cache, "src") if specification else others["CACHE_FROM"],
+        cache_to=_written(_specification(cache, "dest")) if specification else others["CACHE_TO"],
         wheels=_repository(_or_below(options.wheels, registry, WHEELS), "--wheels"),
         wheels_readonly=_repository(_off(options.wheels_readonly), "--wheels-readonly"),
         compiler_cache=_repository(_or_below(options.compiler_cache, registry, COMPILER_CACHE), "--compiler-cache"),
@@ -109,6 +111,13 @@ def branch_of(options: CacheOptions, environ: Mapping[str, str]) -> str:
     return slug if slug == branch else f"{slug}-{hashlib.sha256(branch.encode()).hexdigest()[:8]}"
 
 
+def _without_login(value: str, where: str) -> str:
+    """Refuse a login in the name of a repository, or in a field of a specification: logs and files show these."""
+    if any(has_login(field.rpartition("=")[2]) for field in re.split("[,;]", value)):
+        raise UsageError(NO_LOGIN, where=where, remedy="take it out; `docker login` keeps logins of registries")
+    return value
+
+
 def _off(value: str | None) -> str:
     return "" if value in (None, OFF) else str(value)
 
@@ -121,7 +130,7 @@ def _or_below(value: str | None, registry: str, name: str) -> str:
 
 def _repository(value: str, where: str) -> str:
     """Hold a repository against the form of references; it has no tag of its own."""
-    value = value.rstrip("/")
+    value = _without_login(value.rstrip("/"), where)
     if value:
         reference = parse_reference(value, where=where)
         if reference.tag or reference.digest:

@@ -24,7 +24,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from bake.errors import UsageError
 from generator.recipe.document import parse_toml, read_text
 from generator.recipe.explain import explained
-from generator.recipe.fields import Gib, Sha256, Url
+from generator.recipe.fields import Checksums, Gib, Mirrors
 from generator.recipe.places import key_lines
 from generator.recipe.prepare import NO_BUILDER
 from generator.recipe.section import NonEmpty, Section
@@ -59,8 +59,8 @@ class Site(Section):
     compiler_cache: NonEmpty | None = None
     disk_gib: Gib | None = None
     layer_limit_mib: Annotated[int, Field(gt=0)] | None = None
-    mirrors: dict[NonEmpty, NonEmpty] = Field(default_factory=dict)
-    checksums: dict[Url, Sha256] = Field(default_factory=dict)
+    mirrors: Mirrors = Field(default_factory=dict)
+    checksums: Checksums = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

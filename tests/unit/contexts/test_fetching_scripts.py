@@ -194,6 +194,7 @@ def test_a_page_of_links_leads_a_login_to_no_other_server(
 
 def test_credentials_in_an_address_are_not_shown(download: Any) -> None:
     assert download.shown("https://me:word@lab.example/f") == "https://lab.example/f"
+    assert "word" not in download.shown("https://lab.example/f?token=word#word")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from bake.assets import State, fetch
+from bake.assets import Request, State, fetch
 from bake.assets.part import Part
 from bake.assets.transfer import open_session
 from bake.errors import EnvironmentUnfit, Interrupted
@@ -266,6 +266,27 @@ def test_a_login_follows_no_redirect_to_another_server(sources, asked_for, store
     with open_session(None, tmp_path / "netrc" if given else None) as session:
         fetch(asked_for(first), store, heard, session=session, pause=0)
     assert [asked.get("Authorization") for asked in (*first.asked, *second.asked)] == ["Basic bWU6c2VjcmV0", None]
+
+
+def test_a_token_in_an_address_is_in_no_line_and_no_file(sources, store, session, heard, content):
+    broken, whole = sources(statuses=[404]), sources()
+    sha256 = hashlib.sha256(content).hexdigest()
+    urls = tuple(f"{source.url}?token=canary" for source in (broken, whole))
+    request = Request(name="tool", url=urls[0], file="tool.run", sources=urls, sha256=sha256)
+    heard.stop = 1_500_000
+    with pytest.raises(Interrupted):
+        fetch(request, store, heard, session=session, pause=0)
+    parts = [file.read_bytes() for file in store.folder.iterdir()]
+    fetch(request, store, heard, session=session, pause=0)
+    kept = [file.read_bytes() for file in store.folder.glob("*.json")]
+    assert kept
+    assert "tool.run?…" in str(heard)
+    assert "canary" not in f"{heard} {parts} {kept}"
+    broken.statuses = [404]
+    lost = Request(name="other", url=urls[0], file="f", sources=urls[:1], sha256=sha256)
+    with pytest.raises(EnvironmentUnfit) as caught:
+        fetch(lost, store, heard, session=session, pause=0)
+    assert "canary" not in f"{caught.value} {caught.value.remedy}"
 
 
 def test_a_redirect_that_leads_nowhere_is_told(sources, asked_for, get):

@@ -26,6 +26,21 @@ def said(path: Path) -> str:
 
 
 @pytest.mark.parametrize(
+    "more",
+    [
+        WHEEL.replace("//e.org", "//me:canary@e.org"),
+        "[assets.y]\nurl = 'https://me:canary@e.org/y'\n",
+        "[assets.y]\nurl = 'https://e.org/y'\nalternatives = ['htps://me:canary@e.org/y']\n",
+        "[mirrors]\n'https://e.org/' = 'https://me:canary@e.org/'\n",
+    ],
+)
+def test_an_address_with_a_login_is_refused_and_not_shown(minimal: str, write_recipe: Writer, more: str) -> None:
+    message = said(write_recipe(minimal + more))
+    assert "an address with a login" in message
+    assert "canary" not in message
+
+
+@pytest.mark.parametrize(
     ("more", "message"),
     [
         (

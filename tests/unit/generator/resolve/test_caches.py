@@ -51,6 +51,22 @@ def test_what_is_no_repository_is_refused(wishes: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("wishes", "environ"),
+    [
+        ({"cache": "me:canary@lab/x"}, {}),
+        ({"wheels": "https://me:canary@lab/x"}, {}),
+        ({"cache": "type=s3,bucket=b,endpoint_url=https://me:canary@lab"}, {}),
+        ({}, {"CACHE_REF": "me:canary@lab/x"}),
+        ({}, {"CACHE_TO": "type=registry,ref=me:canary@lab/x"}),
+    ],
+)
+def test_a_login_in_the_name_of_a_cache_is_refused(wishes: dict[str, str], environ: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match="with a login") as caught:
+        resolve_caches(CacheOptions(**wishes), registry="", environ=environ)
+    assert "canary" not in f"{caught.value} {caught.value.remedy}"
+
+
+@pytest.mark.parametrize(
     ("text", "read", "written"),
     [
         ("type=gha", "type=gha,scope={target}", "type=gha,scope={target},mode=max,ignore-error=true"),

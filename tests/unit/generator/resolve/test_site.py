@@ -83,6 +83,23 @@ def test_mistakes_of_a_site_file_are_said(nowhere: Path, text: str, message: str
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[mirrors]\n"https://a/" = "https://me:canary@lab/"',
+        '[mirrors]\n"https://me:canary@lab/" = "https://a/"',
+        '[mirrors]\n"docker.io/" = "me:canary@lab/hub/"',
+        '[mirrors]\npypi = "https://canary@lab/simple"',
+        f'[checksums]\n"https://me:canary@lab/f" = "{"0" * 64}"',
+    ],
+)
+def test_an_address_with_a_login_is_refused_and_not_shown(nowhere: Path, text: str) -> None:
+    with pytest.raises(UsageError, match="with a login") as caught:
+        load_site(write(nowhere, text))
+    assert "canary" not in str(caught.value)
+    assert "netrc: machine HOST" in str(caught.value)
+
+
 def test_a_site_that_was_asked_for_must_be_there(nowhere: Path) -> None:
     with pytest.raises(UsageError, match="no such site file"):
         load_site(nowhere / "none.toml")
