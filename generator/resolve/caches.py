@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 OFF = "none"
 WHEELS, COMPILER_CACHE = "uplift-wheels", "uplift-ccache"  # below the registry, where nothing else is said
-_BRANCHES = ("GITHUB_HEAD_REF", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME")
+_PULL_REQUESTS = ("GITHUB_HEAD_REF", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME")
+_BRANCHES = ("GITHUB_REF_NAME", "CI_COMMIT_REF_NAME")
+_HASHED = re.compile(r"^key-|-[0-9a-f]{8}$")
 _SLUG = 40  # a tag has up to 128 characters, and the target's name is in it too
 # How each backend of BuildKit tells one target's cache from another's; docs.docker.com/build/cache/backends
 _PER_TARGET = {"gha": "scope", "s3": "name", "azblob": "name"}
@@ -100,15 +102,21 @@ def resolve_caches(options: CacheOptions, *, registry: str, environ: Mapping[str
 def branch_of(options: CacheOptions, environ: Mapping[str, str]) -> str:
     """Give the branch whose cache is written, fit for a tag; "" for the main branch, and where none is known.
 
-    Names that a tag can't hold get a part of their hash, so that no two branches share a cache.
+    Names that a tag can't hold get a part of their hash, so that no two branches share a cache; so do those that look
+    like the hash of inputs or have one already, and a pull request's that is named as the main branch.
     """
     main = options.main or environ.get("CI_DEFAULT_BRANCH") or "main"
-    said = (environ.get(name) for name in _BRANCHES)
-    branch = options.branch if options.branch is not None else next(filter(None, said), "")
-    if branch in ("", main):
+    pull = "" if options.branch is not None else _first(_PULL_REQUESTS, environ)
+    branch = pull or (_first(_BRANCHES, environ) if options.branch is None else options.branch)
+    if branch in ("", main) and not pull:
         return ""
     slug = re.sub(r"[^a-z0-9_-]+", "-", branch.lower()).strip("-")[:_SLUG]
-    return slug if slug == branch else f"{slug}-{hashlib.sha256(branch.encode()).hexdigest()[:8]}"
+    plain = slug == branch and branch != main and not _HASHED.search(slug)
+    return slug if plain else f"{slug}-{hashlib.sha256(branch.encode()).hexdigest()[:8]}"
+
+
+def _first(names: tuple[str, ...], environ: Mapping[str, str]) -> str:
+    return next(filter(None, map(environ.get, names)), "")
 
 
 def _without_login(value: str, where: str) -> str:
