@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bake.errors import UsageError
-from generator.recipe import load_recipe
+from generator.recipe import Recipe, load_recipe
 from generator.recipe.places import key_lines
 
 Writer = Callable[[str], Path]
@@ -23,6 +23,23 @@ def said(path: Path) -> str:
     assert caught.value.exit_status == 2
     assert caught.value.remedy
     return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "[builder]\ndriver = 'docker-container'\n",
+        "[builder]\nname = 'farm'\ndriver-opts = { security = 'privileged' }\n",
+        "[image.builder]\nname = 'farm'\n",
+        "[run.builder]\nname = 'farm'\n",
+        "[[builders]]\nname = 'farm'\n",
+    ],
+)
+def test_no_recipe_names_or_describes_a_builder(minimal: str, write_recipe: Writer, more: str) -> None:
+    text = minimal.replace("[image]\n", f"{more}[image]\n") if "." in more else f"{minimal}\n{more}"
+    assert "builder" in said(write_recipe(text))
+    assert "builder" not in str(Recipe.model_json_schema()).lower()
+    said(write_recipe(f"builder = 'farm'\n{minimal}"))
 
 
 @pytest.mark.parametrize(
