@@ -34,7 +34,7 @@ from generator.render import BAKE_FILE, write_folder
 from generator.render import render as render_files
 from generator.resolve.assets import requests_here
 from generator.resolve.resolve import layer_limit_mib, resolve, with_archs
-from generator.resolve.site import SiteFile, load_site
+from generator.resolve.site import SiteFile, beside, load_site
 from generator.verification.junit import as_junit
 from generator.verification.report import as_json, merged, require_passed, show_table
 
@@ -59,8 +59,14 @@ class Loaded:
     site: SiteFile
 
 
+def _site(reporter: Reporter, choices: Choices) -> SiteFile:
+    if choices.site is None and (other := beside(choices.recipe)):
+        reporter.note(f"{other} is not used; --site {other} uses it")
+    return load_site(choices.site)
+
+
 def _load(reporter: Reporter, choices: Choices, site: SiteFile | None = None) -> Loaded:
-    site = site or load_site(choices.site, recipe=choices.recipe)
+    site = site or _site(reporter, choices)
     loaded = load_recipe(choices.recipe)
     applied = locking.locked(loaded, choices.recipe, choices.lock)
     for sentence in applied.stale if applied else ():
@@ -222,7 +228,7 @@ def ci(reporter: Reporter, choices: Choices, options: CiOptions, *, output: Path
         UsageError: a value that can't stand in a CI file; another file stands there.
         EnvironmentUnfit: it can't be written.
     """
-    site = load_site(choices.site, recipe=choices.recipe)
+    site = _site(reporter, choices)
     settings = finish(options, recipe=choices.recipe, registry=choices.registry or site.site.registry or "")
     graph = _plan(_load(reporter, choices, site), choices)
     text = render_ci(settings, graph)
@@ -264,7 +270,7 @@ def lock(reporter: Reporter, choices: Choices, *, file: Path | None) -> None:
     """
     loaded = load_recipe(choices.recipe)
     recipe = loaded.recipe  # without the facts of an earlier lock
-    facts = resolve(recipe, choices, load_site(choices.site, recipe=choices.recipe))
+    facts = resolve(recipe, choices, _site(reporter, choices))
     digest = locking.base_digest(recipe, ca_bundle=facts.ca_bundle, mirror=facts.base_mirror)
     hashes = fetching.hashes(reporter, recipe, facts)
     path = file or locking.written_to(choices.recipe)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -121,7 +122,7 @@ def make(checkout: Path, out: Path, *, recipe: str, site: Path | None, reporter:
         reporter.note(f"{file.name}: made from the checkout, of commit {commit}; its bytes are not GitHub's: {why}")
     checksums = {} if found == asset.sha256 else {asset.url: found}
     written = out / "site.toml"
-    text = site_text(load_site(site, recipe=recipe), assets=file.parent, checksums=checksums)
+    text = site_text(load_site(site), assets=file.parent, checksums=checksums)
     written.write_text(text, encoding="utf-8")
     return written
 
@@ -132,7 +133,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pytorch3d", required=True, type=Path, help="checkout of facebookresearch/pytorch3d")
     parser.add_argument("--out", required=True, type=Path, help="where assets and site file are written")
     parser.add_argument("--recipe", default="deepprep-cu130", help="the recipe (default %(default)s)")
-    parser.add_argument("--site", type=Path, help="the user's site file; default: where it is looked for")
+    site = os.environ.get("GENERATOR_SITE") or None
+    parser.add_argument("--site", type=Path, default=site, help="the site file; default: GENERATOR_SITE, or the user's")
     options = parser.parse_args(arguments)
     reporter = Reporter()
     try:

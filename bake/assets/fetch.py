@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from bake.address import shown
 from bake.assets.part import Part
 from bake.assets.store import State
 from bake.errors import EnvironmentUnfit, Interrupted
@@ -126,9 +127,10 @@ def _from_any(
         try:
             _from_one(request, url, watcher, session, part, pause)
         except (Refused, Broken, _WrongContent) as error:
-            reasons.append((url, str(error)))
+            reason = str(error).replace(url, shown(url))
+            reasons.append((shown(url), reason))
             if url != request.sources[-1]:
-                watcher.said(f"{request.name}: {url}: {error}; trying the next source")
+                watcher.said(f"{request.name}: {shown(url)}: {reason}; trying the next source")
         else:
             return
     raise _no_source(request, store, reasons)
@@ -141,7 +143,7 @@ def _from_one(
     from bake.assets.transfer import Broken, Unreachable, transfer
 
     def began(there: int, total: int | None) -> None:
-        watcher.began(request, url, there, total)
+        watcher.began(request, shown(url), there, total)
 
     tries, earlier, at_first = 0, bool(part.size), part.size
     while True:

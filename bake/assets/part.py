@@ -9,6 +9,7 @@ import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from bake.assets.own import make_own_folder, open_own, write_own
 from bake.errors import EnvironmentUnfit
 
 if TYPE_CHECKING:
@@ -22,9 +23,12 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Where the bytes so far came from, and what tells that the source has not changed (RFC 9110, 13.1.5)."""
+    """Where the bytes so far came from, and what tells that the source has not changed (RFC 9110, 13.1.5).
 
-    url: str
+    ``source`` is the SHA-256 of the address, which may hold a token: others may read the file.
+    """
+
+    source: str
     etag: str = ""
     last_modified: str = ""
     total: int | None = None
@@ -47,21 +51,17 @@ class Part:
     """The unfinished file, open and locked; a context manager.
 
     Raises:
-        EnvironmentUnfit: another fetch is at work on it, or it can't be written.
+        EnvironmentUnfit: another fetch is at work on it, or it can't be written, or is not this user's own.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._origin_path = path.with_name(f"{path.name}.json")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a+b", buffering=0)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file = open_own(path)
         except OSError as error:
-            raise EnvironmentUnfit(
-                f"the assets folder can't be written: {error.strerror}",
-                where=str(error.filename or path.parent),
-                remedy="choose another folder with --assets-dir, or mend its permissions",
-            ) from error
+            raise _unfit(error, path) from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -89,7 +89,7 @@ class Part:
     def come_from(self, origin: Origin) -> None:
         """Note where the bytes come from, so that a later run can go on."""
         if origin != self.origin:
-            self._origin_path.write_text(json.dumps(asdict(origin), indent=2) + "\n", encoding="utf-8")
+            write_own(self._origin_path, json.dumps(asdict(origin), indent=2) + "\n")
             self.origin = origin
 
     def append(self, block: bytes) -> None:
@@ -111,10 +111,17 @@ class Part:
         return self._hashed().hexdigest()
 
     def finish(self, target: Path) -> None:
-        """Give the file its final name; it is on the disk before it has it."""
+        """Give the file its final name; it is on the disk before it has it.
+
+        Raises:
+            EnvironmentUnfit: the folder for it is not this user's own.
+        """
         os.fsync(self._file.fileno())
-        target.parent.mkdir(parents=True, exist_ok=True)
-        self.path.chmod(0o644)
+        try:
+            make_own_folder(target.parent)
+        except OSError as error:
+            raise _unfit(error, target) from error
+        os.fchmod(self._file.fileno(), 0o644)
         self.path.replace(target)
         folder = os.open(target.parent, os.O_RDONLY)
         try:
@@ -132,6 +139,14 @@ class Part:
                     while block := earlier.read(_BLOCK):
                         self._hash.update(block)
         return self._hash
+
+
+def _unfit(error: OSError, path: Path) -> EnvironmentUnfit:
+    return EnvironmentUnfit(
+        f"the assets folder can't be written: {error.strerror}",
+        where=str(error.filename or path.parent),
+        remedy="choose another folder with --assets-dir, or mend what is named",
+    )
 
 
 def digest_of(path: Path) -> str:

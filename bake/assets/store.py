@@ -20,6 +20,8 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from bake.address import shown
+from bake.assets.own import make_own_folder, write_own
 from bake.assets.part import Origin, digest_of, is_locked
 
 if TYPE_CHECKING:
@@ -106,14 +108,14 @@ class Store:
         """Note that the file was checked and has this hash."""
         status = self.path_of(request).stat()
         record = Record(
-            url=request.url,
+            url=shown(request.url),
             file=request.file,
             sha256=sha256,
             size=status.st_size,
             mtime_ns=status.st_mtime_ns,
             inode=status.st_ino,
         )
-        _write(self._record_of(request), json.dumps(asdict(record), indent=2) + "\n")
+        write_own(self._record_of(request), json.dumps(asdict(record), indent=2) + "\n")
         return record
 
     def adopt(self, request: Request) -> str | None:
@@ -130,7 +132,7 @@ class Store:
             return None
         found = digest_of(candidate)
         if found == request.sha256:
-            self.folder_of(request).mkdir(parents=True, exist_ok=True)
+            make_own_folder(self.folder_of(request))
             new = self.folder / f"{request.key}.{os.getpid()}.new"
             _link(candidate.resolve(), new)
             new.replace(self.path_of(request))
@@ -165,7 +167,8 @@ def _link(file: Path, new: Path) -> None:
     try:
         os.link(file, new)
     except OSError:
-        shutil.copyfile(file, new)
+        with file.open("rb") as source, new.open("xb") as copy:
+            shutil.copyfileobj(source, copy)
 
 
 def _seen(path: Path, record: Record) -> Record:
@@ -180,12 +183,6 @@ def _read(path: Path) -> Record | None:
     except (OSError, ValueError, TypeError):
         return None
     return record if os.path.basename(record.file) == record.file else None  # noqa: PTH119 - a name, not a path
-
-
-def _write(path: Path, text: str) -> None:
-    new = path.with_name(f"{path.name}.new")
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)
 
 
 def _leftover(name: str, files: tuple[Path, ...]) -> Leftover:

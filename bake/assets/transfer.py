@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import netrc
 import re
 import shutil
@@ -15,6 +16,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
 from urllib3.exceptions import HTTPError
 
+from bake.address import origin
 from bake.assets.part import Origin
 from bake.errors import EnvironmentUnfit
 from bake.units import size as shown
@@ -66,7 +68,7 @@ def open_session(ca_bundle: Path | None, credentials: Path | None = None) -> req
             raise EnvironmentUnfit(
                 f"the CA bundle cannot be used: {error}", where=str(ca_bundle), remedy="give a PEM file"
             ) from None
-    session = requests.Session()
+    session = _Session()
     session.mount("https://", _Trusting(context))
     if credentials is not None:
         session.auth = _Logins(credentials)
@@ -75,8 +77,19 @@ def open_session(ca_bundle: Path | None, credentials: Path | None = None) -> req
     return session
 
 
+class _Session(requests.Session):
+    """Follows redirects without a login, unless to the same server.
+
+    requests would look for one by the host's name, for any port of it and for plain http as well.
+    """
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        if origin(prepared_request.url or "") != origin(response.request.url or ""):
+            prepared_request.headers.pop("Authorization", None)
+
+
 class _Logins(AuthBase):
-    """Logs in at the hosts of a netrc file; requests takes the login off again where it is sent to another host."""
+    """Logs in at the hosts of a netrc file."""
 
     def __init__(self, file: Path) -> None:
         self._known = netrc.netrc(str(file))
@@ -122,7 +135,7 @@ def transfer(
         raise Refused(f"the certificate is not trusted ({reason_of(error)})") from None
     except (requests.ConnectionError, requests.Timeout) as error:
         raise Unreachable(reason_of(error)) from None
-    except requests.RequestException as error:
+    except (requests.RequestException, ValueError) as error:  # ValueError: of a redirect
         raise Refused(reason_of(error)) from None
     with response:
         total = _settle(response, request, part, url)
@@ -134,9 +147,13 @@ def transfer(
             raise Broken(f"the connection ended at {shown(part.size)} of {shown(total)}")
 
 
+def _hash(url: str) -> str:
+    return hashlib.sha256(url.encode()).hexdigest()
+
+
 def _may_continue(request: Request, url: str, part: Part) -> bool:
     """Bytes of one source go on from it; from another one, or unmarked, only where a hash will tell."""
-    same = part.origin is not None and part.origin.url == url and bool(part.origin.validator)
+    same = part.origin is not None and part.origin.source == _hash(url) and bool(part.origin.validator)
     return same or request.sha256 is not None
 
 
@@ -144,7 +161,7 @@ def _headers(part: Part, url: str) -> dict[str, str]:
     if not part.size:
         return {}
     headers = {"Range": f"bytes={part.size}-"}
-    if part.origin is not None and part.origin.url == url and part.origin.validator:
+    if part.origin is not None and part.origin.source == _hash(url) and part.origin.validator:
         headers["If-Range"] = part.origin.validator
     return headers
 
@@ -163,20 +180,20 @@ def _settle(response: requests.Response, request: Request, part: Part, url: str)
         raise Refused(f"{status} {response.reason}")
     partial = status == HTTPStatus.PARTIAL_CONTENT
     total = _total(response) if partial else _length(response)
-    origin = Origin(
-        url=url,
+    come_from = Origin(
+        source=_hash(url),
         etag=response.headers.get("ETag", ""),
         last_modified=response.headers.get("Last-Modified", ""),
         total=total,
     )
     if not partial:
         part.restart()
-    elif _first(response) != part.size or _changed(part.origin, origin):
+    elif _first(response) != part.size or _changed(part.origin, come_from):
         part.restart()
         raise Broken("the file changed at its source; beginning anew", 0)
     if request.size is not None and total is not None and total != request.size:
         raise Refused(f"it has {total} bytes there, and the recipe or its lock says {request.size}")
-    part.come_from(origin)
+    part.come_from(come_from)
     return total
 
 
@@ -186,7 +203,7 @@ def _changed(earlier: Origin | None, now: Origin) -> bool:
         return False
     if earlier.total is not None and now.total is not None and earlier.total != now.total:
         return True
-    return earlier.url == now.url and earlier.validator != now.validator
+    return earlier.source == now.source and earlier.validator != now.validator
 
 
 def _read(response: requests.Response, part: Part, came: Callable[[int], None]) -> None:

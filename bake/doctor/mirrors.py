@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from bake.address import shown
 from bake.doctor.finding import Engine, Finding, Subject, error, ok, warning
 
 if TYPE_CHECKING:
@@ -23,14 +24,15 @@ def check(subject: Subject, _engine: Engine) -> Iterator[Finding]:
     from bake.assets.transfer import open_session, reason_of
 
     with open_session(subject.ca_bundle, subject.netrc) as session:
-        for url in subject.mirrors:
+        for address in subject.mirrors:
+            url = shown(address)
             try:
-                with session.get(url, timeout=_TIMEOUT, stream=True) as response:
+                with session.get(address, timeout=_TIMEOUT, stream=True) as response:
                     status, text = response.status_code, f"{response.status_code} {response.reason}"
             except requests.RequestException as failure:
                 yield error(
                     NAME,
-                    f"the mirror {url} can't be reached ({reason_of(failure)})",
+                    f"the mirror {url} can't be reached ({reason_of(failure).replace(address, url)})",
                     "start it, or mend its address in the site file; a private CA goes into --ca-bundle",
                 )
                 continue

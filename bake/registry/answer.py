@@ -31,7 +31,7 @@ class Outcome(str, Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """A registry's answer; ``detail`` is what to show, ``headers`` have lower-case names."""
+    """A registry's answer; ``url`` is of who answered, after redirects; ``headers`` have lower-case names."""
 
     outcome: Outcome
     url: str

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urljoin
 
+from bake.address import origin
 from bake.credentials import Keyring
 from bake.registry.answer import Answer, Outcome, Pushed
 from bake.registry.authorization import Authorizer
@@ -127,7 +128,7 @@ class Registry:
         """End an upload that was begun."""
         if answer.outcome is Outcome.ANSWERS:
             place = urljoin(answer.url, answer.headers.get("location", ""))
-            if urlsplit(place).netloc == urlsplit(answer.url).netloc:
+            if self._is_own(place):
                 self._ask("DELETE", place, purpose=purpose)
 
     def put_manifest(self, repository: str, name: str, content: bytes, media_type: str) -> Answer:
@@ -196,15 +197,19 @@ class Registry:
         body: bytes | None = None,
         purpose: str = "",
     ) -> Answer:
-        """Ask, and once more with what the registry's challenge asks for."""
+        """Ask, and once more with what the registry's challenge asks for; that of another server gets no login."""
         url = urljoin(self._transport.base, path)
         purpose = purpose or _purpose(method, path)
         used = self._authorizer.header(purpose)
         answer = self._request(method, url, headers, used, body)
         challenge = answer.headers.get("www-authenticate", "")
-        if answer.outcome is Outcome.LOGIN and self._authorizer.meet(challenge, purpose, used):
+        asks = answer.outcome is Outcome.LOGIN and self._is_own(answer.url)
+        if asks and self._authorizer.meet(challenge, purpose, used):
             answer = self._request(method, url, headers, self._authorizer.header(purpose), body)
         return answer
+
+    def _is_own(self, url: str) -> bool:
+        return origin(url) == origin(self._transport.base)
 
     def _request(
         self, method: str, url: str, headers: Mapping[str, str] | None, authorization: str, body: bytes | None

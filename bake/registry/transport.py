@@ -88,7 +88,7 @@ class Transport:
             with self._opener.open(request, timeout=self._timeout) as response:
                 return Answer(
                     outcome=Outcome.ANSWERS,
-                    url=url,
+                    url=response.url,
                     status=response.status,
                     headers=_lower(response.headers),
                     body=response.read(),
@@ -98,8 +98,8 @@ class Transport:
                 said = b""
                 with suppress(OSError, HTTPException):
                     said = error.read(_ERROR_BYTES)
-            return of_status(error.code, str(error.reason), url, _lower(error.headers), said)
-        except (URLError, OSError, HTTPException) as error:
+            return of_status(error.code, str(error.reason), error.url, _lower(error.headers), said)
+        except (URLError, OSError, HTTPException, ValueError) as error:  # ValueError: of a redirect
             return of_error(error.reason if isinstance(error, URLError) else error, url)
 
 

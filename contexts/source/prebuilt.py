@@ -56,15 +56,17 @@ def main() -> None:
     usable = best(fitting)
     if usable is None:
         near = sorted({name_of(link) for link in every if same_name(name_of(link), options.package)})[-6:]
-        said = f"prebuilt.py: no wheel of {options.package} {options.version} for this Python on {options.page}"
-        said += f"; it has {', '.join(near) or 'none of that name'}"
+        said = f"prebuilt.py: no wheel of {options.package} {options.version} for this Python"
+        said += f" on {download.shown(options.page)}; it has {', '.join(near) or 'none of that name'}"
         if not options.optional:
             sys.exit(said)
         print(f"{said}: it will be compiled", flush=True)
         return
     target = options.out / name_of(usable)
     address, _, fragment = usable.partition("#")
-    download.fetch(download.mirrored(address), target)
+    url, page = download.mirrored(address), download.mirrored(options.page)
+    # A page may name any server, and netrc knows no ports: a login goes where the page is from, or the table leads.
+    download.fetch(url, target, login=url != address or download.origin(url) == download.origin(page))
     if fragment.startswith("sha256="):
         download.require(target, fragment[len("sha256=") :])
     digest = hashlib.sha256(target.read_bytes()).hexdigest()
@@ -76,7 +78,7 @@ def read(page: str) -> str:
     url = download.mirrored(page)
     request = urllib.request.Request(url, headers=download.headers(url))  # noqa: S310 - the recipe's address
     try:
-        with urllib.request.urlopen(request, timeout=download.TIMEOUT) as answer:  # noqa: S310 - the same
+        with download.opened(request) as answer:
             content: bytes = answer.read()
     except OSError as error:
         sys.exit(f"prebuilt.py: {download.shown(url)} can't be read: {error}")

@@ -20,6 +20,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 MIRRORS = Path("/run/secrets/mirrors")
 ATTEMPTS = 4
@@ -82,20 +83,44 @@ def expected(sha256: str, urls: list[str]) -> str:
 
 
 def shown(url: str) -> str:
-    """Leave credentials out of an address."""
+    """Leave out of an address what may be secret: user, password, query."""
     parts = urllib.parse.urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return parts._replace(
+        netloc=parts.netloc.rpartition("@")[2], query="…" if parts.query else "", fragment=""
+    ).geturl()
 
 
-def fetch(url: str, target: Path) -> None:
-    """Download, going on where an earlier attempt broke off.
+class Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects without the login, unless to the same server."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        """Make the request that follows."""
+        moved = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if moved is not None and origin(newurl) != origin(req.full_url):
+            moved.remove_header("Authorization")
+        return moved
+
+
+def opened(request: urllib.request.Request) -> Any:
+    """Send a request."""
+    return urllib.request.build_opener(Redirects).open(request, timeout=TIMEOUT)
+
+
+def origin(url: str) -> tuple[str, str | None, int | None]:
+    """Give scheme, host and port of an address."""
+    parts = urllib.parse.urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def fetch(url: str, target: Path, *, login: bool = True) -> None:
+    """Download, going on where an earlier attempt broke off; ``login``: with what netrc has for the host.
 
     Raises:
         OSError: the server refused, or every attempt broke off.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            fetch_rest(url, target)
+            fetch_rest(url, target, login=login)
         except urllib.error.HTTPError as error:
             if error.code < 500:  # noqa: PLR2004 - the server's last word
                 raise
@@ -109,17 +134,17 @@ def fetch(url: str, target: Path) -> None:
     raise OSError(f"{ATTEMPTS} attempts broke off")
 
 
-def fetch_rest(url: str, target: Path) -> None:
+def fetch_rest(url: str, target: Path, *, login: bool) -> None:
     """Append what is missing of the file.
 
     Raises:
         OSError, EOFError: it broke off.
     """
     have = target.stat().st_size if target.exists() else 0
-    request = urllib.request.Request(url, headers=headers(url))  # noqa: S310 - the recipe's address
+    request = urllib.request.Request(url, headers=headers(url, login=login))  # noqa: S310 - the recipe's address
     if have:
         request.add_header("Range", f"bytes={have}-")
-    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310 - the same
+    with opened(request) as answer:
         resumed = answer.status == 206  # noqa: PLR2004 - partial content
         length = answer.headers.get("Content-Length")
         total = int(length) + (have if resumed else 0) if length else None
@@ -129,11 +154,11 @@ def fetch_rest(url: str, target: Path) -> None:
         raise EOFError(f"{target.stat().st_size:,} of {total:,} bytes")
 
 
-def headers(url: str) -> dict[str, str]:
+def headers(url: str, *, login: bool = True) -> dict[str, str]:
     """Give the request's headers, with the credentials that netrc has for the host."""
     found = {"User-Agent": "image-uplift"}
     file = os.environ.get("NETRC")
-    if file and Path(file).is_file():
+    if login and file and Path(file).is_file():
         known = netrc.netrc(file).authenticators(urllib.parse.urlsplit(url).hostname or "")
         if known:
             pair = base64.b64encode(f"{known[0]}:{known[2]}".encode()).decode()

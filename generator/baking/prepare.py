@@ -52,6 +52,7 @@ def find_reuse(facts: Facts, rendered: Rendered, found: Preflight) -> Reuse:
         variables={**facts.variables(), **found.variables()},
         base=found.base.rpartition("@")[2] or found.base,
         platform=found.platform,
+        checksums=facts.checksums,
     )
     names = (found.caches.wheels, found.caches.wheels_readonly)
     stores = {name: store for name in names if (store := store_of(name, facts))}

@@ -104,7 +104,7 @@ OPTIONS = {
     "site": _option(
         Path | None,
         "--site",
-        help="Site file: registry, mirrors, CA; else site.toml beside the recipe or in the configuration folder.",
+        help="Site file: registry, mirrors, CA; else image-uplift/site.toml of the configuration folder.",
     ),
     "layer_limit_mib": _option(
         int | None,

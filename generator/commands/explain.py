@@ -52,7 +52,9 @@ def current_keys(graph: Graph, facts: Facts, recorded: Mapping[str, Mapping[str,
     variables["BASE_IMAGE"] = image if image.rpartition("@")[0] == facts.base and image.endswith(base) else facts.base
     for name in ("BASE_USER", "NVIDIA_REQUIRE"):  # read from the base when it is at hand
         variables[name] = next((inputs[name] for inputs in recorded.values() if name in inputs), variables[name])
-    return keys_of(graph, render(graph), variables=variables, base=base, platform=facts.platform)
+    return keys_of(
+        graph, render(graph), variables=variables, base=base, platform=facts.platform, checksums=facts.checksums
+    )
 
 
 def reasons(

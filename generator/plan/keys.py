@@ -11,6 +11,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from generator.plan.graph import Kind
@@ -38,21 +39,28 @@ class Key:
 
 
 def keys_of(
-    graph: Graph, files: Mapping[PurePosixPath, bytes], *, variables: Mapping[str, str], base: str, platform: str
+    graph: Graph,
+    files: Mapping[PurePosixPath, bytes],
+    *,
+    variables: Mapping[str, str],
+    base: str,
+    platform: str,
+    checksums: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Key]:
     """Give the key of every target.
 
     Args:
         graph: the targets. files: what was rendered of them, by path. variables: values of bake variables, where they
             differ from the defaults. base: the frozen image, best by its digest: it stands for the C library, the
-            Python ABI and all else that the base brings. platform: such as ``linux/amd64``.
+            Python ABI and all else that the base brings. platform: such as ``linux/amd64``. checksums: SHA-256 by
+            address, of what the site's mirrors serve in place of the original.
     """
     values = {**{variable.name: variable.default for variable in graph.variables}, **variables}
     keys: dict[str, Key] = {}
     for target in graph.targets:
         place = {"base": base, "platform": platform} if target.from_base else {}
-        own = {**place, **_own_files(target, files), **_named(target, values)}
-        linked = _of_wheel(graph, target, files) if target.stand_in else {}
+        own = {**place, **_own_files(target, files), **_served(target, checksums), **_named(target, values)}
+        linked = _of_wheel(graph, target, files, checksums) if target.stand_in else {}
         linked |= {
             f"target {used}": keys[used].digest
             for used in sorted(set(target.inputs.values()))
@@ -68,7 +76,9 @@ def changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[tuple[str, s
     return [(name, old.get(name, ""), new.get(name, "")) for name in names if old.get(name) != new.get(name)]
 
 
-def _of_wheel(graph: Graph, target: Target, files: Mapping[PurePosixPath, bytes]) -> dict[str, str]:
+def _of_wheel(
+    graph: Graph, target: Target, files: Mapping[PurePosixPath, bytes], checksums: Mapping[str, str]
+) -> dict[str, str]:
     """Give what a wheel takes from other targets: its source, the toolchain, and the stack by its packages.
 
     How the stack gets installed is no matter of the wheel's; what gets installed is.
@@ -77,7 +87,8 @@ def _of_wheel(graph: Graph, target: Target, files: Mapping[PurePosixPath, bytes]
     for name in sorted(set(target.inputs.values())):
         used = graph[name]
         if used.kind in (Kind.SOURCE, Kind.TOOLCHAIN):
-            found |= {f"{used.kind} {path}": value for path, value in _own_files(used, files).items()}
+            made_of = {**_own_files(used, files), **_served(used, checksums)}
+            found |= {f"{used.kind} {name}": value for name, value in made_of.items()}
         if used.kind is Kind.TORCH:
             found |= {f"stack {key}": _text(used.values[key]) for key in ("install", "index")}
     return found
@@ -90,6 +101,15 @@ def _own_files(target: Target, files: Mapping[PurePosixPath, bytes]) -> dict[str
         for path, content in sorted(files.items())
         if path.is_relative_to(folder)
     }
+
+
+def _served(target: Target, checksums: Mapping[str, str]) -> dict[str, str]:
+    """Give the checksum of the file that a mirror serves in place of a target's asset, as ``download.py`` finds it."""
+    asset = target.values.get("asset")
+    if not isinstance(asset, dict):
+        return {}
+    value = next((checksums[url] for url in asset["urls"] if url in checksums), asset["sha256"])
+    return {} if value == asset["sha256"] else {"served instead": value}
 
 
 def _named(target: Target, values: Mapping[str, str]) -> dict[str, str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from bake.address import NO_LOGIN, has_login
 from generator.recipe.arch import parse_arch, parse_release
-from generator.recipe.section import matches
+from generator.recipe.section import NonEmpty, matches, texts
 
 # PEP 440, "Public version identifiers" and "Local version identifiers", in the normal form.
 _PUBLIC = r"(?:\d+!)?\d+(?:\.\d+)*(?:(?:a|b|rc)\d+)?(?:\.post\d+)?(?:\.dev\d+)?"
@@ -32,6 +33,12 @@ def _pinned(text: str) -> str:
             f'{text!r} is not pinned; write "name==version", without a wildcard, so that every bake installs the same'
         )
     return text.strip()
+
+
+def _without_login(value: Any) -> Any:
+    if any(map(has_login, texts(value))):
+        raise ValueError(NO_LOGIN)
+    return value
 
 
 def normalised(name: str) -> str:
@@ -63,7 +70,10 @@ Pythons = Annotated[str, matches(_PYTHONS, 'a range of Python releases such as "
 Sha256 = Annotated[str, matches(_SHA256, "a SHA-256 digest: 64 lower-case hexadecimal digits")]
 Digest = Annotated[str, matches(_DIGEST, "a digest: sha256: and 64 hexadecimal digits")]
 Commit = Annotated[str, matches(_COMMIT, "a commit: 40 lower-case hexadecimal digits")]
-Url = Annotated[str, matches(_URL, "an http or https address")]
+NoLogin = BeforeValidator(_without_login)  # before others, whose messages show the value
+Url = Annotated[str, NoLogin, matches(_URL, "an http or https address")]
+Mirrors = Annotated[dict[NonEmpty, NonEmpty], NoLogin]
+Checksums = Annotated[dict[Url, Sha256], NoLogin]
 FileName = Annotated[str, matches(_FILE, "a plain file name: letters, digits and . _ + -")]
 Variable = Annotated[str, matches(_VARIABLE, "a name of an environment variable: letters, digits and _")]
 Gib = Annotated[float, Field(ge=0, le=1_000_000)]

@@ -17,6 +17,7 @@ from generator.recipe.fields import (
     FileName,
     Gib,
     LocalVersion,
+    Mirrors,
     Pinned,
     Pythons,
     Sha256,
@@ -157,6 +158,6 @@ class Recipe(Section):
     models: dict[Name, ModelSet] = Field(default_factory=dict)
     assets: dict[Name, Asset] = Field(default_factory=dict)
     verify: Verify = Field(default_factory=Verify)
-    mirrors: dict[NonEmpty, NonEmpty] = Field(default_factory=dict)
+    mirrors: Mirrors = Field(default_factory=dict)
     run: Run | None = None
     clean: Clean = Field(default_factory=Clean)

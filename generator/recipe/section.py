@@ -50,13 +50,13 @@ class Section(BaseModel):
     @classmethod
     def _one_line(cls, value: Any, info: ValidationInfo) -> Any:
         if info.field_name not in cls.of_lines:
-            for text in _texts(value):
+            for text in texts(value):
                 if _CONTROL.search(text):
                     raise ValueError(f"{text!r} has a line break or another control character; write it on one line")
         return value
 
 
-def _texts(value: Any) -> Iterator[str]:
+def texts(value: Any) -> Iterator[str]:
     """Give the texts of a value; tables inside are sections of their own."""
     entries = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, tuple) else (value,)
     return (entry for entry in entries if isinstance(entry, str))

@@ -15,6 +15,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bake.address import NO_LOGIN, has_login
 from bake.errors import UsageError
 from bake.reference import parse_reference
 from generator.resolve.choices import CacheOptions
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 
 OFF = "none"
 WHEELS, COMPILER_CACHE = "uplift-wheels", "uplift-ccache"  # below the registry, where nothing else is said
-_BRANCHES = ("GITHUB_HEAD_REF", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME")
+_PULL_REQUESTS = ("GITHUB_HEAD_REF", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME")
+_BRANCHES = ("GITHUB_REF_NAME", "CI_COMMIT_REF_NAME")
+_HASHED = re.compile(r"^key-|-[0-9a-f]{8}$")
 _SLUG = 40  # a tag has up to 128 characters, and the target's name is in it too
 # How each backend of BuildKit tells one target's cache from another's; docs.docker.com/build/cache/backends
 _PER_TARGET = {"gha": "scope", "s3": "name", "azblob": "name"}
@@ -82,13 +85,14 @@ def resolve_caches(options: CacheOptions, *, registry: str, environ: Mapping[str
     Raises:
         UsageError: a repository or specification that is not valid.
     """
-    cache = _off(options.cache) or environ.get("CACHE_REF", "")
+    cache = _without_login(_off(options.cache) or environ.get("CACHE_REF", ""), "--cache")
+    others = {name: _without_login(environ.get(name, ""), name) for name in ("CACHE_FROM", "CACHE_TO")}
     specification = cache.startswith("type=")
     return Caches(
         repository="" if specification else _repository(cache, "--cache"),
         branch=branch_of(options, environ) if cache and not specification else "",
-        cache_from=_specification(cache, "src") if specification else environ.get("CACHE_FROM", ""),
-        cache_to=_written(_specification(cache, "dest")) if specification else environ.get("CACHE_TO", ""),
+        cache_from=_specification(cache, "src") if specification else others["CACHE_FROM"],
+        cache_to=_written(_specification(cache, "dest")) if specification else others["CACHE_TO"],
         wheels=_repository(_or_below(options.wheels, registry, WHEELS), "--wheels"),
         wheels_readonly=_repository(_off(options.wheels_readonly), "--wheels-readonly"),
         compiler_cache=_repository(_or_below(options.compiler_cache, registry, COMPILER_CACHE), "--compiler-cache"),
@@ -98,15 +102,28 @@ def resolve_caches(options: CacheOptions, *, registry: str, environ: Mapping[str
 def branch_of(options: CacheOptions, environ: Mapping[str, str]) -> str:
     """Give the branch whose cache is written, fit for a tag; "" for the main branch, and where none is known.
 
-    Names that a tag can't hold get a part of their hash, so that no two branches share a cache.
+    Names that a tag can't hold get a part of their hash, so that no two branches share a cache; so do those that look
+    like the hash of inputs or have one already, and a pull request's that is named as the main branch.
     """
     main = options.main or environ.get("CI_DEFAULT_BRANCH") or "main"
-    said = (environ.get(name) for name in _BRANCHES)
-    branch = options.branch if options.branch is not None else next(filter(None, said), "")
-    if branch in ("", main):
+    pull = "" if options.branch is not None else _first(_PULL_REQUESTS, environ)
+    branch = pull or (_first(_BRANCHES, environ) if options.branch is None else options.branch)
+    if branch in ("", main) and not pull:
         return ""
     slug = re.sub(r"[^a-z0-9_-]+", "-", branch.lower()).strip("-")[:_SLUG]
-    return slug if slug == branch else f"{slug}-{hashlib.sha256(branch.encode()).hexdigest()[:8]}"
+    plain = slug == branch and branch != main and not _HASHED.search(slug)
+    return slug if plain else f"{slug}-{hashlib.sha256(branch.encode()).hexdigest()[:8]}"
+
+
+def _first(names: tuple[str, ...], environ: Mapping[str, str]) -> str:
+    return next(filter(None, map(environ.get, names)), "")
+
+
+def _without_login(value: str, where: str) -> str:
+    """Refuse a login in the name of a repository, or in a field of a specification: logs and files show these."""
+    if any(has_login(field.rpartition("=")[2]) for field in re.split("[,;]", value)):
+        raise UsageError(NO_LOGIN, where=where, remedy="take it out; `docker login` keeps logins of registries")
+    return value
 
 
 def _off(value: str | None) -> str:
@@ -121,7 +138,7 @@ def _or_below(value: str | None, registry: str, name: str) -> str:
 
 def _repository(value: str, where: str) -> str:
     """Hold a repository against the form of references; it has no tag of its own."""
-    value = value.rstrip("/")
+    value = _without_login(value.rstrip("/"), where)
     if value:
         reference = parse_reference(value, where=where)
         if reference.tag or reference.digest:

@@ -1,6 +1,7 @@
 """The site file: what belongs to a place and not to an image, so that a recipe travels unchanged between labs.
 
-``site.toml`` is looked for beside the recipe, then in the user's configuration folder; ``--site`` names another. Keys:
+It is the file that ``--site`` names, else ``site.toml`` in the user's configuration folder. One beside a recipe is not
+read: whoever wrote it would choose registry, package index and credentials of this machine. Keys:
 
     registry, builder, ca-bundle, netrc, assets        as the options of these names
     cache, wheels, wheels-readonly, compiler-cache     the same: where builds keep what they made; "none" for nowhere
@@ -23,7 +24,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from bake.errors import UsageError
 from generator.recipe.document import parse_toml, read_text
 from generator.recipe.explain import explained
-from generator.recipe.fields import Gib, Sha256, Url
+from generator.recipe.fields import Checksums, Gib, Mirrors
 from generator.recipe.places import key_lines
 from generator.recipe.prepare import NO_BUILDER
 from generator.recipe.section import NonEmpty, Section
@@ -58,8 +59,8 @@ class Site(Section):
     compiler_cache: NonEmpty | None = None
     disk_gib: Gib | None = None
     layer_limit_mib: Annotated[int, Field(gt=0)] | None = None
-    mirrors: dict[NonEmpty, NonEmpty] = Field(default_factory=dict)
-    checksums: dict[Url, Sha256] = Field(default_factory=dict)
+    mirrors: Mirrors = Field(default_factory=dict)
+    checksums: Checksums = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,29 +77,33 @@ class SiteFile:
         return (self.file.parent / Path(value).expanduser()).resolve()
 
 
-def load_site(chosen: Path | None, *, recipe: str, environ: Mapping[str, str] | None = None) -> SiteFile:
-    """Load the site file that holds for a recipe.
+def load_site(chosen: Path | None) -> SiteFile:
+    """Load the site file that holds here.
 
     Args:
-        chosen: the file that was asked for; None: looked for. recipe: the recipe's name or path.
-        environ: the environment; None: the process's own.
+        chosen: the file that was asked for; None: the user's own.
 
     Raises:
         UsageError: the file that was asked for is not there, or a site file is not valid.
     """
     if chosen is not None and not chosen.is_file():
         raise UsageError("there is no such site file", where=str(chosen), remedy="mend --site, or write that file")
-    places = [chosen] if chosen else _places(recipe, os.environ if environ is None else environ)
-    for file in places:
-        if file.is_file():
-            return SiteFile(site=_parse(file), file=file.resolve())
-    return SiteFile(site=Site())
+    file = chosen or _of_user(os.environ)
+    return SiteFile(site=_parse(file), file=file.resolve()) if file.is_file() else SiteFile(site=Site())
 
 
-def _places(recipe: str, environ: Mapping[str, str]) -> list[Path]:
-    beside = [Path(recipe).parent / FILE] if recipe.endswith(".toml") else []
-    configuration = environ.get("XDG_CONFIG_HOME") or str(Path(environ.get("HOME", "~")).expanduser() / ".config")
-    return [*beside, Path(configuration) / "image-uplift" / FILE]
+def beside(recipe: str) -> Path | None:
+    """Give the site file that lies beside a recipe, where it is another than the user's own; it is not read."""
+    file = Path(recipe).parent / FILE
+    there = recipe.endswith(".toml") and file.is_file() and file.resolve() != _of_user(os.environ).resolve()
+    return file if there else None
+
+
+def _of_user(environ: Mapping[str, str]) -> Path:
+    configuration = Path(environ.get("XDG_CONFIG_HOME", ""))
+    if not configuration.is_absolute():  # XDG Base Directory Specification: such a path is to be ignored
+        configuration = Path(environ.get("HOME", "~")).expanduser() / ".config"
+    return configuration / "image-uplift" / FILE
 
 
 def _parse(file: Path) -> Site:

@@ -100,18 +100,19 @@ def test_a_plain_bake_elsewhere_brings_the_image_to_the_engine(
     tag = f"uplift-test-away:{os.getpid()}"
     create_builder("farm", bridges[0].endpoint, environment=buildx(tmp_path))
     (tmp_path / "site.toml").write_text('builder = "farm"\n')
+    site = {"base": pushed_base, "GENERATOR_SITE": "site.toml"}
     try:
-        done = run("bake", "--tag", tag, base=pushed_base)
+        done = run("bake", "--tag", tag, **site)
         assert done.returncode == 0, done.stderr
         assert docker("run", "--rm", "--entrypoint", "grep", tag, "-c", "weights_only", "/opt/app/load.py") == "1"
     finally:
         docker("image", "rm", "--force", tag, check=False)
-    checked = run("verify", base=pushed_base)
+    checked = run("verify", **site)
     assert checked.returncode == 0, checked.stderr
-    local = run("verify", base, base=pushed_base)
+    local = run("verify", base, **site)
     assert local.returncode == 3
     assert "the builder farm (remote) gets images from registries" in local.stderr
-    row = row_of_builder(run("doctor", "--format", "json", base=pushed_base))
+    row = row_of_builder(run("doctor", "--format", "json", **site))
     assert row["severity"] == "ok"
     assert "the builder farm, driver remote: 1 node running" in row["message"]
 

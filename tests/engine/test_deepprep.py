@@ -29,6 +29,7 @@ pytestmark = pytest.mark.engine
 
 IMAGE = f"uplift-test-deepprep:{os.getpid()}"
 BAKE = ("-r", "deepprep.toml", "bake")
+SMALL_BAKE = ("-r", "small.toml", "bake", "--site", "site.toml")
 SHIPPED = ("--site", "site.toml", "--base", BASE, "--tag", IMAGE)  # the recipe as it ships, under other names
 GUIDE = {  # the guide's expected table
     "pyg-lib": "0.5.0+pt27cu128",
@@ -200,8 +201,8 @@ sha256 = "ff70335d468e7eb6ec65b95b99d3a2836546063f63acc5171de367e834932a81"
 device-code = false
 """,
     )
-    lab.write_site(tmp_path)  # beside the recipe: found without being named
-    done = lab.generator("-r", "small.toml", "bake", "image", folder=tmp_path)
+    lab.write_site(tmp_path)
+    done = lab.generator(*SMALL_BAKE, "image", folder=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     assert versions(f"uplift-test-lab:{os.getpid()}", "six") == {"six": "1.17.0+pt27cu128"}
     docker("image", "rm", "--force", f"uplift-test-lab:{os.getpid()}", check=False)
@@ -210,7 +211,7 @@ device-code = false
 def test_a_missing_prebuilt_wheel_without_fallback_names_what_there_is(lab: Lab, tmp_path: Path) -> None:
     small(tmp_path, '\n[extensions.pyg-lib]\nsource = "wheel"\nversion = "0.9.9"\n')
     lab.write_site(tmp_path)
-    done = lab.generator("-r", "small.toml", "bake", "wheel-pyg-lib", folder=tmp_path)
+    done = lab.generator(*SMALL_BAKE, "wheel-pyg-lib", folder=tmp_path)
     assert done.returncode == 1
     assert "no wheel of pyg-lib 0.9.9+pt27cu128 for this Python" in done.stderr
     assert "pyg_lib-0.5.0+pt27cu128" in done.stderr
@@ -219,7 +220,7 @@ def test_a_missing_prebuilt_wheel_without_fallback_names_what_there_is(lab: Lab,
 def test_a_new_conflict_fails_the_verification(lab: Lab, tmp_path: Path) -> None:
     small(tmp_path, 'also = ["filelock==3.15.4"]\n')
     lab.write_site(tmp_path)
-    done = lab.generator("-r", "small.toml", "bake", folder=tmp_path)
+    done = lab.generator(*SMALL_BAKE, folder=tmp_path)
     assert done.returncode == 4
     assert "conflict nnunet: expected none that the base lacks" in done.stderr
     assert docker("image", "ls", "--quiet", f"uplift-test-lab:{os.getpid()}") == ""
@@ -255,7 +256,7 @@ env = {{ FORCE_CUDA = "1" }}
     (tmp_path / "small.toml").write_text(text)
     lab.write_site(tmp_path)
     try:
-        done = lab.generator("-r", "small.toml", "bake", "image", folder=tmp_path)
+        done = lab.generator(*SMALL_BAKE, "image", folder=tmp_path)
         assert done.returncode == 0, done.stderr[-3000:]
         assert versions(f"uplift-test-lab:{os.getpid()}", "pytorch3d") == {"pytorch3d": "0.7.9"}
     finally:
@@ -291,6 +292,6 @@ def test_a_third_stack_is_a_file_beside_the_recipe(lab: Lab, tmp_path: Path) -> 
     text = re.sub(r"(?s)\[stack\].*", '[stack]\nfrom = "six-only"\n', (tmp_path / "small.toml").read_text())
     (tmp_path / "small.toml").write_text(text)
     lab.write_site(tmp_path)
-    done = lab.generator("-r", "small.toml", "bake", folder=tmp_path)
+    done = lab.generator(*SMALL_BAKE, folder=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     docker("image", "rm", "--force", f"uplift-test-lab:{os.getpid()}", check=False)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,9 +27,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
     asked: ClassVar[list[tuple[str, str | None]]] = []
     breaks: ClassVar[list[int]] = []
     password: ClassVar[str | None] = None
+    moved: ClassVar[dict[str, str]] = {}
+    logins: ClassVar[list[tuple[str, str | None]]] = []
 
     def do_GET(self) -> None:
         self.asked.append((self.path, self.headers.get("Range")))
+        self.logins.append((f"http://{self.headers['Host']}{self.path}", self.headers.get("Authorization")))
+        if self.path in self.moved:
+            self.send_response(302)
+            self.send_header("Location", self.moved[self.path])
+            self.end_headers()
+            return
         if self.password and self.headers.get("Authorization") != self.password:
             self.send_error(401)
             return
@@ -50,6 +59,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[str]:
     Handler.files, Handler.asked, Handler.breaks, Handler.password = {}, [], [], None
+    Handler.moved, Handler.logins = {}, []
+    with serving() as address:
+        yield address
+
+
+@pytest.fixture
+def other(server: str) -> Iterator[str]:
+    """Start a second server, with the same files."""
+    assert server
+    with serving() as address:
+        yield address
+
+
+@contextmanager
+def serving() -> Iterator[str]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{running.server_address[1]}"
@@ -130,8 +154,47 @@ def test_mirrors_checksums_and_credentials_of_the_place_are_used(
     assert get(download, monkeypatch, out, original, sha256="f" * 64, host=tmp_path / "none") == CONTENT
 
 
+BASIC = "Basic " + base64.b64encode(b"me:word").decode()
+
+
+@pytest.fixture
+def credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password word\ndefault login me password word\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+
+
+@pytest.mark.usefixtures("credentials")
+def test_a_login_follows_a_redirect_to_the_same_server_alone(
+    download: Any, monkeypatch: pytest.MonkeyPatch, server: str, other: str, tmp_path: Path
+) -> None:
+    Handler.files["/f"] = CONTENT
+    Handler.moved |= {"/here": "/there", "/there": f"{other}/f"}
+    assert get(download, monkeypatch, tmp_path / "out", f"{server}/here", host=tmp_path) == CONTENT
+    assert Handler.logins == [(f"{server}/here", BASIC), (f"{server}/there", BASIC), (f"{other}/f", None)]
+
+
+def test_another_scheme_or_port_is_another_server(download: Any) -> None:
+    assert download.origin("https://lab/x") == download.origin("https://LAB:443/y")
+    assert len({download.origin(url) for url in ("https://lab/", "http://lab/", "https://lab:8443/")}) == 3
+
+
+@pytest.mark.usefixtures("credentials")
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_page_of_links_leads_a_login_to_no_other_server(
+    prebuilt: Any, monkeypatch: pytest.MonkeyPatch, server: str, other: str, tmp_path: Path, moved: bool
+) -> None:
+    name = f"torch_x-1.0+pt27cu128-{tag()}.whl"
+    at = "https://origin.example" if moved else other
+    (tmp_path / "mirrors").write_text(f"https://origin.example/ {other}/\n")
+    Handler.files |= {"/p.html": page(f"{at}/{name}"), f"/{name.replace('+', '%2B')}": b"wheel"}
+    assert find(prebuilt, monkeypatch, server, tmp_path / "out") == [name]
+    # The table of mirrors is the place's own: where it leads, the place's login may go.
+    assert [login for url, login in Handler.logins if url.startswith(other)] == [BASIC if moved else None]
+
+
 def test_credentials_in_an_address_are_not_shown(download: Any) -> None:
     assert download.shown("https://me:word@lab.example/f") == "https://lab.example/f"
+    assert "word" not in download.shown("https://lab.example/f?token=word#word")
 
 
 @pytest.fixture

@@ -103,11 +103,9 @@ def test_the_site_is_the_users_but_for_assets_and_checksum(tmp_path: Path) -> No
     own.write_text(
         'netrc = "n"\nassets = "mine"\nregistry = "r.example"\ndisk-gib = 30\n[mirrors]\npypi = "https://m.example/"\n'
     )
-    text = real_site.site_text(
-        load_site(own, recipe="x"), assets=tmp_path / "assets", checksums={"https://x.example/f": "b" * 64}
-    )
+    text = real_site.site_text(load_site(own), assets=tmp_path / "assets", checksums={"https://x.example/f": "b" * 64})
     (tmp_path / "site.toml").write_text(text)
-    site = load_site(tmp_path / "site.toml", recipe="x").site
+    site = load_site(tmp_path / "site.toml").site
     assert site.netrc == str(own.parent / "n")
     assert site.assets == str(tmp_path / "assets")
     assert (site.registry, site.disk_gib) == ("r.example", 30)

@@ -41,6 +41,7 @@ class Source:
     slow: float = 0
     statuses: list[int] = field(default_factory=list)
     login: str = ""
+    moved: str = ""
     tls: ssl.SSLContext | None = None
     url: str = ""
     asked: list[dict[str, str]] = field(default_factory=list)
@@ -56,6 +57,12 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         source = self.source
         source.asked.append(dict(self.headers))
+        if source.moved:
+            self.send_response(302)
+            self.send_header("Location", source.moved)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         if source.statuses:
             self.send_response(source.statuses.pop(0))
             self.send_header("Content-Length", "0")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import socket
+import stat
 from random import Random
 
 import pytest
 
-from bake.assets import State, fetch
+from bake.assets import Request, State, fetch
 from bake.assets.part import Part
+from bake.assets.transfer import open_session
 from bake.errors import EnvironmentUnfit, Interrupted
 
 BLOCK = 65536
@@ -255,6 +258,44 @@ def test_a_login_comes_from_netrc(sources, asked_for, get, tmp_path, content):
     assert get(asked_for(source)).path.read_bytes() == content
 
 
+@pytest.mark.parametrize("given", [True, False])
+def test_a_login_follows_no_redirect_to_another_server(sources, asked_for, store, heard, tmp_path, monkeypatch, given):
+    monkeypatch.setenv("no_proxy", "*")
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
+    monkeypatch.setenv("NETRC", "" if given else str(tmp_path / "netrc"))
+    second = sources()
+    first = sources(moved=second.url)
+    with open_session(None, tmp_path / "netrc" if given else None) as session:
+        fetch(asked_for(first), store, heard, session=session, pause=0)
+    assert [asked.get("Authorization") for asked in (*first.asked, *second.asked)] == ["Basic bWU6c2VjcmV0", None]
+
+
+def test_a_token_in_an_address_is_in_no_line_and_no_file(sources, store, session, heard, content):
+    broken, whole = sources(statuses=[404]), sources()
+    sha256 = hashlib.sha256(content).hexdigest()
+    urls = tuple(f"{source.url}?token=canary" for source in (broken, whole))
+    request = Request(name="tool", url=urls[0], file="tool.run", sources=urls, sha256=sha256)
+    heard.stop = 1_500_000
+    with pytest.raises(Interrupted):
+        fetch(request, store, heard, session=session, pause=0)
+    parts = [file.read_bytes() for file in store.folder.iterdir()]
+    fetch(request, store, heard, session=session, pause=0)
+    kept = [file.read_bytes() for file in store.folder.glob("*.json")]
+    assert kept
+    assert "tool.run?…" in str(heard)
+    assert "canary" not in f"{heard} {parts} {kept}"
+    broken.statuses = [404]
+    lost = Request(name="other", url=urls[0], file="f", sources=urls[:1], sha256=sha256)
+    with pytest.raises(EnvironmentUnfit) as caught:
+        fetch(lost, store, heard, session=session, pause=0)
+    assert "canary" not in f"{caught.value} {caught.value.remedy}"
+
+
+def test_a_redirect_that_leads_nowhere_is_told(sources, asked_for, get):
+    with pytest.raises(EnvironmentUnfit, match="could not be fetched"):
+        get(asked_for(sources(moved="http://127.0.0.1:port/x")))
+
+
 def test_without_a_length_the_hash_decides(sources, asked_for, get, content):
     source = sources(length=False)
     source.cut = None
@@ -317,6 +358,55 @@ def test_two_fetches_of_one_file_do_not_mix(sources, asked_for, get, store):
         part.append(b"x")
         with pytest.raises(EnvironmentUnfit, match="another fetch is at work"):
             get(request)
+
+
+def plant_link(path, victim):
+    path.symlink_to(victim)
+
+
+def plant_name(path, victim):
+    path.hardlink_to(victim)
+
+
+def plant_pipe(path, _victim):
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("plant", [plant_link, plant_name, plant_pipe])
+def test_what_others_put_in_the_way_is_not_written_to(sources, asked_for, get, store, tmp_path, plant):
+    (tmp_path / "victim").write_bytes(b"mine")
+    store.folder.mkdir()
+    plant(store.part_of(asked_for(source := sources())), tmp_path / "victim")
+    with pytest.raises(EnvironmentUnfit, match="assets folder can't be written") as caught:
+        get(asked_for(source))
+    assert store.part_of(asked_for(source)).name in str(caught.value.where)
+    assert (tmp_path / "victim").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("name", ["{}.part.json", "{}.part.json.new", "{}.json", "{}.json.new"])
+def test_a_note_goes_through_no_link(sources, asked_for, get, store, tmp_path, content, name):
+    (tmp_path / "victim").write_bytes(b"mine")
+    store.folder.mkdir()
+    request = asked_for(sources())
+    (store.folder / name.format(request.key)).symlink_to(tmp_path / "victim")
+    assert get(request).path.read_bytes() == content
+    assert (tmp_path / "victim").read_bytes() == b"mine"
+
+
+def test_a_file_goes_into_no_folder_behind_a_link(sources, asked_for, get, store, tmp_path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/tool.run").write_bytes(b"mine")
+    store.folder.mkdir()
+    request = asked_for(sources())
+    store.folder_of(request).symlink_to(tmp_path / "home")
+    with pytest.raises(EnvironmentUnfit, match="not this user's own"):
+        get(request)
+    assert (tmp_path / "home/tool.run").read_bytes() == b"mine"
+
+
+def test_the_folder_is_this_users_alone_when_it_is_made(sources, asked_for, get, store):
+    get(asked_for(sources()))
+    assert stat.S_IMODE(store.folder.stat().st_mode) == 0o700
 
 
 def test_a_full_disk_is_told_before_the_bytes_come(sources, asked_for, get, monkeypatch):

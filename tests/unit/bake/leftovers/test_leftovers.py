@@ -81,7 +81,7 @@ def store(tmp_path):
     (store.folder / "foreign.part").write_bytes(b"y")
     with Part(store.folder / "other-1.part") as part:
         part.append(b"z" * 500)
-        part.come_from(Origin(url="http://x/other"))
+        part.come_from(Origin(source="http://x/other"))
     return store
 
 

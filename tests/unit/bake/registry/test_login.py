@@ -203,6 +203,48 @@ def test_a_redirect_takes_no_login_along():
         assert [(method, authorization) for method, _, authorization, _ in other.asked] == [("HEAD", "")]
 
 
+@pytest.mark.parametrize("scheme", ["Basic", "Bearer"])
+def test_a_challenge_of_another_server_gets_no_login(scheme):
+    def foreign(server, _method, path, _headers, _body):
+        if path.startswith("/token"):
+            return 200, {}, b'{"token": "t"}'
+        return 401, {"WWW-Authenticate": f'{scheme} realm="http://{server.host}/token",service="s"'}, b"{}"
+
+    def moves(_server, _method, path, _headers, _body):
+        return 307, {"Location": f"http://{other.host}{path}"}, b""
+
+    with serving(foreign) as other, serving(moves) as server:
+        registry = Registry(server.host, keyring=keyring(server))
+        assert registry.manifest(parse_reference(f"{server.host}/lab/x:1")).outcome is Outcome.LOGIN
+        assert {authorization for *_, authorization, _ in (*server.asked, *other.asked)} == {""}
+        assert not [path for path in other.paths("GET") if path.startswith("/token")]
+
+
+def test_an_upload_of_another_server_is_not_cancelled_with_our_login():
+    def begun(*_):
+        return 202, {"Location": "/v2/lab/x/blobs/uploads/7"}, b""
+
+    def moves(server, method, path, headers, body):
+        if headers.get("Authorization") != BASIC:
+            return 401, {"WWW-Authenticate": 'Basic realm="r"'}, b"{}"
+        if method == "POST":
+            return 303, {"Location": f"http://{other.host}{path}"}, b""
+        return plain(server, method, path, headers, body)
+
+    with serving(begun) as other, serving(moves) as server:
+        Registry(server.host, keyring=keyring(server)).may_push("lab/x")
+        assert {authorization for *_, authorization, _ in other.asked} == {""}
+        assert other.paths("DELETE") == server.paths("DELETE") == []
+
+
+def test_a_redirect_that_leads_nowhere_is_an_answer():
+    def answer(_server, _method, _path, _headers, _body):
+        return 307, {"Location": "http://127.0.0.1:port/"}, b""
+
+    with serving(answer) as server:
+        assert Registry(server.host).probe().outcome is Outcome.UNREACHABLE
+
+
 def test_a_started_upload_is_cancelled():
     with serving(with_password) as server:
         assert Registry(server.host, keyring=keyring(server)).may_push("lab/x").status == 202

@@ -51,7 +51,7 @@ sha256 = "{sha256}"
 
 @pytest.fixture
 def run(tmp_path):
-    def command(source, *arguments, sha256, site=""):
+    def command(source, *arguments, sha256, site="", named="site.toml"):
         text = RECIPE.format(original=ORIGINAL, digest="a" * 64, sha256=sha256)
         (tmp_path / "small.toml").write_text(text)
         mirror = source.url.removesuffix("files/tool.run")
@@ -62,13 +62,28 @@ def run(tmp_path):
         return subprocess.run(
             [sys.executable, "-m", "generator", "-r", "small.toml", *arguments],
             cwd=tmp_path,
-            env={**environment, "PYTHONPATH": str(TOP), "no_proxy": "*", "HOME": str(tmp_path)},
+            env={
+                **environment,
+                "PYTHONPATH": str(TOP),
+                "no_proxy": "*",
+                "HOME": str(tmp_path),
+                "GENERATOR_SITE": named,
+            },
             capture_output=True,
             text=True,
             check=False,
         )
 
     return command
+
+
+def test_a_site_file_beside_a_recipe_is_not_used_and_said_once(sources, run, tmp_path):
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password own\n")
+    done = run(source := sources(), "lock", sha256="0" * 64, named="")
+    assert done.returncode == 3
+    assert source.asked == []
+    assert done.stderr.count("site.toml is not used; --site site.toml uses it") == 1
+    assert run(sources(), "render", sha256="0" * 64).stderr.count("is not used") == 0
 
 
 def digest(content):
@@ -103,7 +118,7 @@ def test_a_lock_never_holds_what_a_mirror_serves_instead(sources, run, tmp_path)
 def test_a_bake_takes_what_was_fetched(sources, run, tmp_path):
     source = sources()
     assert run(source, "fetch", sha256=digest(source.content)).returncode == 0
-    assets, _ = at_hand(tmp_path / "small.toml")
+    assets, _ = at_hand(tmp_path / "small.toml", site=tmp_path / "site.toml")
     assert (assets["tool"] / "tool.run").read_bytes() == source.content
     assert assets["tool"].is_relative_to(tmp_path / "kept")
 
@@ -116,10 +131,10 @@ def test_the_lock_of_a_fetched_asset(sources, run, tmp_path):
     assert locked == {"url": f"{ORIGINAL}files/tool.run", "sha256": digest(source.content), "size": 3000000}
 
 
-def at_hand(file, *, names=("tool",), **choices):
+def at_hand(file, *, site=None, names=("tool",), **choices):
     """Find the assets that a bake takes from this machine, and what is said meanwhile."""
     recipe = load_recipe(str(file)).recipe
-    facts = resolve(recipe, Choices(recipe=str(file), **choices), load_site(None, recipe=str(file)))
+    facts = resolve(recipe, Choices(recipe=str(file), **choices), load_site(site))
     said: list[str] = []
     reporter: Any = SimpleNamespace(note=said.append, warning=lambda text: said.append(f"warning: {text}"))
     return assets_at_hand(reporter, recipe, facts, names), said

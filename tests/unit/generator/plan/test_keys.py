@@ -134,3 +134,25 @@ def test_the_header_of_a_dockerfile_is_no_input_and_its_second_line_is() -> None
         keys_of(graph, {**files, place: header + b"\n# more\n" + rest}, variables={}, base=BASE, platform="p")[WHEEL]
         != known
     )
+
+
+@pytest.mark.parametrize(
+    ("asset", "changed"),
+    [
+        ("pytorch3d", {"source-pytorch3d", "wheel-pytorch3d"}),
+        ("cuda-installer", {"toolchain", "wheel-pytorch3d"}),
+    ],
+)
+def test_what_a_mirror_serves_instead_is_another_source(asset: str, changed: set[str]) -> None:
+    what = load_recipe("deepprep").recipe
+    graph = build_graph(what, origin="")
+    url, sha256 = what.assets[asset].url, str(what.assets[asset].sha256)
+
+    def with_checksums(checksums: dict[str, str]) -> dict[str, Key]:
+        return keys_of(graph, render(graph), variables={}, base=BASE, platform="p", checksums=checksums)
+
+    known = with_checksums({})
+    other = with_checksums({url: "f" * 64})
+    assert with_checksums({url: sha256, "https://elsewhere.example/x": "f" * 64}) == known
+    assert {name for name in changed if other[name].digest != known[name].digest} == changed
+    assert "f" * 64 in other["wheel-pytorch3d"].inputs.values()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bake.errors import UsageError
-from generator.recipe import load_recipe
+from generator.recipe import Recipe, load_recipe
 from generator.recipe.places import key_lines
 
 Writer = Callable[[str], Path]
@@ -23,6 +23,38 @@ def said(path: Path) -> str:
     assert caught.value.exit_status == 2
     assert caught.value.remedy
     return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "[builder]\ndriver = 'docker-container'\n",
+        "[builder]\nname = 'farm'\ndriver-opts = { security = 'privileged' }\n",
+        "[image.builder]\nname = 'farm'\n",
+        "[run.builder]\nname = 'farm'\n",
+        "[[builders]]\nname = 'farm'\n",
+    ],
+)
+def test_no_recipe_names_or_describes_a_builder(minimal: str, write_recipe: Writer, more: str) -> None:
+    text = minimal.replace("[image]\n", f"{more}[image]\n") if "." in more else f"{minimal}\n{more}"
+    assert "builder" in said(write_recipe(text))
+    assert "builder" not in str(Recipe.model_json_schema()).lower()
+    said(write_recipe(f"builder = 'farm'\n{minimal}"))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        WHEEL.replace("//e.org", "//me:canary@e.org"),
+        "[assets.y]\nurl = 'https://me:canary@e.org/y'\n",
+        "[assets.y]\nurl = 'https://e.org/y'\nalternatives = ['htps://me:canary@e.org/y']\n",
+        "[mirrors]\n'https://e.org/' = 'https://me:canary@e.org/'\n",
+    ],
+)
+def test_an_address_with_a_login_is_refused_and_not_shown(minimal: str, write_recipe: Writer, more: str) -> None:
+    message = said(write_recipe(minimal + more))
+    assert "an address with a login" in message
+    assert "canary" not in message
 
 
 @pytest.mark.parametrize(

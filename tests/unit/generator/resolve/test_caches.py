@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from bake.errors import UsageError
@@ -33,6 +35,23 @@ def test_branches_that_a_tag_can_not_hold_stay_different() -> None:
     assert slugs[2] == "feature-x"
 
 
+@pytest.mark.parametrize("name", ["key-0123456789abcdef01234567", "key-x"])
+def test_no_branch_is_taken_for_the_hash_of_inputs(name: str) -> None:
+    slug = branch_of(CacheOptions(branch=name), {})
+    assert not re.fullmatch("key-[^-]*", slug)  # as generator/reuse/registry_cache.py writes them
+
+
+def test_no_branch_takes_the_name_that_another_got() -> None:
+    taken = branch_of(CacheOptions(branch="Feature/X"), {})
+    assert branch_of(CacheOptions(branch=taken), {}) != taken
+
+
+@pytest.mark.parametrize("variable", ["GITHUB_HEAD_REF", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME"])
+def test_a_pull_request_never_writes_the_main_branchs_cache(variable: str) -> None:
+    slug = branch_of(CacheOptions(), {variable: "main", "GITHUB_REF_NAME": "12/merge"})
+    assert slug not in ("", "main", branch_of(CacheOptions(main="x", branch="main"), {}))
+
+
 def test_stores_stand_below_the_registry_unless_named_or_turned_off() -> None:
     known = resolve_caches(CacheOptions(), registry="lab:5000/x", environ={})
     assert (known.wheels, known.compiler_cache) == ("lab:5000/x/uplift-wheels", "lab:5000/x/uplift-ccache")
@@ -48,6 +67,22 @@ def test_stores_stand_below_the_registry_unless_named_or_turned_off() -> None:
 def test_what_is_no_repository_is_refused(wishes: dict[str, str]) -> None:
     with pytest.raises(UsageError):
         resolve_caches(CacheOptions(**wishes), registry="", environ={})
+
+
+@pytest.mark.parametrize(
+    ("wishes", "environ"),
+    [
+        ({"cache": "me:canary@lab/x"}, {}),
+        ({"wheels": "https://me:canary@lab/x"}, {}),
+        ({"cache": "type=s3,bucket=b,endpoint_url=https://me:canary@lab"}, {}),
+        ({}, {"CACHE_REF": "me:canary@lab/x"}),
+        ({}, {"CACHE_TO": "type=registry,ref=me:canary@lab/x"}),
+    ],
+)
+def test_a_login_in_the_name_of_a_cache_is_refused(wishes: dict[str, str], environ: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match="with a login") as caught:
+        resolve_caches(CacheOptions(**wishes), registry="", environ=environ)
+    assert "canary" not in f"{caught.value} {caught.value.remedy}"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from generator.recipe import Recipe, load_recipe
 from generator.resolve.choices import Choices
 from generator.resolve.facts import Facts
 from generator.resolve.resolve import resolve
-from generator.resolve.site import load_site, mirrored, mirrored_image, mirrors_of, secret_table
+from generator.resolve.site import beside, load_site, mirrored, mirrored_image, mirrors_of, secret_table
 
 TABLE = {
     "https://download.pytorch.org/": "https://lab/pt/",
@@ -50,17 +50,21 @@ def test_images_are_looked_up_by_their_registry(image: str, found: str) -> None:
     assert mirrored_image(image, TABLE) == found
 
 
-def test_the_site_of_the_recipes_folder_comes_before_the_users(nowhere: Path) -> None:
-    write(nowhere / "config" / "image-uplift", 'registry = "reg.users"')
-    assert load_site(None, recipe="demo").site.registry == "reg.users"
-    write(nowhere, 'registry = "reg.beside"')
-    assert load_site(None, recipe=str(nowhere / "r.toml")).site.registry == "reg.beside"
+def test_a_site_is_the_one_that_is_named_or_the_users(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = write(nowhere / "config" / "image-uplift", 'registry = "reg.users"')
+    assert load_site(None).site.registry == "reg.users"
+    assert beside(str(own.with_name("r.toml"))) is None
+    other = write(nowhere, 'registry = "reg.beside"')
+    monkeypatch.chdir(nowhere)
+    assert load_site(None).site.registry == "reg.users"
+    assert (beside(str(nowhere / "r.toml")), beside("r.toml"), beside("r")) == (other, Path("site.toml"), None)
     chosen = write(nowhere / "other", 'registry = "reg.chosen"')
-    assert load_site(chosen, recipe=str(nowhere / "r.toml")).site.registry == "reg.chosen"
+    assert load_site(chosen).site.registry == "reg.chosen"
 
 
-def test_without_a_site_file_nothing_is_set(nowhere: Path) -> None:
-    assert load_site(None, recipe=str(nowhere / "r.toml")).site.registry is None
+@pytest.mark.usefixtures("nowhere")
+def test_without_a_site_file_nothing_is_set() -> None:
+    assert load_site(None).site.registry is None
 
 
 @pytest.mark.parametrize(
@@ -75,17 +79,34 @@ def test_without_a_site_file_nothing_is_set(nowhere: Path) -> None:
 )
 def test_mistakes_of_a_site_file_are_said(nowhere: Path, text: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        load_site(write(nowhere, text), recipe="demo")
+        load_site(write(nowhere, text))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[mirrors]\n"https://a/" = "https://me:canary@lab/"',
+        '[mirrors]\n"https://me:canary@lab/" = "https://a/"',
+        '[mirrors]\n"docker.io/" = "me:canary@lab/hub/"',
+        '[mirrors]\npypi = "https://canary@lab/simple"',
+        f'[checksums]\n"https://me:canary@lab/f" = "{"0" * 64}"',
+    ],
+)
+def test_an_address_with_a_login_is_refused_and_not_shown(nowhere: Path, text: str) -> None:
+    with pytest.raises(UsageError, match="with a login") as caught:
+        load_site(write(nowhere, text))
+    assert "canary" not in str(caught.value)
+    assert "netrc: machine HOST" in str(caught.value)
 
 
 def test_a_site_that_was_asked_for_must_be_there(nowhere: Path) -> None:
     with pytest.raises(UsageError, match="no such site file"):
-        load_site(nowhere / "none.toml", recipe="demo")
+        load_site(nowhere / "none.toml")
 
 
 def settled(recipe: Recipe, choices: Choices) -> Facts:
-    return resolve(recipe, choices, load_site(choices.site, recipe=choices.recipe))
+    return resolve(recipe, choices, load_site(choices.site))
 
 
 def test_option_comes_before_site_before_recipe(nowhere: Path, demo: Recipe) -> None:
@@ -100,14 +121,15 @@ def test_option_comes_before_site_before_recipe(nowhere: Path, demo: Recipe) -> 
 
 def test_rows_of_the_site_come_before_the_recipes(nowhere: Path, demo: Recipe) -> None:
     recipe = demo.model_copy(update={"mirrors": {"https://a/": "https://recipe/", "https://b/": "https://recipe/"}})
-    site = load_site(write(nowhere, '[mirrors]\n"https://a/" = "https://site/"'), recipe="demo").site
+    site = load_site(write(nowhere, '[mirrors]\n"https://a/" = "https://site/"')).site
     assert mirrors_of(site, recipe) == {"https://a/": "https://site/", "https://b/": "https://recipe/"}
 
 
 @pytest.mark.parametrize("row", [{"https://a/ b": "https://c/"}, {"https://a*": "https://c/"}, {"#x": "https://c/"}])
-def test_rows_that_the_table_can_not_hold_are_refused(nowhere: Path, demo: Recipe, row: dict[str, str]) -> None:
+@pytest.mark.usefixtures("nowhere")
+def test_rows_that_the_table_can_not_hold_are_refused(demo: Recipe, row: dict[str, str]) -> None:
     with pytest.raises(UsageError, match="character"):
-        mirrors_of(load_site(None, recipe=str(nowhere / "x.toml")).site, demo.model_copy(update={"mirrors": row}))
+        mirrors_of(load_site(None).site, demo.model_copy(update={"mirrors": row}))
 
 
 def test_paths_count_from_the_site_files_folder_and_credentials_are_read(nowhere: Path, demo: Recipe) -> None:
