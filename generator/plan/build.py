@@ -66,6 +66,7 @@ def build_graph(
     return Graph(
         recipe=recipe.name,
         origin=origin,
+        scope=f"{recipe.name} {recipe.base.prefix}",
         targets=tuple(targets),
         variables=tuple(_variables(recipe, build_dir)),
     )

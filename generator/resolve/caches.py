@@ -5,7 +5,7 @@ Pure but for :func:`branch_of`, which is given the environment. All are named on
     registry cache     REF:TARGET for the main branch, REF:TARGET.BRANCH for another, which is read first;
                        REF:TARGET.key-HASH for just these inputs (generator/reuse/registry_cache.py)
     wheel store        REPOSITORY:EXTENSION-KEY
-    compiler cache     REPOSITORY:EXTENSION
+    compiler cache     REPOSITORY:EXTENSION-SCOPE (generator/reuse/compiler_cache.py)
 """
 
 from __future__ import annotations

@@ -226,6 +226,11 @@ target "_common" {
   # Provenance changes the digest with every run, and records build arguments.
   attest = ["type=provenance,disabled=true"]
   output = ["type=cacheonly"]
+  args = {
+    # Code of the base writes into cache mounts: each recipe on each base has its own. BuildKit reads this itself, and no
+    # variable of the base's can change it, as it could an ARG's.
+    BUILDKIT_CACHE_MOUNT_NS = join(" ", ["deepprep /opt/conda/envs/deepprep", BASE_IMAGE])
+  }
   secret = concat(
     CA_BUNDLE == "" ? [] : ["type=file,id=ca-bundle,src=${CA_BUNDLE}"],
     NETRC == "" ? [] : ["type=file,id=netrc,src=${NETRC}"],
