@@ -1,8 +1,8 @@
 """Records of the build cache that rendered targets made: their cache mounts, and their steps.
 
-BuildKit's cache has no labels. A cache mount is known by its id, which the templates give, and by its namespace, which
-the bake file gives (none in earlier releases); a step by its command, which its record's description repeats word for word. They are removed by their own ids, nothing else is; BuildKit
-keeps those that a build or another record still uses.
+BuildKit's cache has no labels. A cache mount is known by its id, which the templates give, and its namespace, which
+the bake file gives (earlier releases gave none); a step by its command, which its record's description repeats word for
+word. They are removed by their own ids, nothing else is; BuildKit keeps those that a build or another record uses.
 """
 
 from __future__ import annotations

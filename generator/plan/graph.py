@@ -165,8 +165,8 @@ class Graph:
     def cache_scope(self, base: str) -> str:
         """Name whose caches are written by code of the base: nobody else's are read.
 
-        Cache mounts have it as their namespace: docker-bake.hcl.j2 puts it together in the same way. A recipe's name and
-        a reference have no blanks, so no two of these are the same.
+        Cache mounts have it as their namespace: docker-bake.hcl.j2 puts it together in the same way. Names, prefixes
+        and references have no blanks, so no two of these are the same.
         """
         return f"{self.scope} {base}"
 
