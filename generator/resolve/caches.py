@@ -1,5 +1,8 @@
 """Where a bake keeps what it made, beside the builder: the registry cache of steps, wheels, compiler caches.
 
+What a pull request writes, the main branch never reads: its job reads all of these and writes none, and has cache
+mounts of its own on a builder.
+
 Pure but for :func:`branch_of`, which is given the environment. All are named once, here:
 
     registry cache     REF:TARGET for the main branch, REF:TARGET.BRANCH for another, which is read first;
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 OFF = "none"
 WHEELS, COMPILER_CACHE = "uplift-wheels", "uplift-ccache"  # below the registry, where nothing else is said
 _BRANCHES = ("GITHUB_HEAD_REF", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME")
+_PULL_REQUESTS = ("GITHUB_HEAD_REF", "CI_MERGE_REQUEST_IID", "CI_EXTERNAL_PULL_REQUEST_IID")
+KEY = "key-"  # how the end of a tag begins that is made of a target's inputs; no branch's does
 _SLUG = 40  # a tag has up to 128 characters, and the target's name is in it too
 # How each backend of BuildKit tells one target's cache from another's; docs.docker.com/build/cache/backends
 _PER_TARGET = {"gha": "scope", "s3": "name", "azblob": "name"}
@@ -35,7 +40,10 @@ _ENDS = {"local": ("src", "dest")}
 
 @dataclass(frozen=True, kw_only=True)
 class Caches:
-    """What was decided: repositories without tag, "" for none; ``specs`` are those of other backends."""
+    """What was decided: repositories without tag, "" for none; ``cache_from`` and ``cache_to`` are other backends.
+
+    ``readonly``: nothing is written to any of them. ``mounts``: whose cache mounts are used; "" the usual ones.
+    """
 
     repository: str = ""
     branch: str = ""
@@ -44,11 +52,13 @@ class Caches:
     wheels: str = ""
     wheels_readonly: str = ""
     compiler_cache: str = ""
+    readonly: bool = False
+    mounts: str = ""
 
     @property
     def kept(self) -> bool:
         """Whether a bake leaves anything for another builder."""
-        return any((self.repository, self.cache_to, self.wheels, self.compiler_cache))
+        return not self.readonly and any((self.repository, self.cache_to, self.wheels, self.compiler_cache))
 
     def variables(self) -> dict[str, str]:
         """The variables of the bake file, with their values."""
@@ -57,6 +67,7 @@ class Caches:
             "CACHE_BRANCH": self.branch,
             "CACHE_FROM": self.cache_from,
             "CACHE_TO": self.cache_to,
+            "CACHE_MOUNTS": self.mounts,
         }
 
 
@@ -69,6 +80,7 @@ def combined(chosen: CacheOptions, site: Site) -> CacheOptions:
         wheels=chosen.wheels or site.wheels,
         wheels_readonly=chosen.wheels_readonly or site.wheels_readonly,
         compiler_cache=chosen.compiler_cache or site.compiler_cache,
+        readonly=chosen.readonly,
     )
 
 
@@ -77,13 +89,14 @@ def resolve_caches(options: CacheOptions, *, registry: str, environ: Mapping[str
 
     Args:
         registry: where the image goes; stores of wheels and compiler caches stand there if nothing else was said.
-        environ: tells the branch under GitHub Actions and GitLab.
+        environ: tells the branch, and the job of a pull request, under GitHub Actions and GitLab.
 
     Raises:
         UsageError: a repository or specification that is not valid.
     """
     cache = _off(options.cache) or environ.get("CACHE_REF", "")
     specification = cache.startswith("type=")
+    pull_request = any(environ.get(name) for name in _PULL_REQUESTS)
     return Caches(
         repository="" if specification else _repository(cache, "--cache"),
         branch=branch_of(options, environ) if cache and not specification else "",
@@ -92,13 +105,15 @@ def resolve_caches(options: CacheOptions, *, registry: str, environ: Mapping[str
         wheels=_repository(_or_below(options.wheels, registry, WHEELS), "--wheels"),
         wheels_readonly=_repository(_off(options.wheels_readonly), "--wheels-readonly"),
         compiler_cache=_repository(_or_below(options.compiler_cache, registry, COMPILER_CACHE), "--compiler-cache"),
+        readonly=pull_request if options.readonly is None else options.readonly,
+        mounts="pull-request" if pull_request else "",
     )
 
 
 def branch_of(options: CacheOptions, environ: Mapping[str, str]) -> str:
     """Give the branch whose cache is written, fit for a tag; "" for the main branch, and where none is known.
 
-    Names that a tag can't hold get a part of their hash, so that no two branches share a cache.
+    Names that a tag can't hold, or that look like a key, get a part of their hash, so that no two share a cache.
     """
     main = options.main or environ.get("CI_DEFAULT_BRANCH") or "main"
     said = (environ.get(name) for name in _BRANCHES)
@@ -106,7 +121,11 @@ def branch_of(options: CacheOptions, environ: Mapping[str, str]) -> str:
     if branch in ("", main):
         return ""
     slug = re.sub(r"[^a-z0-9_-]+", "-", branch.lower()).strip("-")[:_SLUG]
-    return slug if slug == branch else f"{slug}-{hashlib.sha256(branch.encode()).hexdigest()[:8]}"
+    return (
+        slug
+        if slug == branch and not slug.startswith(KEY)
+        else f"{slug}-{hashlib.sha256(branch.encode()).hexdigest()[:8]}"
+    )
 
 
 def _off(value: str | None) -> str:

@@ -64,9 +64,9 @@ def load(job: Job, wanted: tuple[Wheel, ...]) -> None:
 
 
 def save(job: Job, fresh: Iterable[Wheel]) -> None:
-    """Save the compiler caches of wheels that were compiled."""
+    """Save the compiler caches of wheels that were compiled; none where caches are only read."""
     saved = _store(job)
-    if saved is None:
+    if saved is None or job.preflight.caches.readonly:
         return
     for wheel in fresh:
         overrides = {**_stage(save_stage(wheel.extension)), f"{COMPILER_CACHE}.output": saved.output(tag(job, wheel))}

@@ -13,11 +13,13 @@ from generator.plan.keys import keys_of
 from generator.recipe import Recipe, load_recipe
 from generator.render import BAKE_FILE, render
 
-_NAMESPACE = re.compile(r'BUILDKIT_CACHE_MOUNT_NS *= join\(" ", \[(?P<scope>".*"), BASE_IMAGE\]\)')
+_NAMESPACE = re.compile(
+    r'BUILDKIT_CACHE_MOUNT_NS *= join\(" ", compact\(\[(?P<scope>".*"), BASE_IMAGE, CACHE_MOUNTS\]\)\)'
+)
 _ID = re.compile(r"--mount=type=cache,\S*?id=([\w-]+)")
 
 
-def mounts(recipe: Recipe, base: str) -> set[str]:
+def mounts(recipe: Recipe, base: str, *, of: str = "") -> set[str]:
     """Give the ids of all cache mounts, as BuildKit puts them together."""
     files = {path: content.decode() for path, content in render(build_graph(recipe)).items()}
     found = _NAMESPACE.search(files[PurePosixPath(BAKE_FILE)])
@@ -25,7 +27,8 @@ def mounts(recipe: Recipe, base: str) -> set[str]:
     dockerfiles = [text for path, text in files.items() if path.name == "Dockerfile"]
     ids = {name for text in dockerfiles for name in _ID.findall(text)}
     assert sum(text.count("type=cache") for text in dockerfiles) == sum(len(_ID.findall(t)) for t in dockerfiles)
-    return {f"{json.loads(found['scope'])} {base}/{name}" for name in ids}
+    namespace = " ".join(filter(None, (json.loads(found["scope"]), base, of)))
+    return {f"{namespace}/{name}" for name in ids}
 
 
 @pytest.mark.parametrize("name", ["demo", "deepprep", "deepprep-cu130"])
@@ -37,6 +40,7 @@ def test_each_recipe_on_each_base_has_cache_mounts_of_its_own(name: str) -> None
     moved = recipe.base.model_copy(update={"prefix": "/opt/other"})
     for other in (
         mounts(recipe, "base:1@sha256:22"),
+        mounts(recipe, "base:1@sha256:11", of="pull-request"),
         mounts(recipe.model_copy(update={"name": "other"}), "base:1@sha256:11"),
         mounts(recipe.model_copy(update={"base": moved}), "base:1@sha256:11"),
     ):
