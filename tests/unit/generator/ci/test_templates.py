@@ -10,7 +10,7 @@ import typer
 
 from generator.cli.app import app
 from generator.cli.options import TOKEN
-from tests.workflows import CREDENTIALS, RECORDED, commands_of, parse, recorded, steps_of
+from tests.workflows import CREDENTIALS, RECORDED, SOURCE, commands_of, parse, recorded, steps_of
 
 TOP = Path(__file__).parents[4]
 OWN = TOP / ".github/workflows/ci.yml"
@@ -155,7 +155,12 @@ def test_the_gitlab_matrix_is_that_of_the_plan() -> None:
 def test_a_recipe_that_compiles_nothing_has_no_compile_job_in_gitlab(minimal: str, tmp_path: Path) -> None:
     (tmp_path / "small.toml").write_text(minimal)
     command = [sys.executable, "-m", "generator", "-r", "small.toml"]
-    environment = {"PYTHONPATH": str(TOP), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    environment = {
+        "PYTHONPATH": str(TOP),
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "GENERATOR_CI_REQUIREMENT": SOURCE,
+    }
 
     def said(*more: str) -> str:
         return subprocess.run(
