@@ -31,8 +31,8 @@ def installed_from() -> str:
         raise UsageError(
             "it is not known where a runner gets this program from",
             where="--requirement",
-            remedy="give a git address with a commit (git+https://HOST/REPOSITORY@COMMIT), the address of a wheel, or a "
-            "path in the repository; a name (image-uplift==VERSION) only where the runner's package index is your own",
+            remedy="give a git address with a commit (git+https://HOST/REPOSITORY@COMMIT), the address of a wheel, or "
+            "a path in the repository; a name (image-uplift==VERSION) only where the runner's index is your own",
         )
     return found
 

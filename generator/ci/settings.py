@@ -93,6 +93,7 @@ def finish(options: CiOptions, *, recipe: str, registry: str = "") -> CiSettings
     _check([recipe], _RECIPE, "--recipe", place)
     if ".." in PurePosixPath(recipe).parts:
         raise UsageError(f"{recipe!r} lies outside the repository", where="--recipe", remedy=place)
+    named = _registry(registry)
     needed = options.requirement or installed_from()
     _check(
         [needed],
@@ -105,7 +106,7 @@ def finish(options: CiOptions, *, recipe: str, registry: str = "") -> CiSettings
         recipe=recipe,
         runner=wanted,
         main=options.main,
-        registry=_registry(registry),
+        registry=named,
         requirement=needed,
     )
 
