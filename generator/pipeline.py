@@ -173,7 +173,8 @@ def warm(reporter: Reporter, choices: Choices) -> None:
         raise UsageError(
             "nothing is named that outlives this builder",
             where="warm",
-            remedy="give --registry (wheels and compiler caches go there), or --wheels, --compiler-cache, --cache",
+            remedy="give --registry (wheels and compiler caches go there), or --wheels, --compiler-cache, --cache; "
+            "--caches-readonly, and the job of a pull request, write none of them",
         )
     probe = ask(facts)
     rendered = _render(_plan(loaded, choices), facts.folder)

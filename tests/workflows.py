@@ -16,12 +16,13 @@ from generator.recipe import load_recipe
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+SOURCE = f"git+https://git.example.org/lab/image-uplift@{'c' * 40}"
 CREDENTIALS = {"GENERATOR_REGISTRY_USERNAME", "GENERATOR_REGISTRY_TOKEN"}
 # Recorded in tests/golden, the first of each system whole, by name of the file.
 RECORDED = {
-    "demo-github.yml": CiOptions(system=System.GITHUB),
-    "demo-github-hosted.yml": CiOptions(system=System.GITHUB, runner="ubuntu-24.04", main="trunk"),
-    "deepprep-gitlab.yml": CiOptions(system=System.GITLAB),
+    "demo-github.yml": CiOptions(system=System.GITHUB, requirement=SOURCE),
+    "demo-github-hosted.yml": CiOptions(system=System.GITHUB, runner="ubuntu-24.04", main="trunk", requirement=SOURCE),
+    "deepprep-gitlab.yml": CiOptions(system=System.GITLAB, requirement=SOURCE),
     "deepprep-gitlab-tags.yml": CiOptions(system=System.GITLAB, runner="lab,docker", requirement="."),
 }
 _COMMAND = re.compile(r"python -m generator ([^\n)]*)")

@@ -1,8 +1,8 @@
 """Records of the build cache that rendered targets made: their cache mounts, and their steps.
 
-BuildKit's cache has no labels. A cache mount is known by its id, which the templates give; a step by its command,
-which its record's description repeats word for word. They are removed by their own ids, nothing else is; BuildKit
-keeps those that a build or another record still uses.
+BuildKit's cache has no labels. A cache mount is known by its id, which the templates give, and its namespace, which
+the bake file gives (earlier releases gave none); a step by its command, which its record's description repeats word for
+word. They are removed by their own ids, nothing else is; BuildKit keeps those that a build or another record uses.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _MOUNT_ID = re.compile(r"--mount=type=cache,(?:[^\s]*,)?id=([^,\s]+)")
 _HEREDOC = re.compile(r'<<-?"?(?P<end>[A-Z]+)"?\n(?P<body>.*?)^(?P=end)$', re.DOTALL | re.MULTILINE)
-_IN_RECORD = re.compile(r'with id "/?(?P<id>[^"]+)"\s*$')
+_IN_RECORD = re.compile(r'with id "(?P<namespace>[^"]*)/(?P<id>[^"/]+)"\s*$')
 _SIZE = re.compile(r"(?P<number>[\d.]+)\s*(?P<unit>[kMGT]?)B")
 _FACTOR = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _SHORT = 20  # a command below this is too common to tell whose it is
@@ -30,10 +30,11 @@ _AT_ONCE = 100  # ids of one call
 
 @dataclass(frozen=True, kw_only=True)
 class Marks:
-    """What tells the cache of rendered targets: ids of cache mounts, and commands."""
+    """What tells the cache of rendered targets: ids of cache mounts, how their namespace begins, and commands."""
 
     mounts: frozenset[str]
     commands: tuple[str, ...]
+    scope: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,13 +48,14 @@ class Record:
     reclaimable: bool
 
 
-def marks_of(dockerfiles: Iterable[str]) -> Marks:
-    """Read the marks off rendered Dockerfiles."""
+def marks_of(dockerfiles: Iterable[str], *, scope: str = "") -> Marks:
+    """Read the marks off rendered Dockerfiles; the namespace of their cache mounts begins with the scope."""
     texts = tuple(dockerfiles)
     bodies = (match["body"].strip() for text in texts for match in _HEREDOC.finditer(text))
     return Marks(
         mounts=frozenset(found for text in texts for found in _MOUNT_ID.findall(text)),
         commands=tuple(sorted({body for body in bodies if len(body) >= _SHORT})),
+        scope=scope,
     )
 
 
@@ -100,7 +102,9 @@ def _leftover(name: str, members: list[Record], builder: str | None) -> Leftover
 def _marked(record: Record, marks: Marks) -> bool:
     if record.mount:
         match = _IN_RECORD.search(record.description)
-        return match is not None and match["id"] in marks.mounts
+        if match is None or match["id"] not in marks.mounts:
+            return False
+        return not match["namespace"] or match["namespace"].startswith(marks.scope)
     return any(command in record.description for command in marks.commands)
 
 

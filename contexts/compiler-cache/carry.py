@@ -1,19 +1,31 @@
 """Copies what one compiler cache has and another lacks: ``carry.py --from FOLDER --to FOLDER``.
 
-Compilers may be using either: a file appears under its name only when it is complete, and one that vanishes meanwhile
-is left out. Locks and unfinished files stay behind. Runs inside a build, on the frozen image's Python, with nothing but
-its standard library.
+What comes out of a registry is anybody's: only regular files come along that have names of ccache's own entries, below
+its folders of one digit, as many as a cache can have. Its configuration does not: it can name programs that ccache
+runs. Compilers may be using either cache: a file appears under its name only when it is complete, and one that vanishes
+meanwhile is left out. Runs inside a build, on the frozen image's Python, with nothing but its standard library.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
+import stat
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-# ccache's own working files: https://ccache.dev/manual (TEMPDIR), and locks beside what they lock
-_LEFT_OUT = (".lock", ".tmp")
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Entries of ccache 3 (hash-size.o), of ccache 4 (hashR, hash0W, hash_00), and its counters; locks and unfinished files
+# have other names. Source: its manual, "Cache size management", and LocalStorage, get_path_in_cache.
+_ENTRY = re.compile(r"[0-9a-v]{16,80}(?:[A-Z]|_[0-9a-f]{2}|-[0-9]+(?:\.[a-z]+)?)?|stats")
+_FOLDER = re.compile(r"[0-9a-f]")
+_COSTS = "costs.json"  # of compile.py, at the top
+MOST_FILES, MOST_BYTES = 200_000, 4 << 30  # twice what compile.py lets a cache have
 
 
 def main() -> None:
@@ -27,31 +39,47 @@ def main() -> None:
 
 
 def carry(source: Path, target: Path) -> tuple[int, int]:
-    """Copy the files that the target lacks; gives their number and bytes."""
-    count = size = 0
+    """Copy the entries that the target lacks; gives their number and bytes. Too many of them: none is copied."""
+    entries = dict(_entries(source))
+    if len(entries) > MOST_FILES or sum(entries.values()) > MOST_BYTES:
+        sys.exit(f"carry.py: this is no compiler cache: more than {MOST_FILES:,} files or {MOST_BYTES:,} bytes")
     target.mkdir(parents=True, exist_ok=True)
+    copied = [_copy(source / name, target / name) for name in entries if not (target / name).exists()]
+    sizes = [size for size in copied if size is not None]
+    return len(sizes), sum(sizes)
+
+
+def _entries(source: Path) -> Iterator[tuple[Path, int]]:
+    """List the entries by their paths below the source, with their sizes; links are not followed."""
     for folder, names, files in os.walk(str(source)):
-        names[:] = [name for name in names if name not in ("tmp", "lock")]
-        here = target / Path(folder).relative_to(source)
+        names[:] = [name for name in names if _FOLDER.fullmatch(name)]
+        here = Path(folder).relative_to(source)
         for name in files:
-            place = here / name
-            if name.endswith(_LEFT_OUT) or ".tmp." in name or place.exists():
-                continue
-            here.mkdir(parents=True, exist_ok=True)
-            copied = _copy(Path(folder) / name, place)
-            count, size = count + (copied is not None), size + (copied or 0)
-    return count, size
+            known = _ENTRY.fullmatch(name) if here.parts else name == _COSTS
+            facts = _facts(Path(folder, name)) if known else None
+            if facts is not None and stat.S_ISREG(facts.st_mode):
+                yield here / name, facts.st_size
+
+
+def _facts(path: Path) -> os.stat_result | None:
+    try:
+        return path.lstat()
+    except FileNotFoundError:
+        return None
 
 
 def _copy(source: Path, place: Path) -> int | None:
-    """Copy one file in one piece; None when it is gone."""
+    """Copy one file in one piece, with its times, which ccache cleans up by; None when it is gone."""
+    place.parent.mkdir(parents=True, exist_ok=True)
     part = place.with_name(place.name + ".tmp")
     try:
-        shutil.copy2(str(source), str(part))
+        times = source.lstat()
+        shutil.copyfile(str(source), str(part), follow_symlinks=False)
     except FileNotFoundError:
         return None
+    os.utime(str(part), ns=(times.st_atime_ns, times.st_mtime_ns), follow_symlinks=False)
     part.replace(place)
-    return place.stat().st_size
+    return place.lstat().st_size
 
 
 if __name__ == "__main__":

@@ -128,6 +128,7 @@ def prepare_environment(package: str, *, awaited: bool) -> None:
         SLOT_LOG=str(CALLS),
         SLOT_HEADERS=str(HEADERS),
         CCACHE_DIR=str(CACHE / package),
+        CCACHE_CONFIGPATH=os.devnull,  # one in the cache could name programs that ccache runs
         # What the cache lacks is compiled by a worker. Each word of this has to be a program, so it is one.
         CCACHE_PREFIX=str(script(WRAPPERS / "worker", slot("workers").strip())),
         CCACHE_STATSLOG=str(STATS),

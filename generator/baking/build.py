@@ -159,10 +159,8 @@ def _keep(job: Job, outcome: BakeOutcome, *, required: bool) -> tuple[str, ...]:
     """
     done, fresh = made(outcome, job.reuse.lookup.missing), compiled(outcome)
     pushed = wheel_store.push(job, done, required=required)
-    saved = compiler_cache.store(job)
     compiler_cache.save(
-        job,
-        [w for w in done if w.target in fresh or (saved and w.target in pushed and saved.look_up(w.extension).absent)],
+        job, [w for w in done if w.target in fresh or (w.target in pushed and compiler_cache.lacks(job, w))]
     )
     return pushed
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bake.errors import UsageError
 from bake.reference import parse_reference
-from generator import __version__
+from generator.ci.requirement import installed_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,8 +19,8 @@ _HOSTED = ("ubuntu-",)  # what the names of GitHub's own runners for Linux begin
 _LABEL = re.compile(r"[A-Za-z0-9][\w.:-]*", re.ASCII)
 _BRANCH = re.compile(r"[A-Za-z0-9][\w./-]*", re.ASCII)
 _RECIPE = re.compile(r"(?:\./)?[A-Za-z0-9_][\w./+-]*", re.ASCII)
-# A requirement as pip takes it: a name and version, a path, an address; no blanks, quotes or dollars.
-_REQUIREMENT = re.compile(r"[A-Za-z0-9./][\w./+:@=<>~!,\[\]-]*", re.ASCII)
+# A requirement as pip takes it: an address, a path, a name and version; no blanks, quotes or dollars.
+_REQUIREMENT = re.compile(r"[A-Za-z0-9./][\w./+:@=<>~!,\[\]#-]*", re.ASCII)
 
 
 class System(str, Enum):
@@ -80,7 +80,7 @@ def finish(options: CiOptions, *, recipe: str, registry: str = "") -> CiSettings
         recipe: name or path of the recipe. registry: registry and path of the image; "": not known.
 
     Raises:
-        UsageError: a value that can't stand in a CI file.
+        UsageError: a value that can't stand in a CI file; nothing says what pip installs.
     """
     default = "self-hosted,linux,x64" if options.system is System.GITHUB else ""
     labels = [label.strip() for label in (default if options.runner is None else options.runner).split(",")]
@@ -93,14 +93,20 @@ def finish(options: CiOptions, *, recipe: str, registry: str = "") -> CiSettings
     _check([recipe], _RECIPE, "--recipe", place)
     if ".." in PurePosixPath(recipe).parts:
         raise UsageError(f"{recipe!r} lies outside the repository", where="--recipe", remedy=place)
-    needed = options.requirement or f"image-uplift=={__version__}"
-    _check([needed], _REQUIREMENT, "--requirement", 'write it as for pip, without blanks: "image-uplift==0.1.0"')
+    named = _registry(registry)
+    needed = options.requirement or installed_from()
+    _check(
+        [needed],
+        _REQUIREMENT,
+        "--requirement",
+        "write it as for pip, without blanks: git+https://HOST/REPOSITORY@COMMIT",
+    )
     return CiSettings(
         system=options.system,
         recipe=recipe,
         runner=wanted,
         main=options.main,
-        registry=_registry(registry),
+        registry=named,
         requirement=needed,
     )
 

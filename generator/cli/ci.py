@@ -60,7 +60,8 @@ def ci(
         typer.Option(
             "--requirement",
             envvar="GENERATOR_CI_REQUIREMENT",
-            help="What pip installs there: a requirement, a wheel's address, or a path; default: this version.",
+            help="What pip installs there: a git address with a commit, a wheel's address, or a path; "
+            "default: the address that this program was installed from.",
         ),
     ] = None,
 ) -> None:

@@ -140,6 +140,12 @@ OPTIONS = {
         "--compiler-cache",
         help="Repository of compiler caches; default: uplift-ccache in the registry; none: this builder's own only.",
     ),
+    "caches_readonly": _option(
+        bool | None,
+        "--caches-readonly/--no-caches-readonly",
+        variable="CACHES_READONLY",
+        help="Read these caches and stores, and write none; default: in the CI job of a pull request.",
+    ),
 }
 # What commands take together.
 ARCHS = ("arch", "gpu")
@@ -152,6 +158,7 @@ CACHES = {
     "wheels": "wheels",
     "wheels_readonly": "wheels_readonly",
     "compiler_cache": "compiler_cache",
+    "caches_readonly": "readonly",
 }
 
 

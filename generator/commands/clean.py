@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from bake.leftovers import Leftover
+    from bake.leftovers import Leftover, Marks
     from generator.console.reporter import Reporter
+    from generator.plan import Graph
     from generator.recipe import Recipe
 
 # What bakes write into a build folder; anything else there is the user's.
@@ -78,7 +79,7 @@ def _find(reporter: Reporter, recipe: Recipe, place: Place, wanted: Wanted) -> I
     if wanted.cache and place.builder and builders.look_up(place.builder) is None:
         reporter.warning(f"there is no builder {place.builder}, so its cache is not listed")
     elif wanted.cache:
-        yield from leftovers.find_cache(place.builder, leftovers.marks_of(_dockerfiles(recipe)))
+        yield from leftovers.find_cache(place.builder, _marks(recipe))
 
 
 def _images(recipe: Recipe, wanted: Wanted) -> list[Leftover]:
@@ -86,8 +87,13 @@ def _images(recipe: Recipe, wanted: Wanted) -> list[Leftover]:
     return list(leftovers.find_images(connect(), recipe.name, named=recipe.clean.images, results=wanted.images))
 
 
-def _dockerfiles(recipe: Recipe) -> Iterator[str]:
-    for path, content in render(build_graph(recipe)).items():
+def _marks(recipe: Recipe) -> Marks:
+    graph = build_graph(recipe)
+    return leftovers.marks_of(_dockerfiles(graph), scope=graph.cache_scope(""))  # on whatever base
+
+
+def _dockerfiles(graph: Graph) -> Iterator[str]:
+    for path, content in render(graph).items():
         if path.name == "Dockerfile":
             yield content.decode()
 

@@ -39,8 +39,9 @@ def run(
     Args:
         variables: values of bake variables besides those of the job. overrides: ``--set`` values. writes: a folder
             outside the build folder that is written. refuse: tells which steps may not run. fills_cache: write the
-            registry cache too; once is enough in one job.
+            registry cache too, unless caches are only read; once is enough in one job.
     """
+    fills_cache = fills_cache and not job.preflight.caches.readonly
     here = Path.cwd()
     read = (job.folder, job.facts.ca_bundle, job.facts.netrc, *job.preflight.assets.values())
     outside = [path for path in read if path and not path.resolve().is_relative_to(here)]

@@ -66,6 +66,7 @@ def build_graph(
     return Graph(
         recipe=recipe.name,
         origin=origin,
+        scope=f"{recipe.name} {recipe.base.prefix}",
         targets=tuple(targets),
         variables=tuple(_variables(recipe, build_dir)),
     )
@@ -97,6 +98,7 @@ def _variables_of_people(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
     yield "NVCC_THREADS", "", "Archs that one nvcc compiles at a time; empty: from cores and jobs"
     yield "CACHE_REF", "", "Repository of the registry cache, one tag per target; empty: none"
     yield "CACHE_BRANCH", "", "Branch whose cache is read before the main branch's, and written; empty: the main branch"
+    yield "CACHE_MOUNTS", "", "Whose cache mounts are used, such as pull-request; empty: the usual ones"
     yield "CACHE_FROM", "", "More caches to read, as of --cache-from, with ; between them; {target}: the target's name"
     yield "CACHE_TO", "", "More caches to write, as of --cache-to, in the same form"
     yield "CA_BUNDLE", "", "PEM file of a private CA, handed to the steps that download as a secret"

@@ -118,12 +118,16 @@ class Variable:
 class Graph:
     """The targets of one bake, in topological order, and the variables they share.
 
+    Args:
+        scope: recipe and prefix; with the base, whose cache mounts and compiler caches these are (``cache_scope``).
+
     Raises:
         UsageError: two targets of one name, an input that is no target, or a cycle (all its names are given).
     """
 
     recipe: str
     origin: str
+    scope: str
     targets: tuple[Target, ...]
     variables: tuple[Variable, ...]
 
@@ -157,6 +161,14 @@ class Graph:
                 found.add(current)
                 waiting.extend(self[current].inputs.values())
         return frozenset(found)
+
+    def cache_scope(self, base: str) -> str:
+        """Name whose caches are written by code of the base: nobody else's are read.
+
+        Cache mounts have it as their namespace: docker-bake.hcl.j2 puts it together in the same way. Names, prefixes
+        and references have no blanks, so no two of these are the same.
+        """
+        return f"{self.scope} {base}"
 
     def stages(self) -> tuple[tuple[str, ...], ...]:
         """Group the targets by the earliest round in which they can start."""

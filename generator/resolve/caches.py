@@ -1,11 +1,14 @@
 """Where a bake keeps what it made, beside the builder: the registry cache of steps, wheels, compiler caches.
 
+What a pull request writes, the main branch never reads: its job reads all of these and writes none, and has cache
+mounts of its own on a builder.
+
 Pure but for :func:`branch_of`, which is given the environment. All are named once, here:
 
     registry cache     REF:TARGET for the main branch, REF:TARGET.BRANCH for another, which is read first;
                        REF:TARGET.key-HASH for just these inputs (generator/reuse/registry_cache.py)
     wheel store        REPOSITORY:EXTENSION-KEY
-    compiler cache     REPOSITORY:EXTENSION
+    compiler cache     REPOSITORY:EXTENSION-SCOPE (generator/reuse/compiler_cache.py)
 """
 
 from __future__ import annotations
@@ -27,9 +30,12 @@ if TYPE_CHECKING:
 
 OFF = "none"
 WHEELS, COMPILER_CACHE = "uplift-wheels", "uplift-ccache"  # below the registry, where nothing else is said
-_PULL_REQUESTS = ("GITHUB_HEAD_REF", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME")
+# What tells that a build is of a pull request, and the branch that it comes from.
+_PULL_REQUESTS = ("GITHUB_HEAD_REF", "CI_MERGE_REQUEST_IID", "CI_EXTERNAL_PULL_REQUEST_IID")
+_PULL_BRANCHES = ("GITHUB_HEAD_REF", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME")
 _BRANCHES = ("GITHUB_REF_NAME", "CI_COMMIT_REF_NAME")
-_HASHED = re.compile(r"^key-|-[0-9a-f]{8}$")
+KEY = "key-"  # how the end of a tag begins that is made of a target's inputs; no branch's does
+_HASHED = re.compile(rf"^{KEY}|-[0-9a-f]{{8}}$")
 _SLUG = 40  # a tag has up to 128 characters, and the target's name is in it too
 # How each backend of BuildKit tells one target's cache from another's; docs.docker.com/build/cache/backends
 _PER_TARGET = {"gha": "scope", "s3": "name", "azblob": "name"}
@@ -38,7 +44,10 @@ _ENDS = {"local": ("src", "dest")}
 
 @dataclass(frozen=True, kw_only=True)
 class Caches:
-    """What was decided: repositories without tag, "" for none; ``specs`` are those of other backends."""
+    """What was decided: repositories without tag, "" for none; ``cache_from`` and ``cache_to`` are other backends.
+
+    ``readonly``: nothing is written to any of them. ``mounts``: whose cache mounts are used; "" the usual ones.
+    """
 
     repository: str = ""
     branch: str = ""
@@ -47,11 +56,13 @@ class Caches:
     wheels: str = ""
     wheels_readonly: str = ""
     compiler_cache: str = ""
+    readonly: bool = False
+    mounts: str = ""
 
     @property
     def kept(self) -> bool:
         """Whether a bake leaves anything for another builder."""
-        return any((self.repository, self.cache_to, self.wheels, self.compiler_cache))
+        return not self.readonly and any((self.repository, self.cache_to, self.wheels, self.compiler_cache))
 
     def variables(self) -> dict[str, str]:
         """The variables of the bake file, with their values."""
@@ -60,6 +71,7 @@ class Caches:
             "CACHE_BRANCH": self.branch,
             "CACHE_FROM": self.cache_from,
             "CACHE_TO": self.cache_to,
+            "CACHE_MOUNTS": self.mounts,
         }
 
 
@@ -72,6 +84,7 @@ def combined(chosen: CacheOptions, site: Site) -> CacheOptions:
         wheels=chosen.wheels or site.wheels,
         wheels_readonly=chosen.wheels_readonly or site.wheels_readonly,
         compiler_cache=chosen.compiler_cache or site.compiler_cache,
+        readonly=chosen.readonly,
     )
 
 
@@ -80,7 +93,7 @@ def resolve_caches(options: CacheOptions, *, registry: str, environ: Mapping[str
 
     Args:
         registry: where the image goes; stores of wheels and compiler caches stand there if nothing else was said.
-        environ: tells the branch under GitHub Actions and GitLab.
+        environ: tells the branch, and the job of a pull request, under GitHub Actions and GitLab.
 
     Raises:
         UsageError: a repository or specification that is not valid.
@@ -88,6 +101,7 @@ def resolve_caches(options: CacheOptions, *, registry: str, environ: Mapping[str
     cache = _without_login(_off(options.cache) or environ.get("CACHE_REF", ""), "--cache")
     others = {name: _without_login(environ.get(name, ""), name) for name in ("CACHE_FROM", "CACHE_TO")}
     specification = cache.startswith("type=")
+    pull_request = any(environ.get(name) for name in _PULL_REQUESTS)
     return Caches(
         repository="" if specification else _repository(cache, "--cache"),
         branch=branch_of(options, environ) if cache and not specification else "",
@@ -96,6 +110,8 @@ def resolve_caches(options: CacheOptions, *, registry: str, environ: Mapping[str
         wheels=_repository(_or_below(options.wheels, registry, WHEELS), "--wheels"),
         wheels_readonly=_repository(_off(options.wheels_readonly), "--wheels-readonly"),
         compiler_cache=_repository(_or_below(options.compiler_cache, registry, COMPILER_CACHE), "--compiler-cache"),
+        readonly=pull_request if options.readonly is None else options.readonly,
+        mounts="pull-request" if pull_request else "",
     )
 
 
@@ -106,7 +122,7 @@ def branch_of(options: CacheOptions, environ: Mapping[str, str]) -> str:
     like the hash of inputs or have one already, and a pull request's that is named as the main branch.
     """
     main = options.main or environ.get("CI_DEFAULT_BRANCH") or "main"
-    pull = "" if options.branch is not None else _first(_PULL_REQUESTS, environ)
+    pull = "" if options.branch is not None else _first(_PULL_BRANCHES, environ)
     branch = pull or (_first(_BRANCHES, environ) if options.branch is None else options.branch)
     if branch in ("", main) and not pull:
         return ""

@@ -20,6 +20,7 @@ class CacheOptions:
         cache: repository of the registry cache, or the specification of another backend (``type=s3,…``).
         branch, main: names of branches; branch "" is the main one. wheels, wheels_readonly: stores of wheels, the
             second one only read. compiler_cache: repository of compiler caches. Each may be ``none``.
+        readonly: read all of them and write none; None: in the job of a pull request.
     """
 
     cache: str | None = None
@@ -28,6 +29,7 @@ class CacheOptions:
     wheels: str | None = None
     wheels_readonly: str | None = None
     compiler_cache: str | None = None
+    readonly: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

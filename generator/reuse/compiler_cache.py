@@ -1,10 +1,12 @@
 """Compiler caches in a store: loaded for the wheels that have to be compiled, saved of those that were.
 
+Code of the base writes what a compiler cache holds: each recipe on each base has its own, as it has cache mounts.
 None of this can fail a bake: what does not work is a warning.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
 from typing import TYPE_CHECKING
 
@@ -19,18 +21,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def store(job: Job) -> Store | None:
-    """Give the store of compiler caches; names are extensions. None where there is none."""
-    return store_of(job.preflight.caches.compiler_cache, job.facts)
+_DIGITS = 16  # of the hash of the scope in a tag: 64 bits
+
+
+def lacks(job: Job, wheel: Wheel) -> bool:
+    """Tell whether there is a store, and it has no compiler cache for a wheel."""
+    saved = _store(job)
+    return saved is not None and saved.look_up(tag(job, wheel)).absent
+
+
+def tag(job: Job, wheel: Wheel) -> str:
+    """Give the tag of a wheel's compiler cache. The same base has another name in a mirror, and the same digest."""
+    scope = job.graph.cache_scope(job.preflight.base.rpartition("@")[2])
+    return f"{wheel.extension}-{hashlib.sha256(scope.encode()).hexdigest()[:_DIGITS]}"
 
 
 def load(job: Job, wanted: tuple[Wheel, ...]) -> None:
     """Fill this builder's compiler cache with what was saved for wheels that no store has."""
-    saved = store(job)
+    saved = _store(job)
     if saved is None:
         return
     for wheel in wanted:
-        found = saved.look_up(wheel.extension)
+        found = saved.look_up(tag(job, wheel))
         if found.trouble:
             return
         if found.absent:
@@ -52,16 +64,20 @@ def load(job: Job, wanted: tuple[Wheel, ...]) -> None:
 
 
 def save(job: Job, fresh: Iterable[Wheel]) -> None:
-    """Save the compiler caches of wheels that were compiled."""
-    saved = store(job)
-    if saved is None:
+    """Save the compiler caches of wheels that were compiled; none where caches are only read."""
+    saved = _store(job)
+    if saved is None or job.preflight.caches.readonly:
         return
     for wheel in fresh:
-        overrides = {**_stage(save_stage(wheel.extension)), f"{COMPILER_CACHE}.output": saved.output(wheel.extension)}
+        overrides = {**_stage(save_stage(wheel.extension)), f"{COMPILER_CACHE}.output": saved.output(tag(job, wheel))}
         outcome = run_cached(job, (COMPILER_CACHE,), overrides)
         if outcome.failure is not None:
             raise_if_interrupted(outcome)
             job.reporter.warning(f"the compiler cache of {wheel.extension} was not saved: {first_line(outcome)}")
+
+
+def _store(job: Job) -> Store | None:
+    return store_of(job.preflight.caches.compiler_cache, job.facts)
 
 
 def _stage(name: str) -> dict[str, str]:

@@ -1,8 +1,9 @@
 """The registry cache of steps, by target: whether it can be reached, and whether it is there for just these inputs.
 
-A cache that a bake wrote gets a second tag of its target's inputs, ``REF:TARGET.key-HASH``. A later bake of the same
-inputs reads that one, whatever other branches wrote meanwhile, and does not write it again: that would cost seconds,
-and BuildKit exports less of steps that it only found cached than of those that it ran.
+A cache that a bake of the main branch wrote gets a second tag of its target's inputs, ``REF:TARGET.key-HASH``. A later
+bake of the same inputs, of any branch, reads that one and does not write it again: that would cost seconds, and
+BuildKit exports less of steps that it only found cached than of those that it ran. Other branches give no such tags:
+the main branch would read what they wrote.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from bake.errors import UpliftError
 from bake.progress.events import State, StepKind
 from bake.reference import parse_reference
 from bake.registry import Outcome
+from generator.resolve.caches import KEY
 from generator.reuse.cache_summary import counted
 from generator.reuse.store import registry_of
 
@@ -72,7 +74,7 @@ def input_tags(graph: Graph, keys: Mapping[str, Key], lookup: WheelLookup) -> di
     for name in graph.names:
         needed = sorted((name, *graph.ancestors(name)))
         text = "\n".join(f"{other} {keys[other].digest} {references.get(other, '')}" for other in needed)
-        tags[name] = f"key-{hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]}"
+        tags[name] = f"{KEY}{hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]}"
     return tags
 
 
@@ -101,17 +103,16 @@ def exact(repository: str, facts: Facts, tags: Mapping[str, str]) -> Mapping[str
 
 
 def mark(job: Job, outcome: BakeOutcome) -> None:
-    """Give the caches that a bake wrote the tags of their inputs; one that can't be tagged is not found by them."""
-    repository = job.preflight.caches.repository
-    written = _written(outcome)
-    if not repository or not written:
+    """Give the caches that the main branch wrote the tags of their inputs; one that can't be tagged has none."""
+    caches = job.preflight.caches
+    repository, written = caches.repository, _written(outcome)
+    if not repository or not written or caches.branch or caches.readonly:
         return
     registry = registry_of(repository, job.facts)
     tags = input_tags(job.graph, job.reuse.keys, job.reuse.lookup)
-    branch = job.preflight.caches.branch
 
     def tag(name: str) -> None:
-        reference = _reference(repository, name, branch)
+        reference = _reference(repository, name, "")
         try:
             digest = registry.digest_of(reference)
             if digest is not None:
@@ -126,8 +127,11 @@ def mark(job: Job, outcome: BakeOutcome) -> None:
 def without_gaps(job: Job, outcome: BakeOutcome) -> Reuse | None:
     """Give what is reused without the exact caches of targets that ran steps all the same; None: there are none.
 
-    A cache that was written of steps that the builder had from elsewhere can lack some. It is written again.
+    A cache that was written of steps that the builder had from elsewhere can lack some. It is written again, unless
+    caches are only read.
     """
+    if job.preflight.caches.readonly:
+        return None
     ran = {proof.target for proof in counted(outcome) if proof.ran}
     gaps = ran & set(job.reuse.exact)
     if not gaps or outcome.failure is not None:

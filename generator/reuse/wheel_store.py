@@ -61,6 +61,8 @@ def look_up(wheels: tuple[Wheel, ...], stores: Mapping[str, Store]) -> WheelLook
 def push(job: Job, made: tuple[Wheel, ...], *, required: bool) -> tuple[str, ...]:
     """Push wheels to the store, each under its key, with the key's inputs as a label; gives the targets that were.
 
+    Where stores are only read, none is.
+
     Args:
         made: wheels that no store has. required: one that can't be pushed is a failure, not a warning.
 
@@ -69,7 +71,7 @@ def push(job: Job, made: tuple[Wheel, ...], *, required: bool) -> tuple[str, ...
     """
     repository = job.preflight.caches.wheels
     store = store_of(repository, job.facts)
-    if store is None or not made:
+    if store is None or not made or job.preflight.caches.readonly:
         return ()
     names = tuple(wheel.target for wheel in made)
     outcome = run_cached(job, names, push_overrides(made, store))

@@ -112,6 +112,8 @@ def runner(tmp_path: Path, base: str, registry: str, installed: Path) -> Iterato
         "vars.GENERATOR_CA_BUNDLE": "",
         "secrets.GENERATOR_REGISTRY_USERNAME": "",
         "secrets.GENERATOR_REGISTRY_TOKEN": "",
+        "secrets.REGISTRY_READER_USERNAME": "",
+        "secrets.REGISTRY_READER_TOKEN": "",
     }
     place = f"{registry}/{tmp_path.name.replace('_', '-')}"
     text = workflow_of(tmp_path / "small.toml", place)
@@ -134,6 +136,7 @@ def test_the_jobs_of_a_workflow_build_verify_plan_and_push(runner: Runner, regis
     runner.contexts["vars.GENERATOR_CA_BUNDLE"] = PEM
     assert runner.run("plan").returncode == 0
     written = [str(runner.installed / "python"), "-m", "generator", "-r", "small.toml", "ci", "--for", "gitlab"]
+    written += ["--requirement", str(TOP)]  # a folder of this machine is no default
     outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     said = subprocess.run(written, cwd=runner.folder, env=outside, capture_output=True, text=True, check=True).stdout
     assert parse(said)["push"]["script"] == ["python -m generator -r small.toml bake --push --require-warm"]

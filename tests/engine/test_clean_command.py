@@ -17,7 +17,7 @@ import pytest
 
 from bake.leftovers import Marks, find_cache, marks_of
 from bake.leftovers.cache import ours, records
-from generator.commands.clean import _dockerfiles
+from generator.commands.clean import _marks
 from generator.recipe import load_recipe
 from lab.demo_rootfs import Machine, rootfs_for
 
@@ -212,7 +212,7 @@ def test_the_cache_is_known_by_mount_and_command_and_goes_alone(tmp_path):
 
 
 def test_rendered_targets_have_marks_and_records_of_others_have_none():
-    marks = marks_of(_dockerfiles(load_recipe("demo").recipe))
+    marks = _marks(load_recipe("demo").recipe)
     assert {"uplift-uv", "uplift-ccache", "uplift-pip"} <= marks.mounts
     assert len(marks.commands) >= 8
     assert not [record for record in ours(records(None), marks) if "demo-base" in record.description]

@@ -115,7 +115,7 @@ def warm(lab: Lab) -> str:
     done = lab.run(None, "bake", "--push", "--cache", f"{lab.registry.host}/fresh/steps")
     assert done.returncode == 0, done.stderr[-4000:]
     assert {wheel["origin"] for wheel in lab.record(None)["wheels"].values()} == {"compiled"}
-    assert sorted(lab.registry.tags(CACHES)) == ["hello", "world"]
+    assert sorted(tag.rpartition("-")[0] for tag in lab.registry.tags(CACHES)) == ["hello", "world"]
     return lab.registry.digest("fresh/uplift-test-compiled", "1")
 
 

@@ -76,7 +76,7 @@ def stored(project: Project, registry: str) -> str:
     assert re.match(r"\d+ compilers? at a time: ", wheel["compilers"]["budget"])
     assert wheel["compilers"]["measured"].startswith("3 files in ")
     assert tags(registry, "uplift-wheels") == [f"hello-{wheel['key'][:32]}"]
-    assert tags(registry, "uplift-ccache") == ["hello"]
+    assert [tag.rpartition("-")[0] for tag in tags(registry, "uplift-ccache")] == ["hello"]
     return registry
 
 
@@ -206,15 +206,16 @@ def test_warm_says_when_it_can_not_fill_the_store(project: Project) -> None:
 def test_the_registry_cache_is_kept_for_each_branch_and_written_once(project: Project, stored: str) -> None:
     repository = f"{stored}/steps"
     assert run(project, "bake", "patch", "--cache", repository, "--cache-branch", "Fix/1").returncode == 0
-    branch, key = sorted(tags(stored, "steps"))
+    (branch,) = tags(stored, "steps")  # a tag of the inputs would be read by the main branch
     assert branch.startswith("patch.fix-1-")
-    assert key.startswith("patch.key-")
-    same = run(project, "bake", "patch", "--cache", repository, "--cache-branch", "")
+    assert run(project, "bake", "patch", "--cache", repository, "--cache-branch", "").returncode == 0
+    main, *others = sorted(tags(stored, "steps"))
+    (key,) = set(others) - {branch}
+    assert (main, key.startswith("patch.key-")) == ("patch", True)
+    same = run(project, "bake", "patch", "--cache", repository, "--cache-branch", "Fix/2")
     assert same.returncode == 0
     assert "exporting cache" not in same.stderr
-    assert sorted(tags(stored, "steps")) == [branch, key]
-    assert run(project, "bake", "patch", "--cache", f"{stored}/main", "--cache-branch", "").returncode == 0
-    assert sorted(tags(stored, "main")) == ["patch", key]
+    assert set(tags(stored, "steps")) == {main, branch, key}
 
 
 def test_a_registry_cache_that_can_not_be_reached_is_one_warning(project: Project) -> None:

@@ -72,6 +72,11 @@ variable "CACHE_BRANCH" {
   description = "Branch whose cache is read before the main branch's, and written; empty: the main branch"
 }
 
+variable "CACHE_MOUNTS" {
+  default     = ""
+  description = "Whose cache mounts are used, such as pull-request; empty: the usual ones"
+}
+
 variable "CACHE_FROM" {
   default     = ""
   description = "More caches to read, as of --cache-from, with ; between them; {target}: the target's name"
@@ -226,6 +231,12 @@ target "_common" {
   # Provenance changes the digest with every run, and records build arguments.
   attest = ["type=provenance,disabled=true"]
   output = ["type=cacheonly"]
+  args = {
+    # Code of the base writes into cache mounts: each recipe on each base has its own, and so
+    # have pull requests. BuildKit reads this itself, and no
+    # variable of the base's can change it, as it could an ARG's.
+    BUILDKIT_CACHE_MOUNT_NS = join(" ", compact(["deepprep /opt/conda/envs/deepprep", BASE_IMAGE, CACHE_MOUNTS]))
+  }
   secret = concat(
     CA_BUNDLE == "" ? [] : ["type=file,id=ca-bundle,src=${CA_BUNDLE}"],
     NETRC == "" ? [] : ["type=file,id=netrc,src=${NETRC}"],

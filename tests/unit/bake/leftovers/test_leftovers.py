@@ -14,6 +14,7 @@ from bake.leftovers import Kind, find_assets, find_folder, marks_of
 from bake.leftovers.cache import Record, _bytes, ours
 from generator.commands.clean import OWNED, Place, Wanted, _dockerfiles, clean
 from generator.console.reporter import Reporter
+from generator.plan import build_graph
 from generator.recipe import load_recipe
 from generator.render.write import MARKER
 
@@ -151,6 +152,21 @@ def test_marks_of_a_dockerfile_and_the_records_they_tell():
     assert ours([step, mount, *others], marks) == [step, mount]
 
 
+def test_cache_mounts_of_other_recipes_stay():
+    marks = marks_of([DOCKERFILE], scope="demo /opt ")
+    spaces = {
+        "demo /opt base:1@sha256:12": True,
+        "demo /opt r.example.org:5000/base": True,
+        "": True,  # of earlier releases
+        "demo /opt/other base:1": False,
+        "demo2 /opt base:1": False,
+        "mine": False,
+    }
+    for space, goes in spaces.items():
+        mount = record(f'cached mount /c from exec /bin/sh -c x\n with id "{space}/uplift-uv"', mount=True)
+        assert bool(ours([mount], marks)) is goes, space
+
+
 @pytest.mark.parametrize(("text", "expected"), [("0B", 0), ("12.29kB", 12290), ("1.5GB", 1500000000), ("?", 0)])
 def test_sizes_as_buildx_prints_them(text, expected):
     assert _bytes(text) == expected
@@ -158,7 +174,9 @@ def test_sizes_as_buildx_prints_them(text, expected):
 
 def test_the_label_is_the_last_instruction_of_the_image():
     """``clean`` tells a bake's own image by it from one that was built upon it."""
-    (image,) = (text for text in _dockerfiles(load_recipe("demo").recipe) if "io.image-uplift.recipe=" in text)
+    (image,) = (
+        text for text in _dockerfiles(build_graph(load_recipe("demo").recipe)) if "io.image-uplift.recipe=" in text
+    )
     last = image.rstrip().rpartition("\nLABEL ")[2]
     assert "io.image-uplift.recipe=" in last
     assert all(line.startswith(" ") for line in last.splitlines()[1:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ import pytest
 from bake.buildx.driver import BakeRequest
 from bake.errors import BuildFailed, EnvironmentUnfit, VerificationFailed
 from bake.failure.explain import FailedStep
-from bake.progress.events import State
+from bake.progress.events import State, StepKind
 from generator.baking import build
 from generator.baking.archive import Archive, ArchiveFormat
 from generator.baking.delivery import Destination, Load, Push, Save, Store, delivery_to
 from generator.job import Job
+from generator.plan import build_graph
 from generator.resolve.caches import Caches
+from generator.reuse import compiler_cache, registry_cache
 from generator.reuse.store import Found
 from tests.unit.generator.baking.conftest import DIGEST, WHEEL, Driver, outcome, step
 
@@ -131,12 +134,14 @@ KEPT = Caches(wheels="lab/wheels", compiler_cache="lab/ccache")
 
 
 def test_what_was_compiled_is_kept_for_others(make_job: MakeJob, driver: Driver, stores: Callable[..., None]) -> None:
-    stores(Wheels("torch-scatter"))
+    job = make_job(caches=KEPT)
+    name = compiler_cache.tag(job, WHEEL)
+    stores(Wheels(name))
     driver.steps = (step(WHEEL.target),)
-    build.bake_targets(make_job(caches=KEPT), ("verify",))
+    build.bake_targets(job, ("verify",))
     loaded, baked, pushed, saved = driver.requests
     assert (loaded.targets, loaded.overrides["compiler-cache.target"]) == (("compiler-cache",), "load-torch-scatter")
-    assert loaded.variables["COMPILER_CACHE_TORCH_SCATTER"] == f"docker-image://lab/store:torch-scatter@{DIGEST}"
+    assert loaded.variables["COMPILER_CACHE_TORCH_SCATTER"] == f"docker-image://lab/store:{name}@{DIGEST}"
     assert baked.targets == ("verify",)
     assert "*.cache-to" not in baked.overrides
     assert pushed.overrides["wheel-torch-scatter.output"] == f"to {WHEEL.tag}"
@@ -145,8 +150,50 @@ def test_what_was_compiled_is_kept_for_others(make_job: MakeJob, driver: Driver,
     assert pushed.refuse(step(WHEEL.target))
     assert (saved.overrides["compiler-cache.target"], saved.overrides["compiler-cache.output"]) == (
         "save-torch-scatter",
-        "to torch-scatter",
+        f"to {name}",
     )
+
+
+def test_where_caches_are_only_read_nothing_is_written(
+    make_job: MakeJob, driver: Driver, stores: Callable[..., None]
+) -> None:
+    job = make_job(caches=replace(KEPT, repository="lab/steps", readonly=True))
+    stores(Wheels(compiler_cache.tag(job, WHEEL)))
+    driver.steps = (step(WHEEL.target),)
+    build.bake_targets(job, ("verify",))
+    loaded, baked = driver.requests
+    assert loaded.overrides["compiler-cache.target"] == "load-torch-scatter"
+    assert (baked.targets, baked.overrides["*.cache-to"]) == (("verify",), "")
+
+
+@pytest.mark.parametrize(("branch", "tags"), [("", ["verify.key-"]), ("feature", [])])
+def test_tags_of_inputs_are_the_main_branchs_alone(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, branch: str, tags: list[str]
+) -> None:
+    given: list[str] = []
+
+    class Registry:
+        def digest_of(self, _reference: object) -> str:
+            return DIGEST
+
+        def tag(self, _reference: object, name: str) -> None:
+            given.append(name)
+
+    monkeypatch.setattr("generator.reuse.registry_cache.registry_of", lambda *_: Registry())
+    exported = replace(step("verify"), kind=StepKind.CACHE, label="exporting cache to registry")
+    job = make_job(caches=Caches(repository="lab/steps", branch=branch))
+    registry_cache.mark(job, outcome(BakeRequest(file=Path("x")), steps=(exported,)))
+    assert [name[: len("verify.key-")] for name in given] == tags
+
+
+def test_a_compiler_cache_is_that_of_one_recipe_on_one_base(make_job: MakeJob) -> None:
+    job = make_job()
+    mirrored = make_job(base=f"mirror.example.org/base:1@{DIGEST}")
+    assert compiler_cache.tag(mirrored, WHEEL) == compiler_cache.tag(job, WHEEL)
+    other_base = make_job(base=f"base:1@sha256:{'2' * 64}")
+    other_graph = build_graph(job.recipe.model_copy(update={"name": "other"}))
+    other_recipe = replace(job, rendered=replace(job.rendered, graph=other_graph))
+    assert len({compiler_cache.tag(one, WHEEL) for one in (job, other_base, other_recipe)}) == 3
 
 
 @pytest.mark.parametrize("required", [False, True])

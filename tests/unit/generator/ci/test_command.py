@@ -10,16 +10,23 @@ import pytest
 
 from bake.errors import EnvironmentUnfit
 from generator.ci import write_ci_file
-from tests.workflows import parse
+from tests.workflows import SOURCE, parse
 
 TOP = Path(__file__).parents[4]
+REQUIREMENT = "GENERATOR_CI_REQUIREMENT"
 
 
 def ci(*command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "generator", "-r", "demo", "ci", *command],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(TOP), "XDG_CONFIG_HOME": str(folder / "none"), **environment},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(TOP),
+            "XDG_CONFIG_HOME": str(folder / "none"),
+            REQUIREMENT: SOURCE,
+            **environment,
+        },
         capture_output=True,
         text=True,
         check=False,

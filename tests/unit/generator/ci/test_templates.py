@@ -10,7 +10,7 @@ import typer
 
 from generator.cli.app import app
 from generator.cli.options import TOKEN
-from tests.workflows import CREDENTIALS, RECORDED, commands_of, parse, recorded, steps_of
+from tests.workflows import CREDENTIALS, RECORDED, SOURCE, commands_of, parse, recorded, steps_of
 
 TOP = Path(__file__).parents[4]
 OWN = TOP / ".github/workflows/ci.yml"
@@ -107,6 +107,30 @@ def test_only_steps_that_use_the_registry_see_its_credentials(name: str) -> None
     assert text.count("secrets.") == len(CREDENTIALS) * len(seeing)
 
 
+@pytest.mark.parametrize("name", GITHUB)
+def test_a_pull_request_reads_with_a_login_of_its_own_and_writes_nothing(name: str) -> None:
+    text = recorded(name)
+    jobs = parse(text)["jobs"]
+    for step in steps_of(text):
+        if set(step.env) & CREDENTIALS:
+            reads = step.job == "pull-request"
+            assert ("GENERATOR_CACHES_READONLY" in step.env) is reads
+            assert all(("secrets.REGISTRY_READER_" in step.env[one]) is reads for one in CREDENTIALS)
+            # Secrets of an environment can be kept from branches other than the main one.
+            assert ("environment" in jobs[step.job]) is not reads
+
+
+@pytest.mark.parametrize("name", GITLAB)
+def test_a_merge_request_reads_with_a_login_of_its_own_and_writes_nothing(name: str) -> None:
+    parsed = parse(recorded(name))
+    jobs = {job: content for job, content in parsed.items() if "script" in content}
+    reading = {job for job, content in jobs.items() if "GENERATOR_CACHES_READONLY" in content.get("variables", {})}
+    assert reading == {"merge-request"}
+    if "GENERATOR_REGISTRY_TOKEN" not in parsed["variables"]:  # else it is the job's own
+        own = parsed["merge-request"]["variables"]
+        assert all(own[one].startswith("$REGISTRY_READER_") for one in CREDENTIALS)
+
+
 def test_only_the_main_branch_is_pushed() -> None:
     for name in RECORDED:
         pushing = [step.job for step in steps_of(recorded(name)) if "--push" in step.script]
@@ -131,7 +155,12 @@ def test_the_gitlab_matrix_is_that_of_the_plan() -> None:
 def test_a_recipe_that_compiles_nothing_has_no_compile_job_in_gitlab(minimal: str, tmp_path: Path) -> None:
     (tmp_path / "small.toml").write_text(minimal)
     command = [sys.executable, "-m", "generator", "-r", "small.toml"]
-    environment = {"PYTHONPATH": str(TOP), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    environment = {
+        "PYTHONPATH": str(TOP),
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "GENERATOR_CI_REQUIREMENT": SOURCE,
+    }
 
     def said(*more: str) -> str:
         return subprocess.run(

@@ -16,7 +16,7 @@ def target(name: str, **inputs: str) -> Target:
 
 
 def graph(*targets: Target) -> Graph:
-    return Graph(recipe="r", origin="r.toml", targets=targets, variables=())
+    return Graph(recipe="r", origin="r.toml", scope="r /opt", targets=targets, variables=())
 
 
 def test_targets_come_in_topological_order() -> None:

@@ -15,6 +15,7 @@ def graph_of(*extensions: tuple[str, str, bool, tuple[str, ...]]) -> Graph:
     return Graph(
         recipe="r",
         origin="",
+        scope="r /opt",
         variables=(),
         targets=tuple(
             Target(

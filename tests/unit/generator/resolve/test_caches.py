@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ from generator.resolve.site import Site
         ({"branch": "b", "main": "b"}, {}, ""),
     ],
 )
-def test_the_branch_whose_cache_is_written(wishes: dict[str, str], environ: dict[str, str], branch: str) -> None:
+def test_the_branch_whose_cache_is_written(wishes: dict[str, Any], environ: dict[str, str], branch: str) -> None:
     assert branch_of(CacheOptions(**wishes), environ) == branch
 
 
@@ -52,6 +53,38 @@ def test_a_pull_request_never_writes_the_main_branchs_cache(variable: str) -> No
     assert slug not in ("", "main", branch_of(CacheOptions(main="x", branch="main"), {}))
 
 
+def test_no_branch_has_the_name_of_a_key() -> None:
+    """The main branch reads ``TARGET.key-HASH``."""
+    name = "key-" + "a" * 24
+    assert branch_of(CacheOptions(branch=name), {}) not in (name, "")
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"GITHUB_HEAD_REF": "fix", "GITHUB_REF_NAME": "12/merge"},
+        {"GITHUB_HEAD_REF": "main", "GITHUB_REF_NAME": "12/merge"},  # a fork's
+        {"CI_MERGE_REQUEST_IID": "12", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": "main"},
+    ],
+)
+def test_a_pull_request_writes_nothing_that_the_main_branch_reads(environ: dict[str, str]) -> None:
+    known = resolve_caches(CacheOptions(cache="lab/c"), registry="lab", environ=environ)
+    assert known.readonly
+    assert not known.kept
+    assert known.variables()["CACHE_MOUNTS"] == "pull-request"
+    own = resolve_caches(CacheOptions(cache="lab/of-pulls", readonly=False), registry="lab/pulls", environ=environ)
+    assert not own.readonly
+    assert own.variables()["CACHE_MOUNTS"] == "pull-request"
+
+
+def test_other_builds_write_unless_told_not_to() -> None:
+    for environ in ({}, {"GITHUB_REF_NAME": "main"}, {"CI_COMMIT_REF_NAME": "feature"}):
+        known = resolve_caches(CacheOptions(), registry="lab", environ=environ)
+        assert known.kept
+        assert known.variables()["CACHE_MOUNTS"] == ""
+    assert not resolve_caches(CacheOptions(readonly=True), registry="lab", environ={}).kept
+
+
 def test_stores_stand_below_the_registry_unless_named_or_turned_off() -> None:
     known = resolve_caches(CacheOptions(), registry="lab:5000/x", environ={})
     assert (known.wheels, known.compiler_cache) == ("lab:5000/x/uplift-wheels", "lab:5000/x/uplift-ccache")
@@ -64,7 +97,7 @@ def test_stores_stand_below_the_registry_unless_named_or_turned_off() -> None:
 
 
 @pytest.mark.parametrize("wishes", [{"wheels": "lab:5000/w:tag"}, {"cache": "Lab/UPPER"}, {"compiler_cache": "a b"}])
-def test_what_is_no_repository_is_refused(wishes: dict[str, str]) -> None:
+def test_what_is_no_repository_is_refused(wishes: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         resolve_caches(CacheOptions(**wishes), registry="", environ={})
 
