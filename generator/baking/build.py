@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from bake import untrusted
 from bake.errors import BuildFailed, UpliftError
 from generator.baking.delivery import SENT
 from generator.baking.early_export import packed_early
@@ -16,7 +17,7 @@ from generator.reuse import compiler_cache, registry_cache, wheel_store
 from generator.reuse.cache_summary import show_proof
 from generator.reuse.steps import compiled, is_for_compile, made
 from generator.verification.junit import as_junit
-from generator.verification.report import VerificationReport, read_report, require_passed
+from generator.verification.report import REPORT, VerificationReport, read_report, require_passed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from generator.job import Rendered
     from generator.resolve.facts import Facts
 
-REPORT, JUNIT = "report.json", "junit.xml"
+JUNIT = "junit.xml"
 
 
 def show_dry_run(
@@ -179,6 +180,10 @@ def _not_warm(job: Job, outcome: BakeOutcome) -> BuildFailed:
 
 def _report(job: Job, image: str) -> VerificationReport:
     """Read the report, and write it for CI systems too, whether it passed or not."""
-    report = read_report(job.folder / VERIFY / REPORT, image=image)
-    (job.folder / VERIFY / JUNIT).write_text(as_junit(report), encoding="utf-8")
+    folder = job.folder / VERIFY
+    report = read_report(folder, image=image)
+    try:
+        untrusted.write(folder, JUNIT, as_junit(report))
+    except OSError as error:
+        raise BuildFailed(f"the report can't be written: {error}", where=str(folder / JUNIT)) from None
     return report

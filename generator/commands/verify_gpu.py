@@ -128,7 +128,7 @@ def read(captured: Captured, *, image: str) -> VerificationReport:
     """
     try:
         return parse_report(captured.stdout.strip().splitlines()[-1], image=image)
-    except (IndexError, ValueError, KeyError, TypeError):
+    except (IndexError, ValueError):
         last = " / ".join([line for line in captured.stderr.strip().splitlines() if line][-3:]) or "it said nothing"
         raise VerificationFailed(
             f"the checks on the GPU ended without a report (exit status {captured.status}): {last}",

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from bake import untrusted
 from bake.errors import BuildFailed, VerificationFailed
 from bake.failure.causes import Speaker, find_cause
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from generator.console.reporter import Reporter
 
 SCHEMA = 1
+REPORT = "report.json"
 _MARKS = {"pass": "ok", "fail": "FAIL", "info": "-"}
 _STYLES = {"pass": "green", "fail": "bold red", "info": "dim"}
 
@@ -46,35 +48,38 @@ class VerificationReport:
         return tuple(row for row in self.rows if row.status == "fail")
 
 
-def read_report(file: Path, *, image: str) -> VerificationReport:
-    """Read the report that the verify target exported.
+def read_report(folder: Path, *, image: str) -> VerificationReport:
+    """Read the report from the folder that the verify target exported.
 
     Raises:
-        BuildFailed: the file is missing, not JSON, or of another version.
+        BuildFailed: the file is missing, no regular file, too large, not JSON, or of another version.
     """
     try:
-        return parse_report(file.read_text(encoding="utf-8"), image=image)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return parse_report(untrusted.read(folder, REPORT), image=image)
+    except (OSError, ValueError) as error:
         raise BuildFailed(
             f"the verification left no readable report: {error}",
-            where=str(file),
+            where=str(folder / REPORT),
             remedy="bake again; if it stays so, report it with the build's log",
         ) from error
 
 
-def parse_report(text: str, *, image: str) -> VerificationReport:
+def parse_report(text: str | bytes, *, image: str) -> VerificationReport:
     """Read a report from its text.
 
     Raises:
-        ValueError, KeyError, TypeError: it is not JSON, or not a report of this version.
+        ValueError: it is not JSON, or not a report of this version.
     """
-    data: Any = json.loads(text)
-    if data["schema"] != SCHEMA:
-        raise ValueError(f"schema {data['schema']}")
-    rows = tuple(Row(**{name: str(value) for name, value in row.items()}) for row in data["rows"])
-    return VerificationReport(
-        recipe=str(data["recipe"]), image=image, passed=data["passed"] is True and bool(rows), rows=rows
-    )
+    try:
+        data: Any = json.loads(text)
+        if data["schema"] != SCHEMA:
+            raise ValueError(f"schema {data['schema']}")
+        rows = tuple(Row(**{name: str(value) for name, value in row.items()}) for row in data["rows"])
+        return VerificationReport(
+            recipe=str(data["recipe"]), image=image, passed=data["passed"] is True and bool(rows), rows=rows
+        )
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"not a report: {type(error).__name__}: {error}") from None
 
 
 def merged(report: VerificationReport, more: VerificationReport) -> VerificationReport:

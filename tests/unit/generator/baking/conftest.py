@@ -31,7 +31,8 @@ class Driver:
     """Stands in for buildx; the requests are those that the real driver would get.
 
     Args:
-        fails: by the first target of a request, how it fails. passes: whether verification does.
+        fails: by the first target of a request, how it fails. passes: whether verification does. plants: what the
+            image's code puts into the exported folder before the report. writes: whether a report is.
     """
 
     folder: Path
@@ -39,6 +40,8 @@ class Driver:
     fails: dict[str, list[BakeOutcome]] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
     passes: bool = True
+    plants: Callable[[Path], None] = lambda _folder: None
+    writes: bool = True
 
     def __call__(self, request: BakeRequest, _listener: Callable[[Event], None]) -> BakeOutcome:
         self.requests.append(request)
@@ -48,7 +51,9 @@ class Driver:
             report = {"schema": 1, "recipe": "demo", "passed": self.passes}
             rows = [{**ROW, "status": "pass" if self.passes else "fail"}]
             (self.folder / "verify").mkdir(exist_ok=True)
-            (self.folder / "verify/report.json").write_text(json.dumps({**report, "rows": rows}))
+            self.plants(self.folder / "verify")
+            if self.writes:
+                (self.folder / "verify/report.json").write_text(json.dumps({**report, "rows": rows}))
         for override in request.overrides.values():
             if "dest=" in override:
                 Path(override.rpartition("dest=")[2]).write_text("an archive")

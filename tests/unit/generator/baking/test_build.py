@@ -19,7 +19,7 @@ from generator.baking.delivery import Destination, Load, Push, Save, Store, deli
 from generator.job import Job
 from generator.resolve.caches import Caches
 from generator.reuse.store import Found
-from tests.unit.generator.baking.conftest import DIGEST, WHEEL, Driver, outcome, step
+from tests.unit.generator.baking.conftest import DIGEST, ROW, WHEEL, Driver, outcome, step
 
 MakeJob = Callable[..., Job]
 
@@ -59,6 +59,35 @@ def test_an_image_that_does_not_pass_gets_no_name_and_goes(
     assert engine == [("remove", DIGEST, None)]
     assert capsys.readouterr().out == ""
     assert (driver.folder / "verify/junit.xml").is_file()
+
+
+def test_no_link_of_an_image_is_written_through(
+    make_job: MakeJob, driver: Driver, engine: list[Any], tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    driver.plants = lambda folder: (folder / "junit.xml").symlink_to(victim)
+    build.bake_verified(make_job(), Store())
+    assert victim.read_text() == "mine"
+    assert (driver.folder / "verify/junit.xml").read_text().startswith("<?xml")
+    assert engine == [(DIGEST, ("demo:2", "demo:1"), None)]
+
+
+def test_a_report_of_an_earlier_bake_or_behind_a_link_is_not_read(
+    make_job: MakeJob, driver: Driver, tmp_path: Path
+) -> None:
+    good = json.dumps({"schema": 1, "recipe": "demo", "passed": True, "rows": [ROW]})
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "report.json").write_text(good)
+    (driver.folder / "verify").symlink_to(elsewhere)  # as an earlier bake might have left it
+    driver.writes = False
+    with pytest.raises(BuildFailed, match="no readable report"):
+        build.bake_verified(make_job(own_builder=False), Load())
+    driver.plants = lambda folder: (folder / "report.json").symlink_to(elsewhere / "report.json")
+    with pytest.raises(BuildFailed, match="no readable report"):
+        build.bake_verified(make_job(own_builder=False), Load())
+    assert [path.name for path in elsewhere.iterdir()] == ["report.json"]
 
 
 def test_from_another_builder_it_is_sent_after_it_passed(make_job: MakeJob, driver: Driver, engine: list[Any]) -> None:
