@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,31 @@ def test_a_report_of_an_earlier_bake_or_behind_a_link_is_not_read(
     with pytest.raises(BuildFailed, match="no readable report"):
         build.bake_verified(make_job(own_builder=False), Load())
     assert [path.name for path in elsewhere.iterdir()] == ["report.json"]
+
+
+@pytest.mark.parametrize(
+    ("check", "subject"),
+    [("version", "torch"), ("sass", "torch-scatter"), ("model-set", "sugar"), ("arch", "12.0"), ("conflict", "*")],
+)
+def test_a_report_that_lacks_a_check_of_the_recipe_does_not_pass(
+    make_job: MakeJob, driver: Driver, engine: list[Any], check: str, subject: str
+) -> None:
+    left = [row for row in driver.rows if (row["check"], row["subject"]) != (check, subject)]
+    assert len(left) == len(driver.rows) - 1
+    driver.rows = left
+    with pytest.raises(VerificationFailed, match=re.escape(f"{check} {subject}: expected a row in the report")):
+        build.bake_verified(make_job(), Store())
+    assert engine == [("remove", DIGEST, None)]
+    judged = json.loads((driver.folder / "verify/report.json").read_text())
+    assert judged["passed"] is False
+    assert judged["rows"][-1]["subject"] == subject
+
+
+def test_what_a_report_says_of_itself_counts_nothing(make_job: MakeJob, driver: Driver, engine: list[Any]) -> None:
+    driver.rows = [*driver.rows, {**ROW, "status": "fail"}]  # beside "passed": true
+    with pytest.raises(VerificationFailed, match="1 of "):
+        build.bake_verified(make_job(), Store())
+    assert engine == [("remove", DIGEST, None)]
 
 
 def test_from_another_builder_it_is_sent_after_it_passed(make_job: MakeJob, driver: Driver, engine: list[Any]) -> None:

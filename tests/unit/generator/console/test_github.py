@@ -161,7 +161,7 @@ def report(*, passed: bool = True) -> VerificationReport:
         Row(check="device code", subject="a|b", expected="sm_120", found="", status="pass" if passed else "fail"),
         Row(check="difference", subject="x", expected="", found="", status="info"),
     )
-    return VerificationReport(recipe="demo", image="", passed=passed, rows=rows)
+    return VerificationReport(recipe="demo", image="", rows=rows)
 
 
 def test_the_summary_names_image_checks_and_what_ran() -> None:

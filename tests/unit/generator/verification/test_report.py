@@ -58,6 +58,7 @@ def test_a_report_without_rows_does_not_pass(tmp_path: Path) -> None:
     [
         *("", "{", "[]", '{"schema": 2}', '{"schema": 1, "recipe": "x", "passed": true}'),
         '{"schema": 1, "recipe": "x", "passed": true, "rows": [1]}',
+        json.dumps({"schema": 1, "recipe": "x", "passed": True, "rows": [{**ROW, "status": "fine"}]}),
         pytest.param("[" * 100_000, id="deep"),
     ],
 )
