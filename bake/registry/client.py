@@ -147,6 +147,10 @@ class Registry:
         media_type = answer.headers.get("content-type") or str(answer.data.get("mediaType", ""))
         return self.put_manifest(reference.repository, tag, answer.body, media_type)
 
+    def untag(self, reference: Reference) -> Answer:
+        """Take a tag away, and nothing else; not every registry does (distribution specification, "Deleting tags")."""
+        return self._ask("DELETE", f"/v2/{reference.repository}/manifests/{reference.tag}")
+
     def pushed(self, reference: Reference) -> Pushed | Answer:
         """Prove that an image is all there: its manifests, and a HEAD for each config and layer, several at a time.
 
