@@ -64,7 +64,7 @@ def write(reporter: Reporter, report: Report, *, form: str, output: Path | None)
         return
     text = _text(report, form)
     if output is None:
-        reporter.data(text)
+        reporter.document(text)
         return
     try:
         output.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
@@ -81,10 +81,10 @@ def _text(report: Report, form: str) -> str:
         return as_trace(report)
     if form == "html":
         return as_html(report)
-    from rich.console import Console
+    from bake.progress.console import SafeConsole
 
     written = io.StringIO()
-    show(Console(file=written, width=LOG_WIDTH, highlight=False), report)
+    show(SafeConsole(file=written, width=LOG_WIDTH, highlight=False), report)
     return written.getvalue()
 
 
