@@ -117,7 +117,8 @@ def wanted(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield from (("cuda", "torch"), ("library", "torch"))
         yield from (("arch", arch.partition("+")[0]) for arch in spec["archs"])
     yield ("driver", "NVIDIA_REQUIRE_CUDA")
-    yield from (("device", f"{name} on the CPU") for name, rule in spec["device"].items() if rule["action"] == "cpu")
+    held_back = [name for name, rule in spec["device"].items() if rule["action"] == "cpu"] if spec["cards"] else []
+    yield from (("device", f"{name} on the CPU") for name in held_back)
     yield from (("model-set", models["name"]) for models in spec["models"]["sets"])
     if spec["patch_roots"]:
         yield ("patch", "*")
