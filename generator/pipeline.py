@@ -103,7 +103,7 @@ def show_plan(reporter: Reporter, choices: Choices, *, form: str) -> None:
     graph = _plan(_load(reporter, choices), choices)
     texts = {"json": views.as_json, "mermaid": views.as_mermaid, "svg": svg.as_svg, "matrix": matrix.as_matrix}
     if form in texts:
-        reporter.data(texts[form](graph))
+        reporter.document(texts[form](graph))
     else:
         views.show_table(reporter.data_console, graph)
 
@@ -205,9 +205,9 @@ def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str
     if gpu:
         report = merged(report, verify_gpu.check(job, image or facts.image))
     if form == "json":
-        reporter.data(as_json(report))
+        reporter.document(as_json(report))
     elif form == "junit":
-        reporter.data(as_junit(report))
+        reporter.document(as_junit(report))
     else:
         show_table(reporter, report)
     require_passed(report)
@@ -234,7 +234,7 @@ def ci(reporter: Reporter, choices: Choices, options: CiOptions, *, output: Path
     graph = _plan(_load(reporter, choices, site), choices)
     text = render_ci(settings, graph)
     if output is None:
-        reporter.data(text)
+        reporter.document(text)
         return
     path = place_of(output, options.system, graph.recipe)
     changed = write_ci_file(text, path, force=force)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from bake import untrusted
 from bake.buildx import results
 from lab.demo_summary import read_times
 
@@ -87,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--times", required=True, type=Path, help="file with one 'phase<TAB>seconds' a line")
     parser.add_argument("--json", required=True, type=Path, help="where the figures are written")
     options = parser.parse_args(arguments)
-    report = json.loads((options.build / "verify" / "report.json").read_text(encoding="utf-8"))
+    report = json.loads(untrusted.read(options.build / "verify", "report.json"))
     baked = results.load(options.build)
     found = figures(options.image, times=read_times(options.times), baked=baked, report=report)
     options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

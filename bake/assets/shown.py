@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from bake.progress.display import ProgressMode, settle_mode
+from bake.progress.escapes import printable
 from bake.units import size
 
 if TYPE_CHECKING:
@@ -30,8 +31,9 @@ def shown(stream: TextIO | None = None, environment: Mapping[str, str] = os.envi
     if settle_mode(ProgressMode.AUTO, target, environment) is ProgressMode.PLAIN:
         yield Lines(target)
         return
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    from bake.progress.console import SafeConsole
 
     columns = (
         TextColumn("{task.description}"),
@@ -40,7 +42,7 @@ def shown(stream: TextIO | None = None, environment: Mapping[str, str] = os.envi
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(file=target, highlight=False)) as progress:
+    with Progress(*columns, console=SafeConsole(file=target, highlight=False)) as progress:
         yield Bar(progress)
 
 
@@ -100,7 +102,7 @@ class Lines:
 
     def said(self, text: str) -> None:
         """Write a line."""
-        self._stream.write(text + "\n")
+        self._stream.write(printable(text) + "\n")
         self._stream.flush()
 
     def _percent(self) -> int:

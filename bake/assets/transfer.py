@@ -33,6 +33,7 @@ _CHUNK = 1 << 18
 _CONTENT_RANGE = re.compile(r"bytes (?:(?P<first>\d+)-\d+|\*)/(?P<total>\d+|\*)")
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _RESERVE = 64 << 20  # bytes that stay free on the disk
+UNTOLD = 64 << 30  # bytes at most of a file whose size neither its source nor the recipe tells
 
 
 class Refused(Exception):
@@ -139,10 +140,12 @@ def transfer(
         raise Refused(reason_of(error)) from None
     with response:
         total = _settle(response, request, part, url)
+        if total is None:
+            total = request.size
         began(part.size, total)
         if total is None or part.size < total:
             _require_room(part, total)
-            _read(response, part, came)
+            _read(response, part, came, total)
         if total is not None and part.size != total:
             raise Broken(f"the connection ended at {shown(part.size)} of {shown(total)}")
 
@@ -173,6 +176,7 @@ def _settle(response: requests.Response, request: Request, part: Part, url: str)
         raise Broken(f"{status} {response.reason}", _retry_after(response))
     if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and part.size:
         if _total(response) == part.size:
+            _require_size(request, part.size)
             return part.size
         part.restart()
         raise Broken("what came earlier is no part of this file; beginning anew", 0)
@@ -191,10 +195,15 @@ def _settle(response: requests.Response, request: Request, part: Part, url: str)
     elif _first(response) != part.size or _changed(part.origin, come_from):
         part.restart()
         raise Broken("the file changed at its source; beginning anew", 0)
-    if request.size is not None and total is not None and total != request.size:
-        raise Refused(f"it has {total} bytes there, and the recipe or its lock says {request.size}")
+    if total is not None:
+        _require_size(request, total)
     part.come_from(come_from)
     return total
+
+
+def _require_size(request: Request, total: int) -> None:
+    if request.size not in (None, total):
+        raise Refused(f"it has {total} bytes there, and the recipe or its lock says {request.size}")
 
 
 def _changed(earlier: Origin | None, now: Origin) -> bool:
@@ -206,9 +215,14 @@ def _changed(earlier: Origin | None, now: Origin) -> bool:
     return earlier.source == now.source and earlier.validator != now.validator
 
 
-def _read(response: requests.Response, part: Part, came: Callable[[int], None]) -> None:
+def _read(response: requests.Response, part: Part, came: Callable[[int], None], total: int | None) -> None:
+    limit = min(UNTOLD, part.size + _room(part)) if total is None else total
     try:
         for block in response.raw.stream(_CHUNK, decode_content=False):
+            if part.size + len(block) > limit:
+                part.restart()
+                told = "that it should have" if total is not None else "and no size is told; write it into the recipe"
+                raise Refused(f"it gives more than {shown(limit)} {told}")
             part.append(block)
             came(len(block))
     except (HTTPError, requests.RequestException, ConnectionError, TimeoutError, ssl.SSLError) as error:
@@ -224,13 +238,18 @@ def _read(response: requests.Response, part: Part, came: Callable[[int], None]) 
 def _require_room(part: Part, total: int | None) -> None:
     if total is None:
         return
-    needed, free = total - part.size, shutil.disk_usage(part.path.parent).free
-    if free < needed + _RESERVE:
+    needed, room = total - part.size, _room(part)
+    if room < needed:
         raise EnvironmentUnfit(
-            f"the file needs {shown(needed)} more of disk, and {shown(free)} are free",
+            f"the file needs {shown(needed)} more of disk, and {shown(room + _RESERVE)} are free",
             where=str(part.path.parent),
             remedy="free space there, or choose another folder with --assets-dir",
         )
+
+
+def _room(part: Part) -> int:
+    """Bytes that may still be written to the part's disk."""
+    return shutil.disk_usage(part.path.parent).free - _RESERVE
 
 
 def _total(response: requests.Response) -> int | None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TextIO
 
+from bake.progress.escapes import printable
 from bake.progress.events import (
     BakeEnded,
     BakeStarted,
@@ -175,7 +176,7 @@ class PlainLines:
                 self._write(now, _line(step, f"running {duration(step.seconds(now))}", self._last.get(digest, "")))
 
     def _write(self, at: float, text: str) -> None:
-        self._stream.write(f"{max(0.0, at - self._begun):7.1f}s {text}\n")
+        self._stream.write(f"{max(0.0, at - self._begun):7.1f}s {printable(' '.join(text.splitlines()))}\n")
         self._stream.flush()
 
 

@@ -48,10 +48,11 @@ class LiveTable:
     """
 
     def __init__(self, stream: TextIO, environment: Mapping[str, str], width: int | None = None) -> None:
-        from rich.console import Console
         from rich.live import Live
 
-        self.console: Console = Console(
+        from bake.progress.console import SafeConsole
+
+        self.console: Console = SafeConsole(
             file=stream, highlight=False, no_color=bool(environment.get("NO_COLOR")) or None, width=width
         )
         self._live = Live(console=self.console, auto_refresh=False, transient=False, vertical_overflow="crop")

@@ -42,10 +42,10 @@ class Answer:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The body as a JSON object; empty where it is none."""
+        """The body as a JSON object; empty where it is none, or one too deep to be anything that a registry says."""
         try:
             read = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return read if isinstance(read, dict) else {}
 
@@ -85,6 +85,11 @@ def of_status(status: int, reason: str, url: str, headers: Mapping[str, str], bo
         headers=headers,
         body=body,
     )
+
+
+def faulty(url: str, fault: str, headers: Mapping[str, str]) -> Answer:
+    """Make the answer of a registry whose own answer can't be worked with."""
+    return Answer(outcome=Outcome.ERROR, url=url, detail=fault, headers=headers)
 
 
 def of_error(reason: object, url: str) -> Answer:

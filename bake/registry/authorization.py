@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 _LIFETIME = 60.0  # seconds of a token whose answer does not say it (the specification's own figure)
+_LONGEST = 86_400.0
 _CLIENT = "image-uplift"
 
 
@@ -70,7 +71,7 @@ class Authorizer:
         data = self._exchange(fields["realm"], query, self._login_for(fields["realm"])).data
         token = data.get("token") or data.get("access_token")
         lifetime = data.get("expires_in")
-        seconds = float(lifetime) if isinstance(lifetime, (int, float)) and lifetime > 0 else _LIFETIME
+        seconds = float(min(lifetime, _LONGEST)) if isinstance(lifetime, (int, float)) and lifetime > 0 else _LIFETIME
         self._tokens[purpose] = (token if isinstance(token, str) else "", time.monotonic() + 0.9 * seconds)
 
     def _login_for(self, realm: str) -> Login | None:

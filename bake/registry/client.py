@@ -11,10 +11,11 @@ from urllib.parse import urlencode, urljoin
 
 from bake.address import origin
 from bake.credentials import Keyring
-from bake.registry.answer import Answer, Outcome, Pushed
+from bake.registry.answer import Answer, Outcome, Pushed, faulty
 from bake.registry.authorization import Authorizer
+from bake.registry.manifest import fault_of
 from bake.registry.texts import failure_of
-from bake.registry.transport import Transport
+from bake.registry.transport import ANSWER_BYTES, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +27,7 @@ _MANIFESTS = (
     "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
     "application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json"
 )
+CONFIG_BYTES = 8 << 20  # of an image's configuration, with its history
 _AT_ONCE = 8  # blobs that are asked for at the same time
 
 
@@ -58,7 +60,13 @@ class Registry:
 
     def manifest(self, reference: Reference) -> Answer:
         """Fetch the manifest of an image, by its digest if it has one."""
-        return self._ask("GET", _manifest(reference), {"Accept": _MANIFESTS})
+        return self._manifest_at(_manifest(reference))
+
+    def _manifest_at(self, path: str) -> Answer:
+        answer = self._ask("GET", path, {"Accept": _MANIFESTS})
+        if answer.outcome is Outcome.ANSWERS and (fault := fault_of(answer.data)):
+            return faulty(answer.url, fault, answer.headers)
+        return answer
 
     def image_config(self, reference: Reference, platform: str) -> dict[str, Any] | None:
         """Fetch the configuration of an image, as its ``config`` holds it; None where the registry gives none.
@@ -75,9 +83,10 @@ class Registry:
             )
             digest = next((str(item.get("digest", "")) for item in fitting), "")
             path = f"/v2/{reference.repository}/manifests/{digest}"
-            manifest = self._ask("GET", path, {"Accept": _MANIFESTS}).data if digest else {}
+            manifest = self._manifest_at(path).data if digest else {}
         digest = str((manifest.get("config") or {}).get("digest", ""))
-        answer = self._ask("GET", f"/v2/{reference.repository}/blobs/{digest}") if digest else None
+        path = f"/v2/{reference.repository}/blobs/{digest}"
+        answer = self._ask("GET", path, limit=CONFIG_BYTES) if digest else None
         config = answer.data.get("config") if answer is not None and answer.outcome is Outcome.ANSWERS else None
         return config if isinstance(config, dict) else None
 
@@ -148,6 +157,10 @@ class Registry:
         media_type = answer.headers.get("content-type") or str(answer.data.get("mediaType", ""))
         return self.put_manifest(reference.repository, tag, answer.body, media_type)
 
+    def untag(self, reference: Reference) -> Answer:
+        """Take a tag away, and nothing else; not every registry does (distribution specification, "Deleting tags")."""
+        return self._ask("DELETE", f"/v2/{reference.repository}/manifests/{reference.tag}")
+
     def pushed(self, reference: Reference) -> Pushed | Answer:
         """Prove that an image is all there: its manifests, and a HEAD for each config and layer, several at a time.
 
@@ -173,7 +186,7 @@ class Registry:
         if "manifests" not in manifest:
             return [manifest]
         paths = [f"/v2/{reference.repository}/manifests/{item['digest']}" for item in manifest["manifests"]]
-        answers = [self._ask("GET", path, {"Accept": _MANIFESTS}) for path in paths]
+        answers = [self._manifest_at(path) for path in paths]
         missing = {"layers": [{"digest": "missing manifest"}]}
         return [item.data if item.outcome is Outcome.ANSWERS else missing for item in answers]
 
@@ -186,7 +199,8 @@ class Registry:
         answer = self._ask("HEAD", f"/v2/{reference.repository}/blobs/{digest}")
         if answer.outcome is not Outcome.ANSWERS:
             return None
-        return int(answer.headers.get("content-length", "0"))
+        length = answer.headers.get("content-length", "")
+        return int(length) if length.isdigit() else 0
 
     def _ask(
         self,
@@ -196,25 +210,34 @@ class Registry:
         *,
         body: bytes | None = None,
         purpose: str = "",
+        limit: int = ANSWER_BYTES,
     ) -> Answer:
         """Ask, and once more with what the registry's challenge asks for; that of another server gets no login."""
         url = urljoin(self._transport.base, path)
         purpose = purpose or _purpose(method, path)
         used = self._authorizer.header(purpose)
-        answer = self._request(method, url, headers, used, body)
+        send = partial(self._request, method, url, headers, body=body, limit=limit)
+        answer = send(authorization=used)
         challenge = answer.headers.get("www-authenticate", "")
         asks = answer.outcome is Outcome.LOGIN and self._is_own(answer.url)
         if asks and self._authorizer.meet(challenge, purpose, used):
-            answer = self._request(method, url, headers, self._authorizer.header(purpose), body)
+            answer = send(authorization=self._authorizer.header(purpose))
         return answer
 
     def _is_own(self, url: str) -> bool:
         return origin(url) == origin(self._transport.base)
 
     def _request(
-        self, method: str, url: str, headers: Mapping[str, str] | None, authorization: str, body: bytes | None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        *,
+        authorization: str,
+        body: bytes | None,
+        limit: int,
     ) -> Answer:
-        return self._transport.send(method, url, headers, authorization=authorization, body=body)
+        return self._transport.send(method, url, headers, authorization=authorization, body=body, limit=limit)
 
 
 def _platform(entry: dict[str, Any]) -> list[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from bake.errors import EnvironmentUnfit
 from bake.registry.answer import Outcome
+from bake.registry.manifest import IMAGES
 from bake.units import size
 
 if TYPE_CHECKING:
@@ -25,19 +27,24 @@ def layers_in(registry: Registry, reference: Reference) -> dict[str, int] | None
     Returns:
         compressed bytes by digest; None when the registry can't be asked, or does not have the image.
 
+    Raises:
+        EnvironmentUnfit: an index lists indexes, and these more, without an end in sight.
     """
-    answer = registry.manifest(reference)
-    if answer.outcome is not Outcome.ANSWERS:
-        return None
-    manifest = answer.data
-    if "manifests" not in manifest:
-        return {layer["digest"]: int(layer["size"]) for layer in manifest.get("layers", ())}
     found: dict[str, int] = {}
-    for row in manifest["manifests"]:
-        below = layers_in(registry, dataclasses.replace(reference, digest=row["digest"]))
-        if below is None:
+    waiting, asked = [reference], 0
+    while waiting:
+        answer = registry.manifest(waiting.pop())
+        if answer.outcome is not Outcome.ANSWERS:
             return None
-        found |= below
+        found |= {layer["digest"]: layer.get("size", 0) for layer in answer.data.get("layers", ())}
+        waiting += [dataclasses.replace(reference, digest=row["digest"]) for row in answer.data.get("manifests", ())]
+        asked += 1
+        if asked + len(waiting) > IMAGES:
+            raise EnvironmentUnfit(
+                f"the image has more than {IMAGES} manifests",
+                where=str(reference),
+                remedy="name one of its images by digest",
+            )
     return found
 
 

@@ -47,10 +47,10 @@ def in_registry(registry: Registry, reference: Reference, count: int) -> tuple[i
     """
     answer = registry.manifest(reference)
     for item in answer.data.get("manifests", ()):
-        if item.get("platform", {}).get("os") not in (None, "unknown"):
+        if (item.get("platform") or {}).get("os") not in (None, "unknown"):
             answer = registry.manifest(dataclasses.replace(reference, digest=str(item["digest"])))
             break
     layers = answer.data.get("layers", ())
     if answer.outcome is not Outcome.ANSWERS or len(layers) < count:
         return None
-    return tuple(int(layer["size"]) for layer in layers[len(layers) - count :])
+    return tuple(layer.get("size", 0) for layer in layers[len(layers) - count :])

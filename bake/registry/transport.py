@@ -6,7 +6,7 @@ import ssl
 import threading
 from contextlib import suppress
 from http import HTTPStatus
-from http.client import HTTPException
+from http.client import HTTPException, IncompleteRead
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from urllib.error import HTTPError, URLError
@@ -14,17 +14,19 @@ from urllib.request import HTTPRedirectHandler, HTTPSHandler, ProxyHandler, Requ
 
 from bake.errors import EnvironmentUnfit
 from bake.reference import is_loopback
-from bake.registry.answer import Answer, Outcome, of_error, of_status
+from bake.registry.answer import Answer, Outcome, faulty, of_error, of_status
+from bake.units import size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from email.message import Message
-    from http.client import HTTPMessage
+    from http.client import HTTPMessage, HTTPResponse
 
 # Where docker looks for the CAs and client certificates of a registry, a folder for each host[:port].
 CERTIFICATES = Path("/etc/docker/certs.d")
 _DOCKER_HUB = "registry-1.docker.io"
 _ERROR_BYTES = 1 << 16  # of an error's body that are read
+ANSWER_BYTES = 4 << 20  # of another one: what a registry has to take as a manifest (distribution specification)
 
 
 class Transport:
@@ -79,19 +81,20 @@ class Transport:
         *,
         authorization: str = "",
         body: bytes | None = None,
+        limit: int = ANSWER_BYTES,
     ) -> Answer:
-        """Send one request; what goes wrong is an answer too."""
+        """Send one request; what goes wrong is an answer too, also a body of more bytes than the limit."""
         request = Request(url, method=method, headers=dict(headers or {}), data=body)  # noqa: S310 - http(s), see base
         if authorization:
             request.add_unredirected_header("Authorization", authorization)
         try:
             with self._opener.open(request, timeout=self._timeout) as response:
+                headers = _lower(response.headers)
+                said = _body(response, limit, headers.get("content-length", "") if method != "HEAD" else "")
+                if len(said) > limit:
+                    return faulty(response.url, f"its answer has more than {size(limit)}", headers)
                 return Answer(
-                    outcome=Outcome.ANSWERS,
-                    url=response.url,
-                    status=response.status,
-                    headers=_lower(response.headers),
-                    body=response.read(),
+                    outcome=Outcome.ANSWERS, url=response.url, status=response.status, headers=headers, body=said
                 )
         except HTTPError as error:
             with error:
@@ -101,6 +104,14 @@ class Transport:
             return of_status(error.code, str(error.reason), error.url, _lower(error.headers), said)
         except (URLError, OSError, HTTPException, ValueError) as error:  # ValueError: of a redirect
             return of_error(error.reason if isinstance(error, URLError) else error, url)
+
+
+def _body(response: HTTPResponse, limit: int, length: str) -> bytes:
+    """Read a body, and one byte more than the limit where it has more."""
+    body = response.read(limit + 1)
+    if length.isdigit() and len(body) < min(int(length), limit + 1):
+        raise IncompleteRead(body)
+    return body
 
 
 class _SameMethod(HTTPRedirectHandler):

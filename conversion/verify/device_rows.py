@@ -58,8 +58,12 @@ def device_rows(spec: Spec, archs: Sequence[str], base: Inventory, *, root: str 
             f"it isn't in this image, or was built without CUDA: [device.{name}] of the recipe changes nothing here"
         )
         yield Row(CHECK, name, f"the recipe: {rule['action']}", "no device code", status, detail)
-    taken = {name: rule for name, rule in rules.items() if rule["action"] == CPU}
-    if taken:
+
+
+def held_back_rows(_image: Image, spec: Spec) -> Iterator[Row]:
+    """The rows of the packages that the recipe keeps on the CPU."""
+    taken = {name: rule for name, rule in spec.get("device", {}).items() if rule["action"] == CPU}
+    if spec.get("cards") and taken:
         yield from hook_rows(os.path.join(spec["prefix"], "bin", "python"), taken)
 
 

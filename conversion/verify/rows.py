@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Sequence
 
-from conversion.failures import describe
+from conversion.failures import describe, read_json
 
 PASS, FAIL, INFO = "pass", "fail", "info"
 
@@ -15,8 +16,8 @@ class Row:
     """One checked fact.
 
     Attributes:
-        check: version, absent, cuda, library, driver, arch, sass, device, model, weights-only, checkpoint, patch,
-            torch-load, conflict, difference or constraint.
+        check: version, absent, cuda, library, driver, arch, sass, device, model, model-set, weights-only, checkpoint,
+            patch, torch-load, conflict, difference, constraint or report.
         subject: what was checked: a package, an arch, a file.
         expected, found: the two sides, in words; empty where there is nothing to compare.
         status: `PASS`, `FAIL` or `INFO`.
@@ -44,6 +45,11 @@ def guarded(check: str, subject: str, work: Callable[[], Iterable[Row]]) -> List
     except Exception as error:  # noqa: BLE001 - a check must never end the report
         rows.append(Row(check, subject, "the check runs", "it failed", FAIL, describe(error)))
     return rows
+
+
+def read_rows(path: Path) -> List[Row]:
+    """The rows of a report."""
+    return [Row(**{name: str(value) for name, value in row.items()}) for row in read_json(path)["rows"]]
 
 
 def report(recipe: str, rows: Sequence[Row]) -> Dict[str, Any]:

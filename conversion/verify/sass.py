@@ -9,8 +9,9 @@ import re
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Dict, Iterator, List, Sequence, Set
+from typing import Dict, Iterator, List, Mapping, Sequence, Set
 
+from conversion.environment.inventory import normalise
 from conversion.failures import ConversionError
 from conversion.verify.archs import in_order, serving, sm_name
 from conversion.verify.fatbin import DeviceCode, device_code
@@ -18,32 +19,32 @@ from conversion.verify.image import Image, Spec
 from conversion.verify.rows import FAIL, Row, guarded, judged
 
 
-def rows(_image: Image, spec: Spec) -> Iterator[Row]:
+def rows(image: Image, spec: Spec) -> Iterator[Row]:
     """One row per extension of the recipe; one that can't be read keeps none of the others from being."""
     for name in spec.get("extensions", []):
-        yield from guarded("sass", name, partial(extension_rows, name, spec.get("archs", [])))
+        yield from guarded("sass", name, partial(extension_rows, name, spec.get("archs", []), image.installed))
 
 
-def libraries_of(package: str) -> List[str]:
+def libraries_of(package: str, installed: Mapping[str, metadata.Distribution]) -> List[str]:
     """The absolute paths of an installed package's shared libraries.
 
     Raises:
         ConversionError: the package isn't installed, or its metadata lists no files.
     """
-    try:
-        files = metadata.distribution(package).files
-    except metadata.PackageNotFoundError:
-        raise ConversionError(f"{package} is not installed") from None
+    found = installed.get(normalise(package))
+    if found is None:
+        raise ConversionError(f"{package} is not installed")
+    files = found.files
     if files is None:
         raise ConversionError(f"{package} does not list its files")
     return sorted(str(Path(str(item.locate())).resolve()) for item in files if re.search(r"\.so(\.\d+)*$", str(item)))
 
 
-def extension_rows(package: str, archs: Sequence[str]) -> Iterator[Row]:
+def extension_rows(package: str, archs: Sequence[str], installed: Mapping[str, metadata.Distribution]) -> Iterator[Row]:
     """One row: every library of the package that has device code must have SASS for every arch."""
     expected = " ".join(f"sm_{sm_name(arch)}" for arch in archs)
     code: Dict[str, DeviceCode] = {}
-    for library in libraries_of(package):
+    for library in libraries_of(package, installed):
         found = device_code(library)
         if found:
             code[Path(library).name] = found

@@ -6,7 +6,7 @@ import re
 from importlib import metadata
 from typing import Iterator, Mapping, Optional, Sequence
 
-from conversion.environment.inventory import Inventory, normalise
+from conversion.environment.inventory import normalise
 from conversion.verify.image import Image, Spec
 from conversion.verify.rows import Row, judged
 
@@ -16,22 +16,27 @@ _VERSION_LINE = re.compile(r"^__version__\s*(?::[^=]*)?=\s*['\"]([^'\"]+)['\"]",
 
 def rows(image: Image, spec: Spec) -> Iterator[Row]:
     """The rows of the packages that must be there, and of those that must not."""
-    yield from version_rows(spec.get("versions", {}), image.inventory)
-    yield from absent_rows(spec.get("absent", []), image.inventory)
+    if spec.get("versions") or spec.get("absent"):
+        yield from version_rows(spec.get("versions", {}), image.installed)
+        yield from absent_rows(spec.get("absent", []), image.installed)
 
 
-def version_rows(expected: Mapping[str, str], found: Inventory) -> Iterator[Row]:
+Installed = Mapping[str, metadata.Distribution]
+
+
+def version_rows(expected: Mapping[str, str], found: Installed) -> Iterator[Row]:
     """One row per package that the recipe names.
 
     A recipe's local version ("2.11.0+cu130") that the package's metadata doesn't carry, as on PyPI, is looked
     up in the package's own ``version.py``.
     """
     for name, version in expected.items():
-        installed = found.packages.get(normalise(name))
-        if installed is None:
+        package = found.get(normalise(name))
+        if package is None:
             yield judged("version", name, version, "not installed", False)
             continue
-        own = own_version(name) if "+" in version and "+" not in installed else None
+        installed = str(package.version)
+        own = own_version(package) if "+" in version and "+" not in installed else None
         shown = own if own and own.partition("+")[0] == installed else installed
         detail = f"its metadata says {installed}" if shown != installed else ""
         yield judged("version", name, version, shown, same_version(version, shown), detail)
@@ -50,12 +55,9 @@ def _plain(version: str) -> str:
     return f"{public}+{re.sub(r'[-_]', '.', local)}" if local else public
 
 
-def own_version(package: str) -> Optional[str]:
+def own_version(package: metadata.Distribution) -> Optional[str]:
     """The ``__version__`` that a package's own version file has; nothing is imported."""
-    try:
-        files = metadata.distribution(package).files or []
-    except metadata.PackageNotFoundError:
-        return None
+    files = package.files or []
     for item in sorted((f for f in files if _VERSION_FILE.match(str(f))), key=lambda f: "version" not in str(f)):
         try:
             match = _VERSION_LINE.search(item.read_text(encoding="utf-8"))
@@ -66,8 +68,9 @@ def own_version(package: str) -> Optional[str]:
     return None
 
 
-def absent_rows(names: Sequence[str], found: Inventory) -> Iterator[Row]:
+def absent_rows(names: Sequence[str], found: Installed) -> Iterator[Row]:
     """One row per package that must not be installed."""
     for name in names:
-        installed = found.packages.get(normalise(name))
-        yield judged("absent", name, "not installed", installed or "not installed", installed is None)
+        package = found.get(normalise(name))
+        shown = "not installed" if package is None else str(package.version)
+        yield judged("absent", name, "not installed", shown, package is None)

@@ -26,11 +26,12 @@ class ArchiveFormat(str, Enum):
     DOCKER = "docker-archive"
 
 
-# An OCI archive keeps the layers as the build cache has them. A Docker archive holds plain tar layers: `docker load` of
-# any age reads these, and Apptainer 1.4 finds "no extractable OCI/Docker tar layers" where they are zstd.
+# Exporter and layers. An OCI archive keeps the layers as the build cache has them. A Docker archive holds plain tar
+# layers: `docker load` of any age reads these, and Apptainer 1.4 finds "no extractable OCI/Docker tar layers" where
+# they are zstd.
 _EXPORTERS = {
-    ArchiveFormat.OCI: ("type=oci", *FORM.split(",")),
-    ArchiveFormat.DOCKER: ("type=docker", "compression=uncompressed", "force-compression=true"),
+    ArchiveFormat.OCI: ("type=oci", FORM),
+    ArchiveFormat.DOCKER: ("type=docker", "compression=uncompressed,force-compression=true"),
 }
 
 
@@ -83,8 +84,14 @@ class Archive:
     def exporter(self, part: Path) -> str:
         """The value of buildx' ``output`` that writes the archive: fields separated and quoted as CSV."""
         line = io.StringIO()
-        csv.writer(line, lineterminator="").writerow([*_EXPORTERS[self.form], f"dest={part}"])
+        exporter, layers = _EXPORTERS[self.form]
+        csv.writer(line, lineterminator="").writerow([exporter, *layers.split(","), f"dest={part}"])
         return line.getvalue()
+
+    @property
+    def layers(self) -> str:
+        """Fields of buildx' ``output`` that make the layers of the archive."""
+        return _EXPORTERS[self.form][1]
 
     @property
     def use(self) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import TYPE_CHECKING
 
+from bake import untrusted
 from bake.errors import BuildFailed, UpliftError
 from generator.baking.delivery import SENT
 from generator.baking.early_export import packed_early
@@ -12,11 +14,19 @@ from generator.baking.preflight import pinned_for
 from generator.baking.record import record
 from generator.job import Job, run
 from generator.plan.names import IMAGE, VERIFY
+from generator.plan.specs import verify_json
 from generator.reuse import compiler_cache, registry_cache, wheel_store
 from generator.reuse.cache_summary import show_proof
 from generator.reuse.steps import compiled, is_for_compile, made
 from generator.verification.junit import as_junit
-from generator.verification.report import VerificationReport, read_report, require_passed
+from generator.verification.report import (
+    REPORT,
+    VerificationReport,
+    as_json,
+    held_against,
+    read_report,
+    require_passed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +39,7 @@ if TYPE_CHECKING:
     from generator.job import Rendered
     from generator.resolve.facts import Facts
 
-REPORT, JUNIT = "report.json", "junit.xml"
+JUNIT = "junit.xml"
 
 
 def show_dry_run(
@@ -65,6 +75,8 @@ def bake_targets(job: Job, targets: tuple[str, ...], *, require_warm: bool = Fal
     overrides = SENT if IMAGE in left and not job.preflight.own_builder else {}
     job, outcome, path = _build(job, left, require_warm=require_warm, overrides=overrides)
     outcome.raise_for_failure()
+    if VERIFY in left:
+        _report(job, job.facts.image)
     job.reporter.note(f"baked {', '.join(left)} in {outcome.seconds:.1f} s; every step is in {path}")
 
 
@@ -176,7 +188,12 @@ def _not_warm(job: Job, outcome: BakeOutcome) -> BuildFailed:
 
 
 def _report(job: Job, image: str) -> VerificationReport:
-    """Read the report, and write it for CI systems too, whether it passed or not."""
-    report = read_report(job.folder / VERIFY / REPORT, image=image)
-    (job.folder / VERIFY / JUNIT).write_text(as_junit(report), encoding="utf-8")
+    """Read the report, hold it against the recipe, and write what came of it, for CI systems too, passed or not."""
+    folder = job.folder / VERIFY
+    report = held_against(read_report(folder, image=image), json.loads(verify_json(job.recipe)))
+    try:
+        untrusted.write(folder, REPORT, as_json(report))
+        untrusted.write(folder, JUNIT, as_junit(report))
+    except OSError as error:
+        raise BuildFailed(f"the report can't be written: {error}", where=str(folder)) from None
     return report

@@ -7,6 +7,7 @@ when every check passed, the delivery gives it its name.
 from __future__ import annotations
 
 import dataclasses
+import uuid
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,9 +15,11 @@ from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bake.engine.facts import name_image, remove_nameless
+from bake.engine.facts import name_image, remove_name, remove_nameless
 from bake.errors import EnvironmentUnfit
-from generator.baking.publish import digest_in, publish
+from bake.leftovers.images import PART
+from generator.baking.digests import digest_in, held_to
+from generator.baking.publish import publish
 from generator.compression import FORM
 from generator.job import run
 from generator.plan.names import IMAGE
@@ -31,7 +34,10 @@ if TYPE_CHECKING:
 
 # A BuildKit that is not the engine's own would keep the image in its cache, where nobody finds it: it is sent to the
 # engine instead. Compressing what is unpacked on arrival costs time; the base's layers stay as they are.
-SENT = {f"{IMAGE}.output": "type=docker,compression=uncompressed"}
+_UNPACKED = "compression=uncompressed"
+SENT = {f"{IMAGE}.output": f"type=docker,{_UNPACKED}"}
+# No name and no store: the layers are made, and BuildKit tells the digests. Nothing else is left of it.
+NOWHERE = "type=image,store=false"
 _NAMELESS = {f"{IMAGE}.tags": ""}
 
 
@@ -68,7 +74,7 @@ class Delivery(ABC):
     """
 
     targets: ClassVar[tuple[str, ...]] = ()
-    overrides: ClassVar[Mapping[str, str]] = {}
+    overrides: Mapping[str, str] = MappingProxyType({})
     unpacked: ClassVar[bool] = False
 
     def discard(self, job: Job, built: BakeOutcome) -> None:  # noqa: B027 - most leave nothing
@@ -83,8 +89,7 @@ class Push(Delivery):
     """To a registry; not stored on the engine too, which would unpack every layer, the base's included."""
 
     targets = (IMAGE,)
-    # No name and no store: the layers are made, and BuildKit tells the digest. Nothing else is left of it.
-    overrides = MappingProxyType({f"{IMAGE}.output": f"type=image,store=false,{FORM}", **_NAMELESS})
+    overrides = MappingProxyType({f"{IMAGE}.output": f"{NOWHERE},{FORM}", **_NAMELESS})
 
     def deliver(self, job: Job, built: BakeOutcome) -> Delivered:
         """Push the layers, then the tags."""
@@ -113,39 +118,51 @@ class Store(Delivery):
 
     def deliver(self, job: Job, built: BakeOutcome) -> Delivered:
         """Give the image its names."""
-        digest = digest_in(built.metadata)
-        if not digest:  # buildx did not tell it: the image is exported again, by name
-            outcome = run(job, (IMAGE,))
-        else:
-            names = job.facts.names
-            name_image(digest, names, context=job.preflight.context)
-            image = {**built.metadata[IMAGE], "image.name": ",".join(names)}
-            metadata = {**built.metadata, IMAGE: image}
-            outcome = dataclasses.replace(built, steps=(), started=built.completed, metadata=metadata)
+        held_to(built, built).raise_for_failure()
+        name_image(digest_in(built.metadata), job.facts.names, context=job.preflight.context)
+        outcome = _named(dataclasses.replace(built, steps=(), started=built.completed), job)
         return Delivered(outcome=outcome, place="on this engine", data=_named_by_digest(job, outcome))
 
 
 class Load(Delivery):
-    """On the engine, from a builder that is not its own."""
+    """On the engine, from a builder that is not its own: sent under a name that nobody uses, and named then."""
 
-    def deliver(self, job: Job, built: BakeOutcome) -> Delivered:  # noqa: ARG002 - one shape for all
-        """Send the image to the engine."""
-        outcome = run(job, (IMAGE,), overrides=SENT)
+    targets = (IMAGE,)
+    overrides = MappingProxyType({f"{IMAGE}.output": f"{NOWHERE},{_UNPACKED}", **_NAMELESS})
+
+    def deliver(self, job: Job, built: BakeOutcome) -> Delivered:
+        """Send the image to the engine, and give it its names if it is the one that was verified."""
+        name = f"{PART}:{uuid.uuid4().hex[:12]}"
+        overrides = {f"{IMAGE}.output": f"type=docker,name={name},{_UNPACKED}", **_NAMELESS}
+        try:
+            outcome = held_to(built, run(job, (IMAGE,), overrides=overrides), by_config=True)
+            if outcome.failure is None:
+                name_image(name, job.facts.names)
+                outcome = _named(outcome, job)
+        finally:
+            try:
+                remove_name(name)
+            except EnvironmentUnfit as error:
+                job.reporter.warning(str(error))
         return Delivered(outcome=outcome, place="on this engine", data=_named_by_digest(job, outcome))
 
 
-@dataclass(frozen=True)
 class Save(Delivery):
     """Into a file, which gets its name when all of it is written; not stored on the engine."""
 
-    archive: Archive
+    targets = (IMAGE,)
 
-    def deliver(self, job: Job, built: BakeOutcome) -> Delivered:  # noqa: ARG002 - one shape for all
+    def __init__(self, archive: Archive) -> None:
+        self.archive = archive
+        self.overrides = MappingProxyType({f"{IMAGE}.output": f"{NOWHERE},{archive.layers}", **_NAMELESS})
+
+    def deliver(self, job: Job, built: BakeOutcome) -> Delivered:
         """Write the file."""
 
         def export(part: Path) -> BakeOutcome:
             overrides = {f"{IMAGE}.output": self.archive.exporter(part)}
-            return run(job, (IMAGE,), overrides=overrides, writes=part.parent)
+            exported = run(job, (IMAGE,), overrides=overrides, writes=part.parent)
+            return held_to(built, exported, by_config=True)
 
         outcome = self.archive.written(export)
         return Delivered(outcome=outcome, place=f"saved, there: {self.archive.use}", data=str(self.archive.path))
@@ -169,6 +186,12 @@ def delivery_to(destination: Destination, *, own_builder: bool, archive: Archive
     if archive is not None:
         return Save(archive)
     return Store() if own_builder else Load()
+
+
+def _named(outcome: BakeOutcome, job: Job) -> BakeOutcome:
+    """The outcome with the names that the image has got."""
+    image = {**outcome.metadata[IMAGE], "image.name": ",".join(job.facts.names)}
+    return dataclasses.replace(outcome, metadata={**outcome.metadata, IMAGE: image})
 
 
 def _named_by_digest(job: Job, outcome: BakeOutcome) -> str:

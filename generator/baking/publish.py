@@ -22,13 +22,12 @@ from bake.registry import troubles as trouble
 from bake.registry.answer import Outcome
 from bake.registry.layer_sizes import MIB, layers_in, listed, too_large
 from bake.retry import Trouble, retried
+from generator.baking.digests import digest_in, held_to
 from generator.compression import FORM
 from generator.job import run
 from generator.plan.names import IMAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from bake.buildx.driver import BakeOutcome
     from bake.reference import Reference
     from bake.registry import Answer
@@ -70,11 +69,6 @@ def content_tag(tag: str, digest: str) -> str:
     return f"{tag[: _TAG_LENGTH - DIGITS - 1]}-{short}"
 
 
-def digest_in(metadata: Mapping[str, Any]) -> str:
-    """Give the digest of the image from what buildx wrote; "" where it says none."""
-    return str(metadata.get(IMAGE, {}).get("containerimage.digest", ""))
-
-
 def publish(job: Job, built: BakeOutcome) -> tuple[BakeOutcome, Publication]:
     """Push the image that was built and verified.
 
@@ -83,10 +77,15 @@ def publish(job: Job, built: BakeOutcome) -> tuple[BakeOutcome, Publication]:
 
     Returns:
         how it went (it may have failed), and what is in the registry now.
+
+    Raises:
+        BuildFailed: nobody told the digest of what was verified.
     """
     target = parse_reference(job.facts.image)
     repository = f"{job.facts.image.rpartition(':')[0] if target.tag else job.facts.image}"
     digest = digest_in(built.metadata)
+    if not digest:
+        held_to(built, built).raise_for_failure()
     named = content_tag(target.tag or "latest", digest)
     registry = _registry(job, target)
     output = f"type=image,name={repository}:{named},push=true,store=false,{FORM}"
@@ -110,6 +109,9 @@ def publish(job: Job, built: BakeOutcome) -> tuple[BakeOutcome, Publication]:
         told = _told(exported.failure, _trouble(exported, None), tries)
         return dataclasses.replace(exported, failure=told), dataclasses.replace(done, tags=())
     pushed = dataclasses.replace(target, digest=digest_in(exported.metadata))
+    if (held := held_to(built, exported)).failure is not None:
+        registry.untag(dataclasses.replace(target, tag=named))  # where it can't: the next push writes it anew
+        return held, dataclasses.replace(done, tags=())
     _warn_of_large_layers(job, registry, pushed)
     failure, done = _name(job, registry, pushed, done)
     if failure is not None:
@@ -192,11 +194,7 @@ def _name(
     job: Job, registry: Registry, image: Reference, done: Publication
 ) -> tuple[EnvironmentUnfit | None, Publication]:
     """Move the tags that people use to the image, the first one last; gives what went wrong, and what was done."""
-    own = content_tag(image.tag or "latest", image.digest or "")
-    # The layers were made anew in between (a cache that was cleaned): the name has to fit what was pushed.
-    again = [own] if f"{done.repository}:{own}" not in done.tags else []
-    tags = [*again, *(name.rpartition(":")[2] for name in job.facts.more_tags), image.tag or "latest"]
-    done = dataclasses.replace(done, digest=image.digest or "")
+    tags = [*(name.rpartition(":")[2] for name in job.facts.more_tags), image.tag or "latest"]
     for tag in dict.fromkeys(tags):
         failure, tries = _move(job, registry, image, tag)
         told = tries if failure or len(tries) > 1 else ()  # a tag that was written at once is no news

@@ -11,6 +11,7 @@ from bake.buildx.results import FILE_NAME, Results, load
 from bake.errors import UpliftError
 from generator.ci.summary import summary
 from generator.console import github
+from generator.plan.names import VERIFY
 from generator.verification.report import VerificationReport, read_report
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def _report(results: Results, folder: Path) -> VerificationReport | None:
     """Read the report of this bake; one that an earlier bake left is not its own."""
     if results.data["targets"].get("verify", {}).get("state") not in ("done", "cached"):
         return None
-    return read_report(folder / "verify" / "report.json", image="")
+    return read_report(folder / VERIFY, image="")
 
 
 def _stamp(folder: Path) -> tuple[int, int] | None:

@@ -27,7 +27,7 @@ def diagnose(reporter: Reporter, log: str, *, form: str) -> None:
     diagnosis = _read(log)
     name = "stdin" if log == STDIN else log
     if form == "json":
-        reporter.data(_as_json(name, diagnosis))
+        reporter.document(_as_json(name, diagnosis))
     elif diagnosis.found:
         _show(reporter, name, diagnosis)
     else:

@@ -47,7 +47,7 @@ def examine(reporter: Reporter, recipe: Recipe, facts: Facts, *, form: str, fix:
         for entry in findings
     ]
     if form == "json":
-        reporter.data(json.dumps({"findings": rows}, indent=2, ensure_ascii=False))
+        reporter.document(json.dumps({"findings": rows}, indent=2, ensure_ascii=False))
     else:
         _show(reporter, rows)
     errors = [row["check"] for row in rows if row["severity"] == "error"]

@@ -7,6 +7,7 @@ import json
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from bake import untrusted
 from bake.bakefile import read_bake_file
 from bake.buildx.results import Results, load
 from bake.engine.facts import connect
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from generator.report.model import Layer
 
-_CONTENTS = (VERIFY, "bytes.json")
+_CONTENTS = "bytes.json"
 
 
 def gather(folder: Path, *, ca_bundle: Path | None = None) -> Report:
@@ -63,7 +64,7 @@ def write(reporter: Reporter, report: Report, *, form: str, output: Path | None)
         return
     text = _text(report, form)
     if output is None:
-        reporter.data(text)
+        reporter.document(text)
         return
     try:
         output.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
@@ -80,18 +81,18 @@ def _text(report: Report, form: str) -> str:
         return as_trace(report)
     if form == "html":
         return as_html(report)
-    from rich.console import Console
+    from bake.progress.console import SafeConsole
 
     written = io.StringIO()
-    show(Console(file=written, width=LOG_WIDTH, highlight=False), report)
+    show(SafeConsole(file=written, width=LOG_WIDTH, highlight=False), report)
     return written.getvalue()
 
 
 def _contents(folder: Path) -> dict[str, Any]:
     """What the verification found in the image; empty where it left nothing that can be read."""
     try:
-        data = json.loads(folder.joinpath(*_CONTENTS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        data = json.loads(untrusted.read(folder / VERIFY, _CONTENTS))
+    except (OSError, ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) and data.get("schema") == 1 else {}
 

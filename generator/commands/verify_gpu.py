@@ -127,11 +127,14 @@ def read(captured: Captured, *, image: str) -> VerificationReport:
         VerificationFailed: there is none; the message has the last words of the container.
     """
     try:
-        return parse_report(captured.stdout.strip().splitlines()[-1], image=image)
-    except (IndexError, ValueError, KeyError, TypeError):
+        report = parse_report(captured.stdout.strip().splitlines()[-1], image=image)
+    except (IndexError, ValueError):
+        report = None
+    if report is None or not report.rows:
         last = " / ".join([line for line in captured.stderr.strip().splitlines() if line][-3:]) or "it said nothing"
         raise VerificationFailed(
             f"the checks on the GPU ended without a report (exit status {captured.status}): {last}",
             where=image,
             remedy="run the image by hand with `docker run --gpus all`, and see what it says",
-        ) from None
+        )
+    return report

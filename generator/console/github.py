@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from bake.errors import BuildFailed, EnvironmentUnfit, Interrupted, UsageError, VerificationFailed
+from bake.progress.escapes import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -72,7 +73,7 @@ def brief(message: str) -> list[str]:
 
 
 def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return printable(text.replace("\r", "\n")).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(value: object) -> str:

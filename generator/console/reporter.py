@@ -1,5 +1,7 @@
 """The one object that owns the terminal: data to stdout, everything else to stderr.
 
+What it is given may hold text of others; no control sequence and no command to a CI system in it comes through.
+
 Meaning never rests on colour alone; ``NO_COLOR`` and a missing terminal are honoured by rich itself.
 """
 
@@ -9,6 +11,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from bake.progress.escapes import printable
 from generator.console import github
 
 if TYPE_CHECKING:
@@ -36,30 +39,37 @@ class Reporter:
     def console(self) -> Console:
         """The rich console on stderr: notes, progress, failures."""
         if self._console is None:
-            from rich.console import Console
+            from bake.progress.console import SafeConsole
 
-            self._console = Console(file=self._stderr or sys.stderr, highlight=False, soft_wrap=True)
+            self._console = SafeConsole(file=self._stderr or sys.stderr, highlight=False, soft_wrap=True)
         return self._console
 
     @property
     def data_console(self) -> Console:
         """The rich console on stdout: tables that are the command's result."""
         if self._data is None:
-            from rich.console import Console
+            from bake.progress.console import SafeConsole
 
             stream = self._stdout or sys.stdout
             # Without a terminal rich would fold tables at 80 columns; a log has room for more.
-            self._data = Console(file=stream, highlight=False, width=None if stream.isatty() else LOG_WIDTH)
+            self._data = SafeConsole(file=stream, highlight=False, width=None if stream.isatty() else LOG_WIDTH)
         return self._data
 
     def data(self, text: str) -> None:
-        """Write a result, as it is, to stdout."""
+        """Write a result to stdout."""
+        self.document(printable(text))
+
+    def document(self, text: str) -> None:
+        """Write a result in a format for programs to stdout, as it is."""
         stream = self._stdout or sys.stdout
         stream.write(text if text.endswith("\n") else text + "\n")
         stream.flush()
 
     def note(self, text: str) -> None:
         """Say something worth knowing, on stderr."""
+        self._say(printable(text))
+
+    def _say(self, text: str) -> None:
         stream = self._stderr or sys.stderr
         stream.write(text + "\n")
         stream.flush()
@@ -68,11 +78,11 @@ class Reporter:
         """Say what may be wrong but does not stop the work; under GitHub Actions, as an annotation too."""
         self.note(f"warning: {text}")
         if github.is_active(os.environ):
-            self.note(github.warning(text))
+            self._say(github.warning(text))
 
     def failure(self, error: UpliftError) -> None:
         """Show a failure: what, where, what to do; under GitHub Actions, as annotations too."""
         self.note(f"error: {error}")
         if github.is_active(os.environ):
             for line in github.failure_annotations(error):
-                self.note(line)
+                self._say(line)

@@ -7,10 +7,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bake import untrusted
 from bake.buildx.driver import BakeRequest
 from bake.credentials import docker_login_env
+from bake.errors import EnvironmentUnfit
 from bake.failure.cache_troubles import troubles
 from bake.progress.display import ProgressMode, display
+from generator.plan.names import VERIFY
 from generator.resolve.site import secret_table
 
 if TYPE_CHECKING:
@@ -42,6 +45,8 @@ def run(
             registry cache too, unless caches are only read; once is enough in one job.
     """
     fills_cache = fills_cache and not job.preflight.caches.readonly
+    if VERIFY in targets:
+        _clear(job.folder / VERIFY)
     here = Path.cwd()
     read = (job.folder, job.facts.ca_bundle, job.facts.netrc, *job.preflight.assets.values())
     outside = [path for path in read if path and not path.resolve().is_relative_to(here)]
@@ -70,6 +75,18 @@ def run(
     for sentence in troubles(outcome.steps):
         job.reporter.warning(sentence)
     return outcome
+
+
+def _clear(folder: Path) -> None:
+    """Take away what an earlier verification left: this one's report is its own, and goes into a fresh folder."""
+    try:
+        untrusted.remove(folder)
+    except OSError as error:
+        raise EnvironmentUnfit(
+            f"what an earlier bake left can't be removed: {error.strerror or error}",
+            where=str(folder),
+            remedy="remove it by hand",
+        ) from None
 
 
 def _mirrors(job: Job) -> str:

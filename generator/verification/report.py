@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from bake import untrusted
 from bake.errors import BuildFailed, VerificationFailed
 from bake.failure.causes import Speaker, find_cause
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from generator.console.reporter import Reporter
 
 SCHEMA = 1
+REPORT = "report.json"
 _MARKS = {"pass": "ok", "fail": "FAIL", "info": "-"}
 _STYLES = {"pass": "green", "fail": "bold red", "info": "dim"}
 
@@ -33,12 +37,16 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class VerificationReport:
-    """All rows of one verification."""
+    """All rows of one verification; whether it passed follows from them."""
 
     recipe: str
     image: str
-    passed: bool
     rows: tuple[Row, ...]
+
+    @property
+    def passed(self) -> bool:
+        """True where there are rows, and none failed."""
+        return bool(self.rows) and not self.failed
 
     @property
     def failed(self) -> tuple[Row, ...]:
@@ -46,40 +54,77 @@ class VerificationReport:
         return tuple(row for row in self.rows if row.status == "fail")
 
 
-def read_report(file: Path, *, image: str) -> VerificationReport:
-    """Read the report that the verify target exported.
+def read_report(folder: Path, *, image: str) -> VerificationReport:
+    """Read the report from the folder that the verify target exported.
 
     Raises:
-        BuildFailed: the file is missing, not JSON, or of another version.
+        BuildFailed: the file is missing, no regular file, too large, not JSON, or of another version.
     """
     try:
-        return parse_report(file.read_text(encoding="utf-8"), image=image)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return parse_report(untrusted.read(folder, REPORT), image=image)
+    except (OSError, ValueError) as error:
         raise BuildFailed(
             f"the verification left no readable report: {error}",
-            where=str(file),
+            where=str(folder / REPORT),
             remedy="bake again; if it stays so, report it with the build's log",
         ) from error
 
 
-def parse_report(text: str, *, image: str) -> VerificationReport:
+def parse_report(text: str | bytes, *, image: str) -> VerificationReport:
     """Read a report from its text.
 
     Raises:
-        ValueError, KeyError, TypeError: it is not JSON, or not a report of this version.
+        ValueError: it is not JSON, or not a report of this version.
     """
-    data: Any = json.loads(text)
-    if data["schema"] != SCHEMA:
-        raise ValueError(f"schema {data['schema']}")
-    rows = tuple(Row(**{name: str(value) for name, value in row.items()}) for row in data["rows"])
-    return VerificationReport(
-        recipe=str(data["recipe"]), image=image, passed=data["passed"] is True and bool(rows), rows=rows
-    )
+    try:
+        data: Any = json.loads(text)
+        if data["schema"] != SCHEMA:
+            raise ValueError(f"schema {data['schema']}")
+        rows = tuple(Row(**{name: str(value) for name, value in row.items()}) for row in data["rows"])
+        if strange := next((row.status for row in rows if row.status not in _MARKS), None):
+            raise ValueError(f"status {strange}")
+        return VerificationReport(recipe=str(data["recipe"]), image=image, rows=rows)
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"not a report: {type(error).__name__}: {error}") from None
 
 
 def merged(report: VerificationReport, more: VerificationReport) -> VerificationReport:
-    """One report with the rows of both; it passed where both did."""
-    return replace(report, passed=report.passed and more.passed, rows=(*report.rows, *more.rows))
+    """One report with the rows of both."""
+    return replace(report, rows=(*report.rows, *more.rows))
+
+
+def held_against(report: VerificationReport, spec: Mapping[str, Any]) -> VerificationReport:
+    """Add a failing row for each check that the specification asks for and a report without failures says nothing of.
+
+    Args:
+        spec: ``verify.json``, as the generator wrote it.
+    """
+    if report.failed:  # a check that broke off leaves fewer rows, and has said so
+        return report
+    missing = (
+        Row(check=check, subject=subject, expected="a row in the report", found="none", status="fail")
+        for check, subject in wanted(spec)
+        if not any(row.check == check and fnmatchcase(row.subject, subject) for row in report.rows)
+    )
+    return replace(report, rows=(*report.rows, *missing))
+
+
+def wanted(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Check and subject (a pattern) of each row that there has to be."""
+    for check, subjects in (("version", "versions"), ("absent", "absent"), ("sass", "extensions")):
+        yield from ((check, subject) for subject in spec[subjects])
+    if "cuda" in spec:
+        yield from (("cuda", "torch"), ("library", "torch"))
+        yield from (("arch", arch.partition("+")[0]) for arch in spec["archs"])
+    yield ("driver", "NVIDIA_REQUIRE_CUDA")
+    held_back = [name for name, rule in spec["device"].items() if rule["action"] == "cpu"] if spec["cards"] else []
+    yield from (("device", f"{name} on the CPU") for name in held_back)
+    yield from (("model-set", models["name"]) for models in spec["models"]["sets"])
+    if spec["patch_roots"]:
+        yield ("patch", "*")
+    if spec["look_roots"]:
+        yield ("torch-load", "*")
+    yield from (("conflict", "*"), ("constraint", "*"))
 
 
 def as_json(report: VerificationReport) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import socket
 import stat
 from random import Random
@@ -420,3 +421,30 @@ def test_a_folder_that_is_a_file(sources, asked_for, get, store):
     store.folder.write_text("")
     with pytest.raises(EnvironmentUnfit, match="can't be written"):
         get(asked_for(sources()))
+
+
+@pytest.mark.parametrize("sha256", [None, "0" * 64])
+def test_more_bytes_than_the_recipe_says_are_left(sources, asked_for, get, store, sha256):
+    source = sources(length=False)
+    with pytest.raises(EnvironmentUnfit, match=r"more than 1\.0 MB that it should have"):
+        get(asked_for(source, size=1_000_000, sha256=sha256))
+    assert names(store) == []
+
+
+def test_a_file_that_ends_before_its_size_is_not_whole(sources, asked_for, get, content):
+    source = sources(content=content[:1000], length=False)
+    with pytest.raises(EnvironmentUnfit, match="1000 bytes there, and the recipe or its lock says 3000000"):
+        get(asked_for(source, size=len(content), sha256=None))
+
+
+@pytest.mark.parametrize("limit", ["told", "disk"])
+def test_a_file_whose_size_nobody_tells_has_a_limit(sources, asked_for, get, store, monkeypatch, limit):
+    if limit == "told":
+        monkeypatch.setattr("bake.assets.transfer.UNTOLD", 1_000_000)
+    else:
+        usage = shutil.disk_usage("/")._replace(free=(64 << 20) + 1_000_000)
+        monkeypatch.setattr("bake.assets.transfer.shutil.disk_usage", lambda _: usage)
+    source = sources(length=False)
+    with pytest.raises(EnvironmentUnfit, match="no size is told; write it into the recipe"):
+        get(asked_for(source, sha256=None))
+    assert names(store) == []

@@ -46,8 +46,8 @@ def surroundings(monkeypatch):
         monkeypatch.setattr(engine, "engine_facts", lambda _, **_context: facts)
         monkeypatch.setattr("bake.doctor.base.image_facts", lambda _client, _name: image)
         monkeypatch.setattr("bake.doctor.buildx.require_buildx", lambda: buildx)
-        answer = Answer(outcome=outcome, url="u", detail="why", headers={})
-        monkeypatch.setattr("bake.registry.Registry._request", lambda *_: answer)
+        answer = Answer(outcome=outcome, url="u", detail="why", headers={}, body=b'{"layers": []}')
+        monkeypatch.setattr("bake.registry.Registry._request", lambda *_, **__: answer)
 
     return see
 

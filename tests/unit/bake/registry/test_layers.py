@@ -12,7 +12,7 @@ from bake.reference import parse_reference
 from bake.registry import Registry
 from bake.registry.layers import in_registry
 
-IMAGE = {"layers": [{"size": 100}, {"size": 20}, {"size": 3}]}
+IMAGE = {"layers": [{"digest": f"sha256:{size}", "size": size} for size in (100, 20, 3)]}
 INDEX = {
     "manifests": [
         {"digest": f"sha256:{'a' * 64}", "platform": {"os": "unknown", "architecture": "unknown"}},

@@ -23,7 +23,7 @@ from bake.errors import EnvironmentUnfit
 from bake.reference import parse_reference
 from bake.registry import Outcome, Registry
 
-MANIFEST = b'{"schemaVersion": 2,\n "mediaType": "application/vnd.oci.image.manifest.v1+json" }'
+MANIFEST = b'{"schemaVersion": 2,\n "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": [] }'
 DIGEST = f"sha256:{hashlib.sha256(MANIFEST).hexdigest()}"
 BASIC = "Basic " + base64.b64encode(b"ci:word").decode()
 

@@ -58,7 +58,7 @@ def test_verify_writes_a_report_even_if_every_check_crashes(tmp_path: Path) -> N
 def test_a_specification_that_asks_for_nothing_has_only_rows_of_what_is_installed(tmp_path: Path) -> None:
     image = Image("/nowhere", "/nowhere/uv", tmp_path / "absent.json")
     vars(image).update(inventory=Inventory("3.10", {"a": "1"}), base_inventory=Inventory("3.10", {"a": "1"}))
-    assert [row["check"] for row in verify(image, {})["rows"]] == ["conflict", "constraint"]
+    assert [row.check for row in verify(image, {})] == ["conflict", "constraint"]
 
 
 def test_verify_names_a_wrong_specification(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,8 @@ def row_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, library: Any) -> Cal
             archs = " ".join(part for part in name.split(".")[0].split("_") if part[0].isdigit())
             kind = "ptx" if "ptx" in name else "sass"
             files.append(str(library.write(tmp_path / name, **{kind: archs})))
-        monkeypatch.setattr(sass, "libraries_of", lambda _package: files)
-        (found,) = sass.extension_rows("torch-scatter", ["9.0", "12.0"])
+        monkeypatch.setattr(sass, "libraries_of", lambda _package, _installed: files)
+        (found,) = sass.extension_rows("torch-scatter", ["9.0", "12.0"], {})
         return found
 
     return row
@@ -61,8 +62,9 @@ def test_a_cpu_build_fails(row_of: Callable[..., Row]) -> None:
 
 
 def test_the_libraries_of_installed_packages() -> None:
-    found = sass.libraries_of("pydantic_core")
+    installed = {"pydantic-core": metadata.distribution("pydantic_core")}
+    found = sass.libraries_of("pydantic_core", installed)
     assert found
     assert all(path.startswith("/") and path.endswith(".so") for path in found)
     with pytest.raises(ConversionError, match="absent-package is not installed"):
-        sass.libraries_of("absent-package")
+        sass.libraries_of("absent-package", installed)

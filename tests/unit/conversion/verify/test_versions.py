@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-from importlib import metadata
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from conversion.environment.inventory import Inventory
 from conversion.verify import versions
 
 
@@ -27,8 +26,8 @@ def test_same_version(expected: str, found: str, same: bool) -> None:
 
 
 def test_version_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = Inventory("3.10.14", {"torch": "2.11.0", "torch-geometric": "2.8.1"})
-    monkeypatch.setattr(versions, "own_version", {"torch": "2.11.0+cu130"}.get)
+    found: Any = {"torch": SimpleNamespace(version="2.11.0"), "torch-geometric": SimpleNamespace(version="2.8.1")}
+    monkeypatch.setattr(versions, "own_version", lambda package: {"2.11.0": "2.11.0+cu130"}.get(package.version))
     expected = {"torch": "2.11.0+cu130", "torch_geometric": "2.7.0", "torch-scatter": "2.1.2"}
     torch, geometric, scatter = versions.version_rows(expected, found)
     assert (torch.status, torch.found, torch.detail) == ("pass", "2.11.0+cu130", "its metadata says 2.11.0")
@@ -36,7 +35,7 @@ def test_version_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (scatter.status, scatter.found) == ("fail", "not installed")
 
 
-def test_the_own_version_file_of_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_own_version_file_of_a_package() -> None:
     class File:
         def __init__(self, name: str, content: str) -> None:
             self.name, self.content = name, content
@@ -53,11 +52,12 @@ def test_the_own_version_file_of_a_package(monkeypatch: pytest.MonkeyPatch) -> N
         File("torch/version.py", "from typing import Optional\n__version__: str = '2.11.0+cu130'\n"),
         File("torch/_inductor/version.py", "__version__ = '0'\n"),
     ]
-    monkeypatch.setattr(metadata, "distribution", lambda _name: SimpleNamespace(files=files))
-    assert versions.own_version("torch") == "2.11.0+cu130"
+    package: Any = SimpleNamespace(files=files)
+    assert versions.own_version(package) == "2.11.0+cu130"
 
 
 def test_absent_rows() -> None:
-    there, gone = versions.absent_rows(["pytorch3d", "apex"], Inventory("3", {"pytorch3d": "0.7.4"}))
+    found: Any = {"pytorch3d": SimpleNamespace(version="0.7.4")}
+    there, gone = versions.absent_rows(["pytorch3d", "apex"], found)
     assert (there.status, there.found) == ("fail", "0.7.4")
     assert gone.status == "pass"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,14 @@ from generator.console.reporter import Reporter
 from generator.job import Job, Preflight, Rendered, Reuse, Wheel, WheelLookup
 from generator.plan import build_graph
 from generator.plan.keys import Key
+from generator.plan.specs import verify_json
 from generator.recipe import Recipe
 from generator.render import BAKE_FILE
 from generator.resolve.facts import Facts
+from generator.verification import report
 
-DIGEST = f"sha256:{'a' * 64}"
+DIGEST, CONFIG = f"sha256:{'a' * 64}", f"sha256:{'c' * 64}"
+MADE = {"containerimage.digest": DIGEST, "containerimage.config.digest": CONFIG}
 ROW = {"check": "version", "subject": "torch", "expected": "2.11.0", "found": "2.11.0", "status": "pass", "detail": ""}
 
 
@@ -31,7 +34,9 @@ class Driver:
     """Stands in for buildx; the requests are those that the real driver would get.
 
     Args:
-        fails: by the first target of a request, how it fails. passes: whether verification does.
+        fails: by the first target of a request, how it fails. passes: whether verification does. plants: what the
+            image's code puts into the exported folder before the report. writes: whether a report is.
+        rows: those that pass. made: what buildx tells of the image, one export after the other.
     """
 
     folder: Path
@@ -39,20 +44,28 @@ class Driver:
     fails: dict[str, list[BakeOutcome]] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
     passes: bool = True
+    plants: Callable[[Path], None] = lambda _folder: None
+    writes: bool = True
+    made: list[dict[str, str]] = field(default_factory=lambda: [MADE])
+    rows: Sequence[dict[str, str]] = ()
 
     def __call__(self, request: BakeRequest, _listener: Callable[[Event], None]) -> BakeOutcome:
         self.requests.append(request)
         if waiting := self.fails.get(request.targets[0]):
             return replace(waiting.pop(0), request=request)
         if "verify" in request.targets:
-            report = {"schema": 1, "recipe": "demo", "passed": self.passes}
-            rows = [{**ROW, "status": "pass" if self.passes else "fail"}]
+            document = {"schema": 1, "recipe": "demo", "passed": True}
+            rows = [*self.rows, *([] if self.passes else [{**ROW, "status": "fail"}])]
             (self.folder / "verify").mkdir(exist_ok=True)
-            (self.folder / "verify/report.json").write_text(json.dumps({**report, "rows": rows}))
+            self.plants(self.folder / "verify")
+            if self.writes:
+                (self.folder / "verify/report.json").write_text(json.dumps({**document, "rows": rows}))
         for override in request.overrides.values():
             if "dest=" in override:
                 Path(override.rpartition("dest=")[2]).write_text("an archive")
-        metadata = {"image": {"containerimage.digest": DIGEST}} if "image" in request.targets else {}
+        metadata = {}
+        if "image" in request.targets:
+            metadata = {"image": self.made.pop(0) if len(self.made) > 1 else self.made[0]}
         return outcome(request, steps=self.steps, metadata=metadata)
 
     @property
@@ -100,9 +113,11 @@ WHEEL = Wheel(target="wheel-torch-scatter", extension="torch-scatter", key=Key(t
 
 
 @pytest.fixture
-def driver(tmp_path: Path) -> Driver:
+def driver(tmp_path: Path, demo: Recipe) -> Driver:
     (tmp_path / "build").mkdir()
-    return Driver(folder=tmp_path / "build")
+    wanted = report.wanted(json.loads(verify_json(demo)))
+    rows = [{**ROW, "check": check, "subject": subject} for check, subject in wanted]
+    return Driver(folder=tmp_path / "build", rows=rows)
 
 
 @pytest.fixture

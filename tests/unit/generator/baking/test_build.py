@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,9 @@ from bake.buildx.driver import BakeRequest
 from bake.errors import BuildFailed, EnvironmentUnfit, VerificationFailed
 from bake.failure.explain import FailedStep
 from bake.progress.events import State, StepKind
+from bake.reference import Reference
+from bake.registry import Answer
+from bake.registry.answer import Outcome
 from generator.baking import build
 from generator.baking.archive import Archive, ArchiveFormat
 from generator.baking.delivery import Destination, Load, Push, Save, Store, delivery_to
@@ -22,7 +26,7 @@ from generator.plan import build_graph
 from generator.resolve.caches import Caches
 from generator.reuse import compiler_cache, registry_cache
 from generator.reuse.store import Found
-from tests.unit.generator.baking.conftest import DIGEST, WHEEL, Driver, outcome, step
+from tests.unit.generator.baking.conftest import DIGEST, MADE, ROW, WHEEL, Driver, outcome, step
 
 MakeJob = Callable[..., Job]
 
@@ -32,11 +36,13 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """What is asked of the engine by its API."""
     calls: list[tuple[Any, ...]] = []
     monkeypatch.setattr(
-        "generator.baking.delivery.name_image", lambda digest, names, context: calls.append((digest, names, context))
+        "generator.baking.delivery.name_image",
+        lambda digest, names, context=None: calls.append((digest, names, context)),
     )
     monkeypatch.setattr(
         "generator.baking.delivery.remove_nameless", lambda digest, context: calls.append(("remove", digest, context))
     )
+    monkeypatch.setattr("generator.baking.delivery.remove_name", lambda name: calls.append(("forget", name)))
     monkeypatch.setattr("generator.baking.early_export.remove_name", lambda *_, **__: None)
     return calls
 
@@ -64,14 +70,160 @@ def test_an_image_that_does_not_pass_gets_no_name_and_goes(
     assert (driver.folder / "verify/junit.xml").is_file()
 
 
+def test_no_link_of_an_image_is_written_through(
+    make_job: MakeJob, driver: Driver, engine: list[Any], tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    driver.plants = lambda folder: (folder / "junit.xml").symlink_to(victim)
+    build.bake_verified(make_job(), Store())
+    assert victim.read_text() == "mine"
+    assert (driver.folder / "verify/junit.xml").read_text().startswith("<?xml")
+    assert engine == [(DIGEST, ("demo:2", "demo:1"), None)]
+
+
+def test_a_report_of_an_earlier_bake_or_behind_a_link_is_not_read(
+    make_job: MakeJob, driver: Driver, tmp_path: Path
+) -> None:
+    good = json.dumps({"schema": 1, "recipe": "demo", "passed": True, "rows": [ROW]})
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "report.json").write_text(good)
+    (driver.folder / "verify").symlink_to(elsewhere)  # as an earlier bake might have left it
+    driver.writes = False
+    with pytest.raises(BuildFailed, match="no readable report"):
+        build.bake_verified(make_job(own_builder=False), Load())
+    driver.plants = lambda folder: (folder / "report.json").symlink_to(elsewhere / "report.json")
+    with pytest.raises(BuildFailed, match="no readable report"):
+        build.bake_verified(make_job(own_builder=False), Load())
+    assert [path.name for path in elsewhere.iterdir()] == ["report.json"]
+
+
+@pytest.mark.parametrize(
+    ("check", "subject"),
+    [("version", "torch"), ("sass", "torch-scatter"), ("model-set", "sugar"), ("arch", "12.0"), ("conflict", "*")],
+)
+def test_a_report_that_lacks_a_check_of_the_recipe_does_not_pass(
+    make_job: MakeJob, driver: Driver, engine: list[Any], check: str, subject: str
+) -> None:
+    left = [row for row in driver.rows if (row["check"], row["subject"]) != (check, subject)]
+    assert len(left) == len(driver.rows) - 1
+    driver.rows = left
+    with pytest.raises(VerificationFailed, match=re.escape(f"{check} {subject}: expected a row in the report")):
+        build.bake_verified(make_job(), Store())
+    assert engine == [("remove", DIGEST, None)]
+    judged = json.loads((driver.folder / "verify/report.json").read_text())
+    assert judged["passed"] is False
+    assert judged["rows"][-1]["subject"] == subject
+
+
+def test_what_a_report_says_of_itself_counts_nothing(make_job: MakeJob, driver: Driver, engine: list[Any]) -> None:
+    driver.rows = [*driver.rows, {**ROW, "status": "fail"}]  # beside "passed": true
+    with pytest.raises(VerificationFailed, match="1 of "):
+        build.bake_verified(make_job(), Store())
+    assert engine == [("remove", DIGEST, None)]
+
+
 def test_from_another_builder_it_is_sent_after_it_passed(make_job: MakeJob, driver: Driver, engine: list[Any]) -> None:
     build.bake_verified(make_job(own_builder=False), Load())
-    assert driver.asked == [("verify",), ("image",)]
-    assert driver.requests[1].overrides["image.output"] == "type=docker,compression=uncompressed"
-    driver.passes, driver.requests[:] = False, []
+    assert driver.asked == [("verify", "image"), ("image",)]
+    first, second = (request.overrides for request in driver.requests)
+    assert first["image.output"] == "type=image,store=false,compression=uncompressed"
+    assert first["image.tags"] == second["image.tags"] == ""
+    kind, sent, form = second["image.output"].split(",")
+    assert (kind, form) == ("type=docker", "compression=uncompressed")
+    name = sent.removeprefix("name=")
+    assert name.startswith("image-uplift-part:")
+    assert engine == [(name, ("demo:2", "demo:1"), None), ("forget", name)]
+    assert json.loads((driver.folder / "results.json").read_text())["targets"] is not None
+    driver.passes, driver.requests[:], engine[:] = False, [], []
     with pytest.raises(VerificationFailed):
         build.bake_verified(make_job(own_builder=False), Load())
-    assert driver.asked == [("verify",)]
+    assert driver.asked == [("verify", "image")]
+    assert engine == []
+
+
+OTHER = {**MADE, "containerimage.digest": f"sha256:{'b' * 64}", "containerimage.config.digest": f"sha256:{'d' * 64}"}
+UNTOLD = {"image.name": "demo:1"}
+
+
+@pytest.mark.parametrize(("made", "said"), [([MADE, OTHER], "another image"), ([UNTOLD], "did not tell")])
+def test_another_image_than_the_verified_one_gets_no_name(
+    make_job: MakeJob, driver: Driver, engine: list[Any], made: list[dict[str, str]], said: str
+) -> None:
+    driver.made = list(made)
+    with pytest.raises(BuildFailed, match=said):
+        build.bake_verified(make_job(own_builder=False), Load())
+    (forgotten,) = engine
+    assert forgotten[0] == "forget"
+    assert json.loads((driver.folder / "results.json").read_text())["state"] == "failed"
+
+
+@pytest.mark.parametrize("made", [[MADE, OTHER], [UNTOLD]])
+@pytest.mark.parametrize("form", ArchiveFormat)
+def test_another_image_than_the_verified_one_becomes_no_file(
+    make_job: MakeJob, driver: Driver, tmp_path: Path, form: ArchiveFormat, made: list[dict[str, str]]
+) -> None:
+    driver.made = list(made)
+    archive = Archive(form=form, path=tmp_path / "image.tar")
+    archive.path.write_text("of yesterday")
+    with pytest.raises(BuildFailed, match=r"another image|did not tell"):
+        build.bake_verified(make_job(), Save(archive))
+    assert archive.path.read_text() == "of yesterday"
+    assert not list(tmp_path.glob(".image.tar*"))
+
+
+def test_an_image_that_nobody_told_the_digest_of_is_not_exported_again_by_name(
+    make_job: MakeJob, driver: Driver, engine: list[Any]
+) -> None:
+    driver.made = [UNTOLD]
+    with pytest.raises(BuildFailed, match="did not tell"):
+        build.bake_verified(make_job(), Store())
+    assert driver.asked == [("verify", "image", "torch")]
+    assert engine == []
+
+
+class Repository:
+    """A registry that takes every tag; what is asked of it."""
+
+    host = "lab"
+
+    def __init__(self) -> None:
+        self.tags: list[str] = []
+        self.untagged: list[str] = []
+
+    def pushed(self, _image: Reference) -> Answer:
+        return Answer(outcome=Outcome.ABSENT, url="", headers={})
+
+    manifest = pushed
+
+    def tag(self, _image: Reference, tag: str) -> Answer:
+        self.tags.append(tag)
+        return Answer(outcome=Outcome.ANSWERS, url="", headers={})
+
+    def untag(self, image: Reference) -> None:
+        self.untagged.append(str(image.tag))
+
+
+@pytest.mark.parametrize("made", [[MADE], [MADE, OTHER], [UNTOLD]])
+def test_only_the_verified_image_gets_tags_in_a_registry(
+    make_job: MakeJob,
+    driver: Driver,
+    engine: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    made: list[dict[str, str]],
+) -> None:
+    driver.made = list(made)
+    registry = Repository()
+    monkeypatch.setattr("generator.baking.publish._registry", lambda *_: registry)
+    if made == [MADE]:
+        build.bake_verified(make_job(), Push())
+        assert (registry.tags, registry.untagged) == (["2", "1"], [])
+        return
+    with pytest.raises(BuildFailed, match=r"another image|did not tell"):
+        build.bake_verified(make_job(), Push())
+    assert registry.tags == []
+    assert registry.untagged == ([f"1-{DIGEST[7:19]}"] if OTHER in made else [])
     assert engine == []
 
 
@@ -82,7 +234,7 @@ def test_a_file_gets_its_name_when_it_is_whole(
     archive = Archive(form=ArchiveFormat.OCI, path=tmp_path / "image.tar")
     driver.fails["image"] = [outcome(BakeRequest(file=Path("x")), failure="the disk is full")] if fails else []
     delivery = delivery_to(Destination.FILE, own_builder=True, archive=archive)
-    assert delivery == Save(archive)
+    assert isinstance(delivery, Save)
     if fails:
         with pytest.raises(BuildFailed, match="the disk is full"):
             build.bake_verified(make_job(), delivery)

@@ -112,7 +112,7 @@ def test_what_is_no_repository_is_refused(wishes: dict[str, Any]) -> None:
         ({}, {"CACHE_TO": "type=registry,ref=me:canary@lab/x"}),
     ],
 )
-def test_a_login_in_the_name_of_a_cache_is_refused(wishes: dict[str, str], environ: dict[str, str]) -> None:
+def test_a_login_in_the_name_of_a_cache_is_refused(wishes: dict[str, Any], environ: dict[str, str]) -> None:
     with pytest.raises(UsageError, match="with a login") as caught:
         resolve_caches(CacheOptions(**wishes), registry="", environ=environ)
     assert "canary" not in f"{caught.value} {caught.value.remedy}"

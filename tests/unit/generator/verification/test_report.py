@@ -27,7 +27,7 @@ def report_file(folder: Path, **changes: object) -> Path:
 
 
 def test_a_failing_row_is_named_with_status_4(tmp_path: Path) -> None:
-    report = read_report(report_file(tmp_path), image="x:1")
+    report = read_report(report_file(tmp_path).parent, image="x:1")
     with pytest.raises(VerificationFailed) as caught:
         require_passed(report)
     assert caught.value.exit_status == 4
@@ -38,37 +38,45 @@ def test_a_known_cause_is_named_once_with_its_remedy(tmp_path: Path) -> None:
     seen = "OSError: /opt/env/lib/torch_scatter/_version_cuda.so: undefined symbol: _ZN3c104cuda9SetDeviceEi"
     rows = [{**ROW, "found": seen}, {**ROW, "subject": "torch-sparse", "detail": seen}]
     with pytest.raises(VerificationFailed) as caught:
-        require_passed(read_report(report_file(tmp_path, rows=rows), image="x:1"))
+        require_passed(read_report(report_file(tmp_path, rows=rows).parent, image="x:1"))
     assert str(caught.value).count("known cause: _version_cuda.so was compiled for another torch") == 1
     assert "name its package under [extensions]" in str(caught.value)
 
 
 def test_a_good_report_passes(tmp_path: Path) -> None:
     rows = [{**ROW, "status": "pass"}]
-    require_passed(read_report(report_file(tmp_path, passed=True, rows=rows), image="x:1"))
+    require_passed(read_report(report_file(tmp_path, passed=True, rows=rows).parent, image="x:1"))
 
 
 def test_a_report_without_rows_does_not_pass(tmp_path: Path) -> None:
     with pytest.raises(VerificationFailed, match="holds no check"):
-        require_passed(read_report(report_file(tmp_path, passed=True, rows=[]), image="x:1"))
+        require_passed(read_report(report_file(tmp_path, passed=True, rows=[]).parent, image="x:1"))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 2}', '{"schema": 1, "recipe": "x", "passed": true}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", '{"schema": 2}', '{"schema": 1, "recipe": "x", "passed": true}'),
+        '{"schema": 1, "recipe": "x", "passed": true, "rows": [1]}',
+        json.dumps({"schema": 1, "recipe": "x", "passed": True, "rows": [{**ROW, "status": "fine"}]}),
+        pytest.param("[" * 100_000, id="deep"),
+    ],
+)
 def test_an_unreadable_report_is_a_failed_build(tmp_path: Path, text: str) -> None:
     path = tmp_path / "report.json"
     path.write_text(text)
     with pytest.raises(BuildFailed, match="no readable report"):
-        read_report(path, image="x:1")
+        read_report(path.parent, image="x:1")
 
 
 def test_the_state_stands_in_words_without_colour(tmp_path: Path) -> None:
     out = io.StringIO()
-    show_table(Reporter(stdout=out), read_report(report_file(tmp_path), image="x:1"))
+    show_table(Reporter(stdout=out), read_report(report_file(tmp_path).parent, image="x:1"))
     assert "FAIL" in out.getvalue()
     assert "\x1b[" not in out.getvalue()
 
 
 def test_json_names_the_image(tmp_path: Path) -> None:
-    data = json.loads(as_json(read_report(report_file(tmp_path), image="x:1")))
+    data = json.loads(as_json(read_report(report_file(tmp_path).parent, image="x:1")))
     assert data["image"] == "x:1"
     assert data["rows"] == [ROW]
