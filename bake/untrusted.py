@@ -37,15 +37,15 @@ def read(folder: Path, name: str, *, limit: int = LIMIT) -> bytes:
     return content
 
 
-def write(folder: Path, name: str, text: str) -> None:
-    """Write a file into a folder, in the place of whatever has its name there.
+def write(folder: Path, name: str, text: str, *, mode: int = 0o666) -> None:
+    """Write a file into a folder, in the place of whatever has its name there; ``mode`` is as of ``open(2)``.
 
     Raises:
         OSError: it can't be written; a folder has its name.
     """
     with _opened(folder) as place:
         part = f".{name}.{secrets.token_hex(8)}"
-        number = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=place)
+        number = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=place)
         try:
             with os.fdopen(number, "w", encoding="utf-8") as file:
                 file.write(text)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bake.progress.events import Step
     from generator.job.job import Job
 
+MIRRORS = "mirrors.txt"  # for this user's eyes alone
 # Variables of the bake file that come from the environment here too, as they do for users of plain buildx.
 PASSED_ON = ("MAX_JOBS", "NVCC_THREADS")
 
@@ -91,11 +92,9 @@ def _clear(folder: Path) -> None:
 
 def _mirrors(job: Job) -> str:
     """Write the table of mirrors beside the bake file, where there is one; it goes in as a secret, as a place's own."""
-    file = job.folder / "mirrors.txt"
     text = secret_table(job.facts.mirrors, job.facts.checksums)
     if not text:
-        file.unlink(missing_ok=True)
+        (job.folder / MIRRORS).unlink(missing_ok=True)
         return ""
-    file.touch(mode=0o600)
-    file.write_text(text, encoding="utf-8")
-    return file.as_posix()
+    untrusted.write(job.folder, MIRRORS, text, mode=0o600)
+    return (job.folder / MIRRORS).as_posix()

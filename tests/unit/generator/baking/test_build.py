@@ -254,6 +254,19 @@ def test_a_failed_bake_is_recorded_and_delivers_nothing(make_job: MakeJob, drive
     assert engine == []
 
 
+def test_the_table_of_mirrors_is_this_users_alone_and_goes_through_no_link(
+    make_job: MakeJob, driver: Driver, tmp_path: Path
+) -> None:
+    (tmp_path / "other").write_text("kept")
+    (driver.folder / "mirrors.txt").symlink_to(tmp_path / "other")
+    job = make_job()
+    build.bake_targets(replace(job, facts=replace(job.facts, mirrors={"https://a/": "https://b/"})), ("verify",))
+    file = driver.folder / "mirrors.txt"
+    assert driver.requests[0].variables["MIRRORS"] == str(file)
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("https://a/ https://b/\n", 0o600)
+    assert (tmp_path / "other").read_text() == "kept"
+
+
 def test_deliveries_follow_from_the_destination_and_the_builder() -> None:
     assert isinstance(delivery_to(Destination.REGISTRY, own_builder=False), Push)
     assert isinstance(delivery_to(Destination.ENGINE, own_builder=True), Store)
