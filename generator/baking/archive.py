@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
+import json
 import os
+import tarfile
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -15,6 +18,7 @@ from generator.compression import FORM
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from typing import Any
 
     from bake.buildx.driver import BakeOutcome
 
@@ -33,6 +37,9 @@ _EXPORTERS = {
     ArchiveFormat.OCI: ("type=oci", FORM),
     ArchiveFormat.DOCKER: ("type=docker", "compression=uncompressed,force-compression=true"),
 }
+
+
+_MOST = 8 << 20  # bytes of an index, manifest or configuration, as for those of registries
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,3 +105,27 @@ class Archive:
         """How the file is used elsewhere."""
         sif = f"apptainer build image.sif {self.form.value}:{self.path.name}"
         return f"docker load -i {self.path.name}, or {sif}" if self.form is ArchiveFormat.DOCKER else sif
+
+
+def config_digest_of(file: Path) -> str:
+    """Give the digest of the configuration in an archive of either form: both have the layout of OCI in them.
+
+    https://github.com/opencontainers/image-spec/blob/main/image-layout.md. What is hashed are the configuration's own
+    bytes, which name every layer by the hash of its files; "" where the archive holds no image.
+    """
+    try:
+        with tarfile.open(file) as archive:
+
+            def document(name: str) -> Any:
+                member = archive.getmember(name)
+                content = archive.extractfile(member) if member.isreg() and member.size <= _MOST else None
+                return json.loads(content.read()) if content else {}
+
+            def blob(descriptor: Any) -> str:
+                return f"blobs/{str(descriptor['digest']).replace(':', '/')}"
+
+            manifest = document(blob(document("index.json")["manifests"][0]))
+            config = archive.extractfile(blob(manifest["config"]))
+            return f"sha256:{hashlib.sha256(config.read(_MOST)).hexdigest()}" if config else ""
+    except (OSError, tarfile.TarError, ValueError, LookupError, TypeError, RecursionError):
+        return ""

@@ -86,8 +86,8 @@ def bake_verified(job: Job, delivery: Delivery, *, require_warm: bool = False) -
         targets = (VERIFY, *delivery.targets, *early.targets)
         overrides = {**delivery.overrides, **early.overrides}
         job, built, path = _build(job, targets, require_warm=require_warm, overrides=overrides)
-        built.raise_for_failure()
         try:
+            built.raise_for_failure()
             require_passed(_report(job, job.facts.image))
         except UpliftError:
             delivery.discard(job, built)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from bake.engine.facts import name_image, remove_name, remove_nameless
 from bake.errors import EnvironmentUnfit
 from bake.leftovers.images import PART
+from generator.baking.archive import config_digest_of
 from generator.baking.digests import digest_in, held_to
 from generator.baking.publish import publish
 from generator.compression import FORM
@@ -125,25 +126,31 @@ class Store(Delivery):
 
 
 class Load(Delivery):
-    """On the engine, from a builder that is not its own: sent under a name that nobody uses, and named then."""
+    """On the engine, from a builder that is not its own: sent under a name that nobody uses, and named then.
+
+    It is sent by the bake that verifies it: what a second one sends could not be told from another image.
+    """
 
     targets = (IMAGE,)
-    overrides = MappingProxyType({f"{IMAGE}.output": f"{NOWHERE},{_UNPACKED}", **_NAMELESS})
+
+    def __init__(self) -> None:
+        self.name = f"{PART}:{uuid.uuid4().hex[:12]}"
+        self.overrides = MappingProxyType({f"{IMAGE}.output": f"type=docker,name={self.name},{_UNPACKED}", **_NAMELESS})
+
+    def discard(self, job: Job, built: BakeOutcome) -> None:  # noqa: ARG002 - one shape for all
+        """Remove the image; what can't be removed now `clean` does."""
+        try:
+            remove_name(self.name)
+        except EnvironmentUnfit as error:
+            job.reporter.warning(str(error))
 
     def deliver(self, job: Job, built: BakeOutcome) -> Delivered:
-        """Send the image to the engine, and give it its names if it is the one that was verified."""
-        name = f"{PART}:{uuid.uuid4().hex[:12]}"
-        overrides = {f"{IMAGE}.output": f"type=docker,name={name},{_UNPACKED}", **_NAMELESS}
+        """Give the image its names."""
         try:
-            outcome = held_to(built, run(job, (IMAGE,), overrides=overrides), by_config=True)
-            if outcome.failure is None:
-                name_image(name, job.facts.names)
-                outcome = _named(outcome, job)
+            name_image(self.name, job.facts.names)
         finally:
-            try:
-                remove_name(name)
-            except EnvironmentUnfit as error:
-                job.reporter.warning(str(error))
+            self.discard(job, built)
+        outcome = _named(dataclasses.replace(built, steps=(), started=built.completed), job)
         return Delivered(outcome=outcome, place="on this engine", data=_named_by_digest(job, outcome))
 
 
@@ -162,7 +169,7 @@ class Save(Delivery):
         def export(part: Path) -> BakeOutcome:
             overrides = {f"{IMAGE}.output": self.archive.exporter(part)}
             exported = run(job, (IMAGE,), overrides=overrides, writes=part.parent)
-            return held_to(built, exported, by_config=True)
+            return exported if exported.failure else held_to(built, exported, config=config_digest_of(part))
 
         outcome = self.archive.written(export)
         return Delivered(outcome=outcome, place=f"saved, there: {self.archive.use}", data=str(self.archive.path))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +27,8 @@ from generator.render import BAKE_FILE
 from generator.resolve.facts import Facts
 from generator.verification import report
 
-DIGEST, CONFIG = f"sha256:{'a' * 64}", f"sha256:{'c' * 64}"
+CONFIGURATION = b'{"os": "linux"}'
+DIGEST, CONFIG = f"sha256:{'a' * 64}", f"sha256:{hashlib.sha256(CONFIGURATION).hexdigest()}"
 MADE = {"containerimage.digest": DIGEST, "containerimage.config.digest": CONFIG}
 ROW = {"check": "version", "subject": "torch", "expected": "2.11.0", "found": "2.11.0", "status": "pass", "detail": ""}
 
@@ -37,6 +41,7 @@ class Driver:
         fails: by the first target of a request, how it fails. passes: whether verification does. plants: what the
             image's code puts into the exported folder before the report. writes: whether a report is.
         rows: those that pass. made: what buildx tells of the image, one export after the other.
+        configuration: that of the image in an archive; none: no image.
     """
 
     folder: Path
@@ -48,6 +53,7 @@ class Driver:
     writes: bool = True
     made: list[dict[str, str]] = field(default_factory=lambda: [MADE])
     rows: Sequence[dict[str, str]] = ()
+    configuration: bytes = CONFIGURATION
 
     def __call__(self, request: BakeRequest, _listener: Callable[[Event], None]) -> BakeOutcome:
         self.requests.append(request)
@@ -62,7 +68,7 @@ class Driver:
                 (self.folder / "verify/report.json").write_text(json.dumps({**document, "rows": rows}))
         for override in request.overrides.values():
             if "dest=" in override:
-                Path(override.rpartition("dest=")[2]).write_text("an archive")
+                write_archive(Path(override.rpartition("dest=")[2]), self.configuration)
         metadata = {}
         if "image" in request.targets:
             metadata = {"image": self.made.pop(0) if len(self.made) > 1 else self.made[0]}
@@ -71,6 +77,22 @@ class Driver:
     @property
     def asked(self) -> list[tuple[str, ...]]:
         return [request.targets for request in self.requests]
+
+
+def write_archive(file: Path, configuration: bytes) -> None:
+    """Write an archive as BuildKit does, with the layout of OCI in it."""
+
+    def named(content: bytes) -> str:
+        return hashlib.sha256(content).hexdigest()
+
+    manifest = json.dumps({"config": {"digest": f"sha256:{named(configuration)}"}}).encode()
+    index = json.dumps({"manifests": [{"digest": f"sha256:{named(manifest)}"}]}).encode()
+    blobs = {f"blobs/sha256/{named(content)}": content for content in (configuration, manifest)}
+    with tarfile.open(file, "w") as archive:
+        for name, content in {**blobs, "index.json": index}.items() if configuration else ():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
 
 
 def outcome(

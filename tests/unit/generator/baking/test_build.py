@@ -26,7 +26,7 @@ from generator.plan import build_graph
 from generator.resolve.caches import Caches
 from generator.reuse import compiler_cache, registry_cache
 from generator.reuse.store import Found
-from tests.unit.generator.baking.conftest import DIGEST, MADE, ROW, WHEEL, Driver, outcome, step
+from tests.unit.generator.baking.conftest import CONFIGURATION, DIGEST, MADE, ROW, WHEEL, Driver, outcome, step
 
 MakeJob = Callable[..., Job]
 
@@ -124,47 +124,49 @@ def test_what_a_report_says_of_itself_counts_nothing(make_job: MakeJob, driver: 
     assert engine == [("remove", DIGEST, None)]
 
 
-def test_from_another_builder_it_is_sent_after_it_passed(make_job: MakeJob, driver: Driver, engine: list[Any]) -> None:
+def test_from_another_builder_it_is_sent_without_its_name_and_named_after_it_passed(
+    make_job: MakeJob, driver: Driver, engine: list[Any]
+) -> None:
     build.bake_verified(make_job(own_builder=False), Load())
-    assert driver.asked == [("verify", "image"), ("image",)]
-    first, second = (request.overrides for request in driver.requests)
-    assert first["image.output"] == "type=image,store=false,compression=uncompressed"
-    assert first["image.tags"] == second["image.tags"] == ""
-    kind, sent, form = second["image.output"].split(",")
+    assert driver.asked == [("verify", "image")]
+    overrides = driver.requests[0].overrides
+    assert overrides["image.tags"] == ""
+    kind, sent, form = overrides["image.output"].split(",")
     assert (kind, form) == ("type=docker", "compression=uncompressed")
     name = sent.removeprefix("name=")
     assert name.startswith("image-uplift-part:")
     assert engine == [(name, ("demo:2", "demo:1"), None), ("forget", name)]
     assert json.loads((driver.folder / "results.json").read_text())["targets"] is not None
-    driver.passes, driver.requests[:], engine[:] = False, [], []
-    with pytest.raises(VerificationFailed):
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_from_another_builder_nothing_is_left_of_one_that_does_not_pass(
+    make_job: MakeJob, driver: Driver, engine: list[Any], *, fails: bool
+) -> None:
+    driver.passes = False
+    driver.fails["verify"] = [outcome(BakeRequest(file=Path("x")), failure="nvcc failed")] if fails else []
+    with pytest.raises(BuildFailed if fails else VerificationFailed):
         build.bake_verified(make_job(own_builder=False), Load())
-    assert driver.asked == [("verify", "image")]
-    assert engine == []
+    ((said, name),) = engine
+    assert said == "forget"
+    assert name.startswith("image-uplift-part:")
 
 
 OTHER = {**MADE, "containerimage.digest": f"sha256:{'b' * 64}", "containerimage.config.digest": f"sha256:{'d' * 64}"}
 UNTOLD = {"image.name": "demo:1"}
 
 
-@pytest.mark.parametrize(("made", "said"), [([MADE, OTHER], "another image"), ([UNTOLD], "did not tell")])
-def test_another_image_than_the_verified_one_gets_no_name(
-    make_job: MakeJob, driver: Driver, engine: list[Any], made: list[dict[str, str]], said: str
-) -> None:
-    driver.made = list(made)
-    with pytest.raises(BuildFailed, match=said):
-        build.bake_verified(make_job(own_builder=False), Load())
-    (forgotten,) = engine
-    assert forgotten[0] == "forget"
-    assert json.loads((driver.folder / "results.json").read_text())["state"] == "failed"
-
-
-@pytest.mark.parametrize("made", [[MADE, OTHER], [UNTOLD]])
+@pytest.mark.parametrize(("made", "configuration"), [(MADE, b'{"os": "plan9"}'), (MADE, b""), (UNTOLD, CONFIGURATION)])
 @pytest.mark.parametrize("form", ArchiveFormat)
 def test_another_image_than_the_verified_one_becomes_no_file(
-    make_job: MakeJob, driver: Driver, tmp_path: Path, form: ArchiveFormat, made: list[dict[str, str]]
+    make_job: MakeJob,
+    driver: Driver,
+    tmp_path: Path,
+    form: ArchiveFormat,
+    made: dict[str, str],
+    configuration: bytes,
 ) -> None:
-    driver.made = list(made)
+    driver.made, driver.configuration = [made], configuration
     archive = Archive(form=form, path=tmp_path / "image.tar")
     archive.path.write_text("of yesterday")
     with pytest.raises(BuildFailed, match=r"another image|did not tell"):
