@@ -246,6 +246,33 @@ def test_a_file_gets_its_name_when_it_is_whole(
     assert record["state"] == ("failed" if fails else "done")
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_image_is_pushed_and_saved_where_both_are_asked_for(
+    make_job: MakeJob,
+    driver: Driver,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    fails: bool,
+) -> None:
+    registry = Repository()
+    monkeypatch.setattr("generator.baking.publish._registry", lambda *_: registry)
+    driver.fails["image"] = [outcome(BakeRequest(file=Path("x")), failure="denied")] if fails else []
+    archive = Archive(form=ArchiveFormat.DOCKER, path=tmp_path / "image.tar")
+    delivery = delivery_to(Destination.REGISTRY, own_builder=True, archive=archive)
+    if fails:
+        with pytest.raises(BuildFailed, match="denied"):
+            build.bake_verified(make_job(), delivery)
+        assert (registry.tags, archive.path.exists(), len(driver.requests)) == ([], False, 2)
+        return
+    build.bake_verified(make_job(), delivery)
+    assert (registry.tags, archive.path.read_text()) == (["2", "1"], "an archive")
+    assert capsys.readouterr().out == f"demo:1@{DIGEST}\n{archive.path}\n"
+    record = json.loads((driver.folder / "results.json").read_text())
+    assert record["published"]["digest"] == DIGEST
+
+
 def test_a_failed_bake_is_recorded_and_delivers_nothing(make_job: MakeJob, driver: Driver, engine: list[Any]) -> None:
     driver.fails["verify"] = [outcome(BakeRequest(file=Path("x")), failure="nvcc failed")]
     with pytest.raises(BuildFailed, match="nvcc failed"):
