@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bake.buildx.driver import BakeRequest
-from bake.errors import BuildFailed, EnvironmentUnfit, VerificationFailed
+from bake.errors import BuildFailed, EnvironmentUnfit, Interrupted, UpliftError, VerificationFailed
 from bake.failure.explain import FailedStep
 from bake.progress.events import State, StepKind
 from bake.reference import Reference
@@ -356,6 +356,24 @@ def test_where_caches_are_only_read_nothing_is_written(
     loaded, baked = driver.requests
     assert loaded.overrides["compiler-cache.target"] == "load-torch-scatter"
     assert (baked.targets, baked.overrides["*.cache-to"]) == (("verify",), "")
+
+
+@pytest.mark.parametrize("failure", [BuildFailed("the disk is full"), Interrupted("interrupted")])
+def test_a_cache_with_gaps_is_written_again_and_the_report_stays(
+    make_job: MakeJob, driver: Driver, engine: list[Any], failure: UpliftError
+) -> None:
+    driver.steps = (step("verify", stage="check"),)  # ran, though its cache was there
+    job = make_job()
+    job = replace(job, reuse=replace(job.reuse, exact={"verify": "key-1"}))
+    driver.then = [replace(outcome(BakeRequest(file=Path("x"))), state=State.FAILED, failure=failure)]
+    if isinstance(failure, Interrupted):
+        with pytest.raises(Interrupted):
+            build.bake_verified(job, Store())
+        return
+    build.bake_verified(job, Store())
+    assert driver.requests[1].overrides["verify.output"] == "type=cacheonly"
+    assert driver.requests[1].variables["CACHE_EXACT"] == ""
+    assert engine == [(DIGEST, ("demo:2", "demo:1"), None)]
 
 
 @pytest.mark.parametrize(("branch", "tags"), [("", ["verify.key-"]), ("feature", [])])
