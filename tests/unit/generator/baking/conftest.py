@@ -36,7 +36,8 @@ class Driver:
     Args:
         fails: by the first target of a request, how it fails. passes: whether verification does. plants: what the
             image's code puts into the exported folder before the report. writes: whether a report is.
-        then: how later requests end, one after the other. rows: those that pass. made: what buildx tells of the image, one export after the other.
+        rows: those that pass. made: what buildx tells of the image, one export after the other. then: how the
+            requests after the first end, one after the other.
     """
 
     folder: Path

@@ -50,9 +50,7 @@ def test_the_same_inputs_are_told_as_such(facts: Facts, demo: Recipe, capsys: py
     assert said.err.startswith("verify: no input changed since the last bake; key ")
 
 
-def test_a_change_is_told_back_to_its_cause(
-    facts: Facts, demo: Recipe, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_change_is_told_back_to_its_cause(facts: Facts, demo: Recipe, capsys: pytest.CaptureFixture[str]) -> None:
     now = replace(facts, archs="9.0")
     explain.explain(Reporter(), build_graph(demo), now, folder=facts.folder, target="image")
     assert "    TORCH_CUDA_ARCH_LIST: 12.0 -> 9.0\n" in capsys.readouterr().out
