@@ -135,9 +135,10 @@ def bake(
     Raises:
         UsageError, EnvironmentUnfit, BuildFailed, VerificationFailed, Interrupted: as their names say.
     """
+    for option, does in (("--output", "saves" if archive else ""), ("--push", "pushes" if push else "")):
+        if targets and does:
+            raise UsageError(f"{option} {does} the verified image", where=option, remedy="name no targets beside it")
     if archive is not None:
-        if targets:
-            raise UsageError("--output saves the verified image", where="--output", remedy="name no targets beside it")
         archive.check()
     loaded = _load(reporter, choices)
     facts = _resolve(loaded, choices)
@@ -150,7 +151,7 @@ def bake(
         build.show_dry_run(reporter, facts, rendered, targets, push=push, archive=archive)
         return
     destination = destination_of(push=push, archive=archive)
-    if targets and IMAGE not in targets and not push:
+    if targets and IMAGE not in targets:
         destination = Destination.NOWHERE
     job = prepare(reporter, loaded.recipe, facts, probe, rendered, destination=destination, targets=targets)
     with step_summary(job.folder):

@@ -17,7 +17,7 @@ from generator.plan.names import IMAGE, VERIFY
 from generator.plan.specs import verify_json
 from generator.reuse import compiler_cache, registry_cache, wheel_store
 from generator.reuse.cache_summary import show_proof
-from generator.reuse.steps import compiled, is_for_compile, made
+from generator.reuse.steps import compiled, is_for_compile, made, raise_if_interrupted
 from generator.verification.junit import as_junit
 from generator.verification.report import (
     REPORT,
@@ -151,7 +151,10 @@ def _build(
     registry_cache.mark(job, outcome)
     if (mended := registry_cache.without_gaps(job, outcome)) is not None:
         again = dataclasses.replace(job, reuse=mended)
-        registry_cache.mark(again, run(again, targets, overrides=overrides, fills_cache=True))
+        unreported = {f"{VERIFY}.output": "type=cacheonly"} if VERIFY in targets else {}  # there is a report
+        filled = run(again, targets, overrides={**(overrides or {}), **unreported}, fills_cache=True)
+        raise_if_interrupted(filled)
+        registry_cache.mark(again, filled)
     pushed = _keep(job, outcome, required=keeping_required)
     show_proof(job.reporter, outcome, job.reuse.lookup, pushed)
     return job, outcome, path

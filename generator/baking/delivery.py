@@ -15,6 +15,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from bake.buildx.results import joined
 from bake.engine.facts import name_image, remove_name, remove_nameless
 from bake.errors import EnvironmentUnfit
 from bake.leftovers.images import PART
@@ -175,6 +176,27 @@ class Save(Delivery):
         return Delivered(outcome=outcome, place=f"saved, there: {self.archive.use}", data=str(self.archive.path))
 
 
+class PushAndSave(Push):
+    """To a registry, and then into a file too."""
+
+    def __init__(self, archive: Archive) -> None:
+        self.file = Save(archive)
+
+    def deliver(self, job: Job, built: BakeOutcome) -> Delivered:
+        """Push the image, and write the file once its tags have moved."""
+        pushed = super().deliver(job, built)
+        if pushed.outcome.failure is not None:
+            return pushed
+        saved = self.file.deliver(job, built)
+        both = dataclasses.replace(joined(pushed.outcome, saved.outcome), metadata=pushed.outcome.metadata)
+        return Delivered(
+            outcome=both,
+            place=f"{pushed.place}, and {saved.place}",
+            data=f"{pushed.data}\n{saved.data}",
+            record=pushed.record,
+        )
+
+
 def destination_of(*, push: bool, archive: Archive | None) -> Destination:
     """Tell where the image is to go."""
     if push:
@@ -186,10 +208,10 @@ def delivery_to(destination: Destination, *, own_builder: bool, archive: Archive
     """Choose how to deliver.
 
     Args:
-        own_builder: whether the engine's own BuildKit builds. archive: for a file.
+        own_builder: whether the engine's own BuildKit builds. archive: for a file; beside a registry too.
     """
     if destination is Destination.REGISTRY:
-        return Push()
+        return Push() if archive is None else PushAndSave(archive)
     if archive is not None:
         return Save(archive)
     return Store() if own_builder else Load()

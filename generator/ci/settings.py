@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from bake.address import NO_LOGIN
 from bake.errors import UsageError
 from bake.reference import parse_reference
 from generator.ci.requirement import installed_from
@@ -21,6 +22,7 @@ _BRANCH = re.compile(r"[A-Za-z0-9][\w./-]*", re.ASCII)
 _RECIPE = re.compile(r"(?:\./)?[A-Za-z0-9_][\w./+-]*", re.ASCII)
 # A requirement as pip takes it: an address, a path, a name and version; no blanks, quotes or dollars.
 _REQUIREMENT = re.compile(r"[A-Za-z0-9./][\w./+:@=<>~!,\[\]#-]*", re.ASCII)
+_SECRET = re.compile(r"https?://[^/@]*@|://[^/@]*:[^/@]*@")  # a user's name alone, as in ssh://git@HOST, is none
 
 
 class System(str, Enum):
@@ -101,6 +103,10 @@ def finish(options: CiOptions, *, recipe: str, registry: str = "") -> CiSettings
         "--requirement",
         "write it as for pip, without blanks: git+https://HOST/REPOSITORY@COMMIT",
     )
+    if _SECRET.search(needed):
+        raise UsageError(
+            NO_LOGIN, where="--requirement", remedy="take it out; the CI file shows it to whoever reads it"
+        )
     return CiSettings(
         system=options.system,
         recipe=recipe,

@@ -50,8 +50,8 @@ def current_keys(graph: Graph, facts: Facts, recorded: Mapping[str, Mapping[str,
     variables = {name: value for name, value in facts.variables().items() if name != "BASE_IMAGE"}
     image = next((inputs["BASE_IMAGE"] for inputs in recorded.values() if "BASE_IMAGE" in inputs), facts.base)
     variables["BASE_IMAGE"] = image if image.rpartition("@")[0] == facts.base and image.endswith(base) else facts.base
-    for name in ("BASE_USER", "NVIDIA_REQUIRE"):  # read from the base when it is at hand
-        variables[name] = next((inputs[name] for inputs in recorded.values() if name in inputs), variables[name])
+    from_base = ("BASE_USER", "NVIDIA_REQUIRE")  # read from the base when it is at hand
+    variables |= {name: inputs[name] for inputs in recorded.values() for name in from_base if name in inputs}
     return keys_of(
         graph, render(graph), variables=variables, base=base, platform=facts.platform, checksums=facts.checksums
     )

@@ -46,7 +46,7 @@ def run(
             registry cache too, unless caches are only read; once is enough in one job.
     """
     fills_cache = fills_cache and not job.preflight.caches.readonly
-    if VERIFY in targets:
+    if VERIFY in targets and f"{VERIFY}.output" not in (overrides or {}):
         _clear(job.folder / VERIFY)
     here = Path.cwd()
     read = (job.folder, job.facts.ca_bundle, job.facts.netrc, *job.preflight.assets.values())

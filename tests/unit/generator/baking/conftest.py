@@ -40,8 +40,9 @@ class Driver:
     Args:
         fails: by the first target of a request, how it fails. passes: whether verification does. plants: what the
             image's code puts into the exported folder before the report. writes: whether a report is.
-        rows: those that pass. made: what buildx tells of the image, one export after the other.
-        configuration: that of the image in an archive; none: no image.
+        rows: those that pass. made: what buildx tells of the image, one export after the other. then: how the
+            requests after the first end, one after the other. configuration: that of the image in an archive; none: no
+            image.
     """
 
     folder: Path
@@ -54,9 +55,12 @@ class Driver:
     made: list[dict[str, str]] = field(default_factory=lambda: [MADE])
     rows: Sequence[dict[str, str]] = ()
     configuration: bytes = CONFIGURATION
+    then: list[BakeOutcome] = field(default_factory=list)
 
     def __call__(self, request: BakeRequest, _listener: Callable[[Event], None]) -> BakeOutcome:
         self.requests.append(request)
+        if self.then and len(self.requests) > 1:
+            return replace(self.then.pop(0), request=request)
         if waiting := self.fails.get(request.targets[0]):
             return replace(waiting.pop(0), request=request)
         if "verify" in request.targets:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bake.buildx.driver import BakeRequest
-from bake.errors import BuildFailed, EnvironmentUnfit, VerificationFailed
+from bake.errors import BuildFailed, EnvironmentUnfit, Interrupted, UpliftError, VerificationFailed
 from bake.failure.explain import FailedStep
 from bake.progress.events import State, StepKind
 from bake.reference import Reference
@@ -248,6 +248,33 @@ def test_a_file_gets_its_name_when_it_is_whole(
     assert record["state"] == ("failed" if fails else "done")
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_image_is_pushed_and_saved_where_both_are_asked_for(
+    make_job: MakeJob,
+    driver: Driver,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    fails: bool,
+) -> None:
+    registry = Repository()
+    monkeypatch.setattr("generator.baking.publish._registry", lambda *_: registry)
+    driver.fails["image"] = [outcome(BakeRequest(file=Path("x")), failure="denied")] if fails else []
+    archive = Archive(form=ArchiveFormat.DOCKER, path=tmp_path / "image.tar")
+    delivery = delivery_to(Destination.REGISTRY, own_builder=True, archive=archive)
+    if fails:
+        with pytest.raises(BuildFailed, match="denied"):
+            build.bake_verified(make_job(), delivery)
+        assert (registry.tags, archive.path.exists(), len(driver.requests)) == ([], False, 2)
+        return
+    build.bake_verified(make_job(), delivery)
+    assert (registry.tags, archive.path.is_file()) == (["2", "1"], True)
+    assert capsys.readouterr().out == f"demo:1@{DIGEST}\n{archive.path}\n"
+    record = json.loads((driver.folder / "results.json").read_text())
+    assert record["published"]["digest"] == DIGEST
+
+
 def test_a_failed_bake_is_recorded_and_delivers_nothing(make_job: MakeJob, driver: Driver, engine: list[Any]) -> None:
     driver.fails["verify"] = [outcome(BakeRequest(file=Path("x")), failure="nvcc failed")]
     with pytest.raises(BuildFailed, match="nvcc failed"):
@@ -331,6 +358,24 @@ def test_where_caches_are_only_read_nothing_is_written(
     loaded, baked = driver.requests
     assert loaded.overrides["compiler-cache.target"] == "load-torch-scatter"
     assert (baked.targets, baked.overrides["*.cache-to"]) == (("verify",), "")
+
+
+@pytest.mark.parametrize("failure", [BuildFailed("the disk is full"), Interrupted("interrupted")])
+def test_a_cache_with_gaps_is_written_again_and_the_report_stays(
+    make_job: MakeJob, driver: Driver, engine: list[Any], failure: UpliftError
+) -> None:
+    driver.steps = (step("verify", stage="check"),)  # ran, though its cache was there
+    job = make_job()
+    job = replace(job, reuse=replace(job.reuse, exact={"verify": "key-1"}))
+    driver.then = [replace(outcome(BakeRequest(file=Path("x"))), state=State.FAILED, failure=failure)]
+    if isinstance(failure, Interrupted):
+        with pytest.raises(Interrupted):
+            build.bake_verified(job, Store())
+        return
+    build.bake_verified(job, Store())
+    assert driver.requests[1].overrides["verify.output"] == "type=cacheonly"
+    assert driver.requests[1].variables["CACHE_EXACT"] == ""
+    assert engine == [(DIGEST, ("demo:2", "demo:1"), None)]
 
 
 @pytest.mark.parametrize(("branch", "tags"), [("", ["verify.key-"]), ("feature", [])])

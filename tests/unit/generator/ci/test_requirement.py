@@ -70,3 +70,16 @@ def test_a_checkout_that_is_not_installed_has_no_address(monkeypatch: pytest.Mon
     monkeypatch.setattr("generator.ci.requirement.distribution", missing)
     with pytest.raises(UsageError):
         requirement()
+
+
+@pytest.mark.parametrize(
+    "said", ["git+https://me:word@h/r@c0ffee", "https://token@h/u.whl", "git+ssh://me:word@h/r@c0f"]
+)
+def test_a_login_stands_in_no_ci_file(said: str) -> None:
+    with pytest.raises(UsageError, match="an address with a login"):
+        requirement(said)
+
+
+@pytest.mark.parametrize("said", ["git+ssh://git@h/r@c0ffee", "git+https://h/r@c0ffee", "image-uplift==1", "./u.whl"])
+def test_a_requirement_without_one_does(said: str) -> None:
+    assert requirement(said) == said

@@ -34,6 +34,8 @@ def generator(*command: str, folder: Path, **environment: str) -> subprocess.Com
         (["bake", "--registry", "a//b"], "--registry"),
         (["verify", "no image"], "IMAGE: 'no image' is not a valid image reference"),
         (["bake", "wheel-torch-scater"], 'did you mean "wheel-torch-scatter"?'),
+        (["bake", "image", "--push"], "--push pushes the verified image\n  what to do: name no targets beside it"),
+        (["bake", "image", "--output", "oci-archive", "x.tar"], "name no targets beside it"),
         (["frobnicate"], "No such command"),
         (["plan", "--format", "gif"], "--format"),
         (["ci"], "--for"),
