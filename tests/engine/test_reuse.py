@@ -147,7 +147,8 @@ def test_what_was_compiled_before_a_store_was_named_is_kept_with_its_compiler_ca
     wheel = record(project)["wheels"][TARGET]
     assert wheel["origin"] == "cached"
     assert f"hello-{wheel['key'][:32]}" in tags(stored, "uplift-wheels")
-    assert tags(stored, "late") == ["hello"]
+    (tag,) = tags(stored, "late")
+    assert tag.startswith("hello-")
     project.write()
 
 
