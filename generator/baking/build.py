@@ -151,8 +151,9 @@ def _build(
     registry_cache.mark(job, outcome)
     if (mended := registry_cache.without_gaps(job, outcome)) is not None:
         again = dataclasses.replace(job, reuse=mended)
-        unreported = {f"{VERIFY}.output": "type=cacheonly"} if VERIFY in targets else {}  # there is a report
-        filled = run(again, targets, overrides={**(overrides or {}), **unreported}, fills_cache=True)
+        # What was made, verified and sent stays as it is.
+        nothing = {f"{name}.output": "type=cacheonly" for name in targets}
+        filled = run(again, targets, overrides={**(overrides or {}), **nothing}, fills_cache=True)
         raise_if_interrupted(filled)
         registry_cache.mark(again, filled)
     pushed = _keep(job, outcome, required=keeping_required)

@@ -373,7 +373,8 @@ def test_a_cache_with_gaps_is_written_again_and_the_report_stays(
             build.bake_verified(job, Store())
         return
     build.bake_verified(job, Store())
-    assert driver.requests[1].overrides["verify.output"] == "type=cacheonly"
+    outputs = {driver.requests[1].overrides[f"{name}.output"] for name in driver.asked[1]}
+    assert outputs == {"type=cacheonly"}  # no second export takes the place of what was verified
     assert driver.requests[1].variables["CACHE_EXACT"] == ""
     assert engine == [(DIGEST, ("demo:2", "demo:1"), None)]
 
