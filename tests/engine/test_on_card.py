@@ -78,7 +78,7 @@ def test_what_the_engine_cannot_start_leaves_no_container(tmp_path: Path, base: 
     request = verify_gpu.container(Access.HOOK, python="/opt/none/bin/python", spec=spec_in(tmp_path))
     client = facts.connect()
     try:
-        with pytest.raises(NotRun, match="device driver|/opt/none/bin/python"):
+        with pytest.raises(NotRun, match=r"device driver|/opt/none/bin/python"):
             run_captured(client, base, request, timeout=verify_gpu.TIMEOUT)
     finally:
         client.close()
