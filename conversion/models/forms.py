@@ -123,7 +123,9 @@ def _archive(content: bytes) -> Tuple[str, int]:
                 raise ConversionError("is a zip archive without a data.pkl, which torch did not write")
             with archive.open(pickles[0]) as opened:
                 return "archive", opened.read(2)[1]
-    except zipfile.BadZipFile as error:
+    except ConversionError:
+        raise
+    except Exception as error:  # zipfile has a dozen kinds of errors for damaged archives
         raise ConversionError(f"is cut short or damaged: {error}") from error
 
 
