@@ -1,8 +1,8 @@
 """Feeds targets with inputs made worse: ``python -m tests.fuzz [TARGET…] [--count N] [--seed S] [--first N]``.
 
 One line for each target on stdout; what was found goes to stderr, and the input that brought it about into the corpus,
-which the unit tests feed from then on. Each target runs in a process of its own with bounded memory. The input of a number
-is the same on every machine: ``--first NUMBER --count 1`` feeds it again.
+which the unit tests feed from then on. Each target runs in a process of its own with bounded memory. The input of a
+number is the same on every machine: ``--first NUMBER --count 1`` feeds it again.
 """
 
 from __future__ import annotations
@@ -16,13 +16,10 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tests.fuzz.guard import Finding, finding
 from tests.fuzz.targets import CORPUS, TARGETS, Target
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MEMORY = 3 << 30  # bytes of address space beyond what the process has when it starts
 _SMALLER = 300  # tries to make an input smaller
@@ -60,7 +57,12 @@ def _run(target: Target, seed: int, numbers: range) -> int:
         process.start()
         process.join()
         if process.exitcode:
-            _told(target, target.input(seed, number.value), Finding("the process", f"ended with {process.exitcode}"), known)
+            _told(
+                target,
+                target.input(seed, number.value),
+                Finding("the process", f"ended with {process.exitcode}"),
+                known,
+            )
             number.value += 1
     return len(known)
 
@@ -104,8 +106,6 @@ def smaller(target: Target, content: bytes, place: str) -> bytes:
         else:
             size //= 2
     return content
-
-
 
 
 if __name__ == "__main__":

@@ -38,11 +38,11 @@ def finding(target: Target, content: bytes) -> Finding | None:
     try:
         with _within_time():
             target.feed(content)
-    except (UpliftError, *target.documented):
-        return None
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # noqa: BLE001 - whatever it is, it is a finding
+    except BaseException as error:  # noqa: BLE001 - whatever else it is, it is a finding
+        if isinstance(error, (UpliftError, *target.documented)):
+            return None
         return Finding(_place(error), "".join(traceback.format_exception(error)))
     return None
 

@@ -1,4 +1,4 @@
-"""Makes input worse: edits of its bytes, and of the values that a document holds. The same draw gives the same input."""
+"""Makes input worse: edits of its bytes, and of the values of a document. The same draw gives the same input."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TEXTS = (
     *("../../fuzz", "/", "-", "--fuzz", "*", "?", "[", "]", "{", "}", ",", "=", ":", "@", "+", "%s", "%", "#", "//"),
     *("0", "-1", "1e999", "nan", "9" * 30, "9" * 5000, "a" * 300, "a" * 70_000, "(" * 500, "null", "true"),
 )
-VALUES = (
+VALUES: tuple[Any, ...] = (
     *(True, False, 0, 1, -1, 2**31, 2**63, 2**64, -(2**63) - 1, 10**400, 0.5, -0.0, 1e308, float("inf"), float("nan")),
     *("", "fuzz", [], {}, [[]], [{}], {"": ""}, {"fuzz": "fuzz"}, [0], ["fuzz"], [None], None),
     *(date(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59)),  # noqa: DTZ001 - TOML has local ones
@@ -119,8 +119,8 @@ def edited(draw: Random, document: Any) -> Any:
     """Give a document with one value edited."""
     holder: Any = {"": copy.deepcopy(document)}
     inner, key = draw.choice([place for place in places(holder) if place[0] is not holder] or [(holder, "")])
-    draw.choice(_EDITS)(draw, holder[""], inner, key)
-    return holder[""]
+    draw.choice(_EDITS)(draw, holder[""], inner, key)  # where that is all there is, it may be gone
+    return holder.get("")
 
 
 def places(holder: Any) -> Iterator[tuple[Any, Any]]:
@@ -166,7 +166,9 @@ def _wrapped(draw: Random, _: Any, inner: Any, key: Any) -> None:
 
 
 def _many(draw: Random, _: Any, inner: Any, key: Any) -> None:
-    inner[key] = [inner[key]] * draw.choice((2, 300)) if draw.random() < 0.5 else {f"k{i}": inner[key] for i in range(300)}
+    inner[key] = (
+        [inner[key]] * draw.choice((2, 300)) if draw.random() < 0.5 else {f"k{i}": inner[key] for i in range(300)}
+    )
 
 
 _EDITS = (_other, _other, _text, _text, _text, _gone, _renamed, _moved, _wrapped, _many)
@@ -190,7 +192,7 @@ def _as_json_lines(document: Any) -> bytes:
 
 
 def as_toml(document: Any) -> str:
-    """Write a document as TOML: tables with headers, what lies in lists inline; None, which TOML has not, is left out."""
+    """Write a document as TOML: tables with headers, what lies in lists inline; None, which TOML lacks, is left out."""
     out: list[str] = []
 
     def table(path: str, content: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """The shape of rendered files: what there is besides values. No value of a recipe may change it.
 
-Of a Dockerfile: its instructions, and the heads of its shell commands' parts; of the bake file: its blocks and the names
-of their attributes, with strings read as HCL reads them.
+Of a Dockerfile: its instructions, and the signs that part its shell commands; of the bake file: its blocks and the
+names of their attributes, with strings read as HCL reads them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _INSTRUCTION = re.compile(r"\s*(FROM|RUN|COPY|ADD|ARG|ENV|LABEL|WORKDIR|USER|SHE
 _HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1")
 _HCL = re.compile(
     r'(?P<string>"(?:\\(?:[nrt"\\]|u[0-9a-f]{4}|U[0-9a-f]{8})|\$\$\{|%%\{|\$(?!\{)|%(?!\{)|[^"\\$%\n])*")'
-    r"|(?P<template>\"(?:[^\"\\\n]|\\.)*\")|(?P<comment>#[^\n]*)|(?P<word>[\w.-]+)|(?P<sign>[^\s\w])|\s+"
+    r"|(?P<template>\"(?:[^\"\\\n]|\\.)*\")|(?P<comment>#[^\n]*)|(?P<word>[\w.-]+)|(?P<sign>[^\s\w\"])|\s+"
 )
 
 
@@ -50,7 +50,7 @@ def _instructions(text: str, path: str) -> Iterator[str]:
     lines = iter(text.split("\n"))
     for number, line in enumerate(lines):
         if not line.strip() or line.lstrip().startswith("#"):
-            if number and re.match(r"#\s*(syntax|escape|check)\s*=", line) and number < 2:  # noqa: PLR2004
+            if number and re.match(r"#\s*(syntax|escape|check)\s*=", line) and number < 2:
                 yield line.split("=")[0]
             continue
         found = _INSTRUCTION.match(line)

@@ -22,7 +22,7 @@ _TOP = Path(__file__).parents[2]
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """One kind of input. ``seeds``: globs of files, from the top of the repository. ``documented``: what it may raise."""
+    """One kind of input. ``seeds``: globs of files, from the repository's top. ``documented``: what it may raise."""
 
     name: str
     seeds: tuple[str, ...]
