@@ -10,6 +10,7 @@ the links on it go through the table of mirrors. Runs inside a build, on the fro
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import html.parser
 import importlib
@@ -19,10 +20,13 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, "/tools")
 import download  # type: ignore[import-not-found]  # stands in /tools
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Links(html.parser.HTMLParser):
@@ -51,7 +55,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     links = Links()
     links.feed(read(options.page))
-    every = [urllib.parse.urljoin(options.page, link) for link in links.found]
+    every = list(addresses(options.page, links.found))
     fitting = [link for link in every if fits(name_of(link), options.package, options.version)]
     usable = best(fitting)
     if usable is None:
@@ -66,9 +70,12 @@ def main() -> None:
     address, _, fragment = usable.partition("#")
     url, page = download.mirrored(address), download.mirrored(options.page)
     # A page may name any server, and netrc knows no ports: a login goes where the page is from, or the table leads.
-    download.fetch(url, target, login=url != address or download.origin(url) == download.origin(page))
-    if fragment.startswith("sha256="):
-        download.require(target, fragment[len("sha256=") :])
+    try:
+        download.fetch(url, target, login=url != address or download.origin(url) == download.origin(page))
+        if fragment.startswith("sha256="):
+            download.require(target, fragment[len("sha256=") :])
+    except (OSError, ValueError) as error:
+        sys.exit(f"prebuilt.py: {download.shown(url)}: {error}")
     digest = hashlib.sha256(target.read_bytes()).hexdigest()
     print(f"prebuilt.py: {target.name}, {target.stat().st_size:,} bytes, SHA-256 {digest}", flush=True)
 
@@ -85,6 +92,15 @@ def read(page: str) -> str:
     return content.decode("utf-8", "replace")
 
 
+def addresses(page: str, links: list[str]) -> Iterator[str]:
+    """Give the full address of each link, without those that are no address."""
+    for link in links:
+        with contextlib.suppress(ValueError):
+            address = urllib.parse.urljoin(page, link)
+            download.origin(address)
+            yield address
+
+
 def name_of(link: str) -> str:
     """Give the file name at the end of an address."""
     return urllib.parse.unquote(urllib.parse.urlsplit(link).path.rsplit("/", 1)[-1])
@@ -98,7 +114,8 @@ def same_name(file: str, package: str) -> bool:
 def fits(file: str, package: str, version: str) -> bool:
     """Tell whether a file is a wheel of that package and version."""
     parts = file[: -len(".whl")].split("-")
-    return same_name(file, package) and len(parts) >= 5 and parts[1].lower() == version.lower()  # noqa: PLR2004
+    plain = "/" not in file and file.isprintable()
+    return plain and same_name(file, package) and len(parts) >= 5 and parts[1].lower() == version.lower()  # noqa: PLR2004
 
 
 def normal(name: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any, Callable, Collection, Dict, Mapping, Optional, Set, Tupl
 import torch
 
 from conversion.failures import ConversionError, describe
-from conversion.models import arguments, fill, fresh, loading, shells
+from conversion.models import arguments, fill, forms, fresh, loading, shells
 from conversion.models.fresh import Made
 from conversion.models.graph import Graph, Places, record, tensors
 from conversion.models.held import FULL_BACKWARD, REGISTRIES, Held, namespace
@@ -55,7 +55,7 @@ class Carried:
 
 
 def carry(
-    content: loading.File,
+    content: forms.File,
     taken: Record,
     changed: Mapping[str, str],
     constructed: Collection[str],

@@ -22,7 +22,7 @@ import torch
 
 from conversion import failures
 from conversion.failures import ConversionError
-from conversion.models import distributions, fresh, isolate, loading, model_record, model_spec, parity, probe
+from conversion.models import distributions, forms, fresh, isolate, loading, model_record, model_spec, parity, probe
 from conversion.models.graph import Graph, Places, record
 from conversion.models.held import references
 from conversion.models.objects import type_name
@@ -58,7 +58,7 @@ def extract_file(model_set: model_spec.ModelSet, known: Set[str], out: str, file
         ConversionError: it can't be loaded, or not be proven; the text says why.
     """
     with loading.import_path(model_set.path):
-        content = loading.read(file)
+        content = forms.read(file)
         places = Places()
         graph = record(loading.open_file(content, places=places), places=places)
         made, unmade = _makings(graph, known, model_set)
@@ -113,7 +113,7 @@ def _claim_shared(graph: Graph, made: Mapping[int, fresh.Made]) -> None:
                 making.own.append(name)
 
 
-def _outputs(model_set: model_spec.ModelSet, content: loading.File, file: str) -> parity.Recorded:
+def _outputs(model_set: model_spec.ModelSet, content: forms.File, file: str) -> parity.Recorded:
     """The probe's outputs in both precisions, each run on a checkpoint of its own; single precision runs twice."""
 
     def run(precision: str) -> Outputs:

@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Mapping, Optional, Set
 import torch
 
 from conversion.failures import ConversionError, describe
-from conversion.models import distributions, loading, model_record, model_spec, parity, probe
+from conversion.models import distributions, forms, loading, model_record, model_spec, parity, probe
 from conversion.models.carry import Carried, called_modules, carry
 from conversion.models.compare import Comparison
 from conversion.models.graph import Graph, Places, record
@@ -85,14 +85,14 @@ class Proof:
 
 
 def carried_over(
-    model_set: model_spec.ModelSet, content: loading.File, taken: model_record.Record, place: Place
+    model_set: model_spec.ModelSet, content: forms.File, taken: model_record.Record, place: Place
 ) -> Carried:
     """An old file carried into this environment; see `conversion.models.carry.carry`."""
     return carry(content, taken, place.changed, set(model_set.construct), torch_changed=place.torch_changed)
 
 
 def prove(
-    model_set: model_spec.ModelSet, content: loading.File, taken: model_record.Record, carried: Carried, place: Place
+    model_set: model_spec.ModelSet, content: forms.File, taken: model_record.Record, carried: Carried, place: Place
 ) -> Proof:
     """Compare a file with the carried checkpoint, with the old environment's record, and run the probe.
 
@@ -118,7 +118,7 @@ def prove(
 
 
 def _probe(
-    proof: Proof, model_set: model_spec.ModelSet, content: loading.File, taken: model_record.Record, carried: Carried
+    proof: Proof, model_set: model_spec.ModelSet, content: forms.File, taken: model_record.Record, carried: Carried
 ) -> None:
     if model_set.probe is None or taken.probe is None:
         for name, reason in carried.as_is.items():
@@ -154,7 +154,7 @@ def _not_called(graph: Graph, called: Set[int], as_is: Mapping[str, str]) -> Lis
     ]
 
 
-def weights_only(content: loading.File) -> Any:
+def weights_only(content: forms.File) -> Any:
     """True where torch's restricted unpickler takes the file, or the reason why not."""
     if content.form.kind not in ("archive", "legacy"):
         return f"it is a {content.form.kind}"

@@ -21,7 +21,7 @@ import torch
 
 from conversion import failures, files
 from conversion.failures import ConversionError
-from conversion.models import isolate, loading, model_record, model_spec, proof, stubs
+from conversion.models import forms, isolate, loading, model_record, model_spec, proof, stubs
 from conversion.models.extract import files_of
 
 
@@ -43,12 +43,12 @@ def rebuild_file(
     stubs.install(manifest.absent, model_set.path)
     with loading.import_path(model_set.path):
         taken = model_record.read(extracted / manifest.entries[file])
-        content = loading.read(file)
+        content = forms.read(file)
         carried = proof.carried_over(model_set, content, taken, place)
         written = None
         if carried.changed:
             written = loading.to_bytes(carried.checkpoint, content.form, carried.places)
-            content = loading.of_bytes(written)
+            content = forms.of_bytes(written)
         proven = proof.prove(model_set, content, taken, carried, place)
     if written is not None and not proven.problems:
         files.place(out, file, written)

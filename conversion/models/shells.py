@@ -13,7 +13,7 @@ from typing import Any, Collection, Dict, Type
 import torch
 
 from conversion.failures import ConversionError
-from conversion.models import fresh, loading
+from conversion.models import forms, fresh, loading
 from conversion.models.graph import Graph, Places, record
 from conversion.models.objects import type_name
 
@@ -54,7 +54,7 @@ class StandIn:
         raise ConversionError(f"{self.gone} is gone, and something refers to it that is not its library's")
 
 
-def load(content: loading.File, changed: Collection[str], constructed: Collection[str], places: Places) -> Any:
+def load(content: forms.File, changed: Collection[str], constructed: Collection[str], places: Places) -> Any:
     """What a file holds, with shells for modules of changed libraries, and of classes that a recipe constructs.
 
     Args:

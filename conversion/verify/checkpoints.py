@@ -70,7 +70,7 @@ def _is_checkpoint(file: str) -> bool:
             with gzip.open(file) as unpacked:
                 start = unpacked.read(2)
         return start[:1] == _PICKLE
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, RuntimeError, zlib.error, zipfile.BadZipFile):
         return True  # torch says what is wrong with it
 
 

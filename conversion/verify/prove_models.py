@@ -21,7 +21,7 @@ from typing import Any, Dict, Iterator, List, Optional
 
 from conversion import failures
 from conversion.failures import ConversionError
-from conversion.models import isolate, loading, model_record, model_spec, proof
+from conversion.models import forms, isolate, loading, model_record, model_spec, proof
 from conversion.models.extract import files_of
 from conversion.models.model_record import Record
 from conversion.models.model_spec import ModelSet
@@ -44,14 +44,14 @@ def prove_file(
     Raises:
         ConversionError: a file can't be loaded.
     """
-    carried = proof.carried_over(model_set, loading.read(original), taken, place)
+    carried = proof.carried_over(model_set, forms.read(original), taken, place)
     if not probed:
         model_set, taken, carried = (
             replace(model_set, probe=None),
             replace(taken, probe=None),
             replace(carried, as_is={}),
         )
-    return proof.prove(model_set, loading.read(migrated), taken, carried, place)
+    return proof.prove(model_set, forms.read(migrated), taken, carried, place)
 
 
 def check_set(model_set: ModelSet, extracted: Path, base: Optional[Path], limit: float) -> Iterator[Row]:
@@ -91,7 +91,7 @@ def _work(
         found = prove_file(model_set, place, taken, original, file)
         document: Dict[str, Any] = found.to_json()
         document["words"] = str(found)
-        document["weights_only"] = proof.weights_only(loading.read(file))
+        document["weights_only"] = proof.weights_only(forms.read(file))
         return document
 
 

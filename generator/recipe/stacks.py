@@ -46,8 +46,10 @@ def stacked(raw: dict[str, Any], *, origin: str, beside: Path | None) -> dict[st
         if key in stack:
             merged[key] = _merge(key, stack[key], raw[key]) if key in raw else stack[key]
     if "toolkit" in stack and merged["toolkit"] is raw.get("toolkit"):  # what the stack's is made of goes with it
-        theirs = {stack["toolkit"].get("asset")} - set(raw.get("assets", ()))
-        merged["assets"] = {name: asset for name, asset in merged.get("assets", {}).items() if name not in theirs}
+        theirs = stack["toolkit"].get("asset")
+        assets = merged.get("assets")
+        if isinstance(theirs, str) and isinstance(assets, dict) and theirs not in raw.get("assets", ()):
+            merged["assets"] = {name: asset for name, asset in assets.items() if name != theirs}
     return merged
 
 

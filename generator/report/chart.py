@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING
 
 from bake.units import duration
@@ -120,7 +121,7 @@ def _cut(text: str, letters: int) -> str:
 
 
 def _ticks(length: float, scale: float) -> list[Tick]:
-    step = next((step for step in _STEPS if length / step <= _TICKS), _STEPS[-1])
+    step = next((step for step in _STEPS if length / step <= _TICKS), ceil(length / _TICKS))
     count = int(length / step)
     return [Tick(x=LABELS + number * step * scale, label=_clock(number * step)) for number in range(count + 1)]
 
