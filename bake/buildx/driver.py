@@ -252,7 +252,6 @@ def _metadata(path: Path | None) -> Mapping[str, Any]:
         return {}
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         return {}
-    entries = read.items() if isinstance(read, dict) else ()
-    return {name: entry for name, entry in entries if isinstance(entry, dict)}  # beside the targets there are warnings
+    return read if isinstance(read, dict) else {}

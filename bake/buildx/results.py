@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from bake.buildx.record_form import check
 from bake.errors import UsageError
 from bake.progress.events import StepKind
 from bake.progress.state import target_progress
@@ -147,7 +146,7 @@ def load(folder: Path) -> Results:
     """Read the record of the last bake.
 
     Raises:
-        UsageError: there is none, another version wrote it, or it is damaged.
+        UsageError: there is none, or another version wrote it.
 
     """
     path = folder / FILE_NAME
@@ -157,14 +156,10 @@ def load(folder: Path) -> Results:
     except OSError as error:
         reason = f"there is no record of a bake: {error.strerror}"
         raise UsageError(reason, where=str(path), remedy=remedy) from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UsageError(f"the record cannot be read: {error}", where=str(path), remedy=remedy) from None
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise UsageError("another version wrote this record", where=str(path), remedy=remedy)
-    try:
-        check(data)
-    except ValueError as error:
-        raise UsageError(f"this is no record of a bake: {error}", where=str(path), remedy=remedy) from None
     return Results(data)
 
 

@@ -21,7 +21,7 @@ from bake import registry as registries
 from bake.bakefile import names_in
 from bake.buildx import results as records
 from bake.buildx.client import Client
-from bake.buildx.driver import BakeOutcome, BakeRequest, _metadata
+from bake.buildx.driver import BakeOutcome, BakeRequest
 from bake.credentials import Keyring
 from bake.errors import UpliftError, UsageError
 from bake.failure.causes import Speaker, find_cause
@@ -37,7 +37,6 @@ from bake.registry.transport import _SameMethod
 from conversion.models import forms
 from conversion.patch import source_files, text_mentions, torch_load
 from conversion.verify import checkpoints
-from generator.baking.digests import config_digest_in, digest_in
 from generator.commands.report import _text
 from generator.console.reporter import Reporter
 from generator.plan import Graph, build_graph
@@ -280,19 +279,6 @@ def page(content: bytes) -> None:
         raise AssertionError("a wheel outside of its folder")
 
 
-def metadata(content: bytes) -> None:
-    """What buildx writes of the images that it made."""
-    read = _metadata(_file("metadata.json", content))
-    digest_in(read)
-    config_digest_in(read)
-    outcome = BakeOutcome(
-        request=BakeRequest(file=Path("x")), state=State.DONE, started=0, completed=1, steps=(), metadata=read
-    )
-    records.as_data(outcome, recipe="fuzz", sizes={})
-    for entry in read.values():
-        records._target("image", [], entry, None)
-
-
 def _asked(read: records.Results) -> None:
     """Ask a record of a bake for all that it has, and report on it in every form."""
     for name in read.targets:
@@ -302,12 +288,6 @@ def _asked(read: records.Results) -> None:
     made = make_report(read, None)
     for form in ("text", "json", "trace", *(["html"] if made.wall % 8 < 1 else [])):  # of HTML the template takes long
         _text(made, form)
-
-
-def results(content: bytes) -> None:
-    """The record of a bake, and the report on it."""
-    _file(records.FILE_NAME, content)
-    _asked(records.load(_folder()))
 
 
 def report(content: bytes) -> None:
