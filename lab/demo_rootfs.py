@@ -20,6 +20,7 @@ SUITE = "bookworm"
 PACKAGES = ("ca-certificates", "libpython3-dev", "libpython3.11-dev", "python3", "python3-venv")
 LEFT_OUT = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*")
 PULL_SECONDS = 30
+APT_MIRROR = Path(__file__).parents[1] / "bake" / "local" / "apt-mirror.sh"
 
 
 def mmdebstrap_command(mirror: str) -> list[str]:
@@ -86,8 +87,7 @@ class Machine:
 
     def mirror(self) -> str:
         """The address of the distribution's mirror, from this machine's own apt sources; '' where they name none."""
-        script = Path(__file__).with_name("apt-mirror.sh")
-        answer = subprocess.run([str(script), SUITE], capture_output=True, text=True, check=False)
+        answer = subprocess.run([str(APT_MIRROR), SUITE], capture_output=True, text=True, check=False)
         return answer.stdout.strip()
 
     def make_rootfs(self, image: str) -> None:

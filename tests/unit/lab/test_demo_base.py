@@ -211,3 +211,13 @@ def test_folders_that_take_the_place_of_stages_count_among_the_inputs(
     assert built[0][built[0].index("--target") + 1] == "some"
     (source / "b.py").touch()
     assert image.inputs != before
+
+
+def test_the_mirror_is_read_from_this_machines_apt_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = tmp_path / "sources.list"
+    sources.write_text("deb http://mirror.example.org/debian bookworm main\n")
+    monkeypatch.setenv("APT_SOURCES", str(sources))
+    machine = demo_rootfs.Machine(lambda _: None)
+    assert machine.mirror() == "http://mirror.example.org/debian"
+    sources.write_text("deb http://mirror.example.org/debian trixie main\n")
+    assert machine.mirror() == ""
