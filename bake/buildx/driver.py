@@ -252,6 +252,7 @@ def _metadata(path: Path | None) -> Mapping[str, Any]:
         return {}
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
-    return read if isinstance(read, dict) else {}
+    entries = read.items() if isinstance(read, dict) else ()
+    return {name: entry for name, entry in entries if isinstance(entry, dict)}  # beside the targets there are warnings

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from bake.buildx.record_form import check
 from bake.errors import UsageError
 from bake.progress.events import StepKind
 from bake.progress.state import target_progress
@@ -142,11 +143,14 @@ def joined(first: BakeOutcome, second: BakeOutcome) -> BakeOutcome:
     return dataclasses.replace(second, started=first.started, steps=first.steps + fresh)
 
 
-def load(folder: Path) -> Results:
+def load(folder: Path, *, needs: Iterable[str] = ()) -> Results:
     """Read the record of the last bake.
 
+    Args:
+        folder: the build folder. needs: keys that there have to be.
+
     Raises:
-        UsageError: there is none, or another version wrote it.
+        UsageError: there is none, another version wrote it, or it is damaged.
 
     """
     path = folder / FILE_NAME
@@ -156,10 +160,16 @@ def load(folder: Path) -> Results:
     except OSError as error:
         reason = f"there is no record of a bake: {error.strerror}"
         raise UsageError(reason, where=str(path), remedy=remedy) from None
-    except ValueError as error:
-        raise UsageError(f"the record cannot be read: {error}", where=str(path), remedy=remedy) from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"the record can't be read: {error}", where=str(path), remedy=remedy) from None
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise UsageError("another version wrote this record", where=str(path), remedy=remedy)
+    try:
+        check(data)
+    except ValueError as error:
+        raise UsageError(f"the record is damaged: {error}", where=str(path), remedy=remedy) from None
+    if missing := [key for key in needs if key not in data]:
+        raise UsageError(f"the record is damaged: it lacks {', '.join(missing)}", where=str(path), remedy=remedy)
     return Results(data)
 
 

@@ -60,7 +60,7 @@ def packed_early(job: Job, *, unpacked: bool) -> Iterator[Early]:
 def _is_new(job: Job, stack: str) -> bool:
     """Tell whether the last bake into this folder had another stack."""
     try:
-        last = results.load(job.folder).data.get("keys", {}).get(stack)
+        last = (results.load(job.folder).data.get("keys") or {}).get(stack)
     except UsageError:
         return True
     return bool(last != dict(job.reuse.keys[stack].inputs))

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bake import doctor
 from bake.ahead import Ahead
-from bake.buildx import builders
+from bake.buildx import builders, results
 from bake.buildx.client import load_clients
 from bake.doctor.engine_registry import calls_insecure
 from bake.engine.facts import image_facts, require_buildx
-from bake.errors import EnvironmentUnfit
+from bake.errors import EnvironmentUnfit, UsageError
 from bake.reference import parse_reference
 from bake.registry import Outcome, Registry
 from generator.baking.assets import assets_at_hand
@@ -232,7 +231,6 @@ def subject_of(
 def _baked_before(rendered: Rendered) -> bool:
     """Tell whether the last bake of this folder was done: then its steps are cached and take no more room."""
     try:
-        data = json.loads((rendered.folder / "results.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return bool(results.load(rendered.folder).data.get("state") == "done")
+    except UsageError:
         return False
-    return isinstance(data, dict) and data.get("state") == "done"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bake.buildx.results import FILE_NAME, Results, load
 from bake.errors import UpliftError
-from generator.ci.summary import summary
+from generator.ci.summary import NEEDS, summary
 from generator.console import github
 from generator.plan.names import VERIFY
 from generator.verification.report import VerificationReport, read_report
@@ -45,7 +45,7 @@ def step_summary(folder: Path, environ: Mapping[str, str] | None = None) -> Iter
 
 
 def _append(file: Path, folder: Path, failure: UpliftError | None) -> None:
-    results = load(folder)
+    results = load(folder, needs=NEEDS)
     with file.open("a", encoding="utf-8") as stream:
         stream.write(summary(results, _report(results, folder), failure))
 

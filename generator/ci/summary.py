@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from generator.verification.report import VerificationReport
 
 
+NEEDS = ("recipe", "state", "seconds", "targets")  # of the record
+
+
 def summary(results: Results, report: VerificationReport | None, failure: UpliftError | None = None) -> str:
     """Write the step summary of a bake, in GitHub's Markdown.
 
@@ -72,8 +75,8 @@ def _rows(results: Results) -> Iterator[list[str]]:
 
 def _origin(wheel: Mapping[str, Any]) -> str:
     """Tell where a wheel came from, as the cache summary has it, and how well the compiler cache served its compile."""
-    hits = wheel.get("compiler_cache")
-    served = f", {hits['hits']} of {hits['calls']} calls from the compiler cache" if hits else ""
+    counts = wheel.get("compiler_cache") or {}
+    served = f", {counts.get('hits')} of {counts['calls']} calls from the compiler cache" if counts.get("calls") else ""
     return f"{wheel.get('origin') or ''}{served}"
 
 

@@ -19,8 +19,10 @@ from generator.console.reporter import LOG_WIDTH, Reporter
 from generator.plan.names import IMAGE, VERIFY
 from generator.render import BAKE_FILE
 from generator.report import Report, make_report
+from generator.report.contents import parse_contents
 from generator.report.html import as_html
 from generator.report.layers import joined, own_layers
+from generator.report.model import NEEDS
 from generator.report.text import show
 from generator.report.trace import as_trace
 
@@ -43,7 +45,7 @@ def gather(folder: Path, *, ca_bundle: Path | None = None) -> Report:
     Raises:
         UsageError: there is no record of a bake, or another version wrote it.
     """
-    results = load(folder)
+    results = load(folder, needs=NEEDS)
     file = folder / BAKE_FILE
     links = read_bake_file(file).links if file.is_file() else None
     layers, unknown = _layers(results, folder, ca_bundle)
@@ -89,12 +91,14 @@ def _text(report: Report, form: str) -> str:
 
 
 def _contents(folder: Path) -> dict[str, Any]:
-    """What the verification found in the image; empty where it left nothing that can be read."""
+    """What the verification found in the image; empty where it left nothing, and a sentence where that is damaged."""
+    file = folder / VERIFY / _CONTENTS
     try:
-        data = json.loads(untrusted.read(folder / VERIFY, _CONTENTS))
-    except (OSError, ValueError, RecursionError):
+        return parse_contents(untrusted.read(folder / VERIFY, _CONTENTS))
+    except FileNotFoundError:
         return {}
-    return data if isinstance(data, dict) and data.get("schema") == 1 else {}
+    except (OSError, ValueError) as error:
+        return {"error": f"{file} can't be used: {error}; `verify` writes it anew"}
 
 
 def _layers(results: Results, folder: Path, ca_bundle: Path | None) -> tuple[tuple[Layer, ...], str]:

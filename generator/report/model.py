@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bake.buildx.results import Results
 
 SCHEMA = 1
+NEEDS = ("recipe", "state", "started", "completed", "requested", "targets")  # of the record
 
 
 @dataclass(frozen=True, kw_only=True)

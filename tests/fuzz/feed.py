@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import http.client
 import importlib
@@ -21,7 +22,7 @@ from bake import registry as registries
 from bake.bakefile import names_in
 from bake.buildx import results as records
 from bake.buildx.client import Client
-from bake.buildx.driver import BakeOutcome, BakeRequest
+from bake.buildx.driver import BakeOutcome, BakeRequest, _metadata
 from bake.credentials import Keyring
 from bake.errors import UpliftError, UsageError
 from bake.failure.causes import Speaker, find_cause
@@ -37,14 +38,18 @@ from bake.registry.transport import _SameMethod
 from conversion.models import forms
 from conversion.patch import source_files, text_mentions, torch_load
 from conversion.verify import checkpoints
-from generator.commands.report import _text
+from generator.baking.digests import config_digest_in, digest_in
+from generator.ci.summary import NEEDS as SUMMARY_NEEDS
+from generator.ci.summary import summary
+from generator.commands.report import _contents, _text
 from generator.console.reporter import Reporter
 from generator.plan import Graph, build_graph
 from generator.plan.specs import verify_json
 from generator.recipe import Recipe, load_recipe
 from generator.recipe import lock as locks
 from generator.render import render
-from generator.report import make_report
+from generator.report import Report, make_report
+from generator.report.model import NEEDS as REPORT_NEEDS
 from generator.resolve.site import Site, load_site, mirrored_image, mirrors_of, secret_table
 from generator.verification import junit
 from generator.verification import report as reports
@@ -279,6 +284,19 @@ def page(content: bytes) -> None:
         raise AssertionError("a wheel outside of its folder")
 
 
+def metadata(content: bytes) -> None:
+    """What buildx writes of the images that it made."""
+    read = _metadata(_file("metadata.json", content))
+    digest_in(read)
+    config_digest_in(read)
+    outcome = BakeOutcome(
+        request=BakeRequest(file=Path("x")), state=State.DONE, started=0, completed=1, steps=(), metadata=read
+    )
+    records.as_data(outcome, recipe="fuzz", sizes={})
+    for entry in read.values():
+        records._target("image", [], entry, None)
+
+
 def _asked(read: records.Results) -> None:
     """Ask a record of a bake for all that it has, and report on it in every form."""
     for name in read.targets:
@@ -288,6 +306,30 @@ def _asked(read: records.Results) -> None:
     made = make_report(read, None)
     for form in ("text", "json", "trace", *(["html"] if made.wall % 8 < 1 else [])):  # of HTML the template takes long
         _text(made, form)
+    summary(read, None)
+    for inputs in (read.data.get("keys") or {}).values():
+        dict(inputs)
+
+
+def results(content: bytes) -> None:
+    """The record of a bake, and the report on it."""
+    _file(records.FILE_NAME, content)
+    _asked(records.load(_folder(), needs=(*REPORT_NEEDS, *SUMMARY_NEEDS)))
+
+
+def contents(content: bytes) -> None:
+    """What a verification found in the image, and the report that shows it."""
+    (_folder() / "verify").mkdir(exist_ok=True)
+    _file("verify/bytes.json", content)
+    made = dataclasses.replace(_report_of_seed(), contents=_contents(_folder()))
+    for form in ("text", "json", *(["html"] if len(content) % 8 == 0 else [])):  # the template takes long
+        _text(made, form)
+
+
+@functools.cache
+def _report_of_seed() -> Report:
+    seed = (_TOP / "tests/fuzz/seeds/results.json").read_text(encoding="utf-8")
+    return make_report(records.Results(json.loads(seed)), None)
 
 
 def report(content: bytes) -> None:

@@ -71,6 +71,9 @@ TARGETS = {
         ),
         Target(name="registry", seeds=("tests/fuzz/seeds/*.http",), mutate=mutate.of_answers, feed=feed.registry),
         Target(name="page", seeds=("tests/fuzz/seeds/*.html",), mutate=mutate.of_bytes, feed=feed.page),
+        Target(name="metadata", seeds=("tests/fuzz/seeds/metadata.json",), mutate=mutate.of_json, feed=feed.metadata),
+        Target(name="results", seeds=("tests/fuzz/seeds/results.json",), mutate=mutate.of_json, feed=feed.results),
+        Target(name="contents", seeds=("tests/fuzz/seeds/bytes.json",), mutate=mutate.of_json, feed=feed.contents),
         Target(name="report", seeds=("tests/fuzz/seeds/report.json",), mutate=mutate.of_json, feed=feed.report),
         Target(
             name="model",
