@@ -150,9 +150,7 @@ def bake(
     if probe is None:
         build.show_dry_run(reporter, facts, rendered, targets, push=push, archive=archive)
         return
-    destination = destination_of(push=push, archive=archive)
-    if targets and IMAGE not in targets:
-        destination = Destination.NOWHERE
+    destination = Destination.NOWHERE if targets else destination_of(push=push, archive=archive)
     job = prepare(reporter, loaded.recipe, facts, probe, rendered, destination=destination, targets=targets)
     with step_summary(job.folder):
         if targets:

@@ -7,8 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from bake import untrusted
-from bake.errors import BuildFailed, UpliftError
-from generator.baking.delivery import SENT
+from bake.errors import BuildFailed
 from generator.baking.early_export import packed_early
 from generator.baking.preflight import pinned_for
 from generator.baking.record import record
@@ -29,7 +28,7 @@ from generator.verification.report import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from bake.buildx.driver import BakeOutcome
@@ -64,7 +63,13 @@ def show_dry_run(
 
 
 def bake_targets(job: Job, targets: tuple[str, ...], *, require_warm: bool = False) -> None:
-    """Bake chosen targets; what they make stays in the build cache and the wheel store, or where the bake file says."""
+    """Bake chosen targets; what they make stays in the build cache and the wheel store, files go where they always do.
+
+    The image is in the cache alone: it gets a name only from a bake that verifies just this one.
+
+    Raises:
+        BuildFailed, Interrupted: as for a bake. VerificationFailed: ``verify`` is among them, and a check failed.
+    """
     stored = {wheel.target: wheel.reference for wheel in job.reuse.lookup.wheels if wheel.reference}
     for name in targets:
         if name in stored:
@@ -72,26 +77,26 @@ def bake_targets(job: Job, targets: tuple[str, ...], *, require_warm: bool = Fal
     left = tuple(name for name in targets if name not in stored)
     if not left:
         return
-    overrides = SENT if IMAGE in left and not job.preflight.own_builder else {}
+    overrides = {f"{IMAGE}.output": "type=cacheonly"} if IMAGE in left else {}
     job, outcome, path = _build(job, left, require_warm=require_warm, overrides=overrides)
     outcome.raise_for_failure()
     if VERIFY in left:
-        _report(job, job.facts.image)
+        require_passed(_report(job, job.facts.image))
+    if IMAGE in left:
+        job.reporter.note(
+            f"the image has no name, it is in the build cache alone: `bake` verifies it as {job.facts.image}"
+        )
     job.reporter.note(f"baked {', '.join(left)} in {outcome.seconds:.1f} s; every step is in {path}")
 
 
 def bake_verified(job: Job, delivery: Delivery, *, require_warm: bool = False) -> None:
     """Build and verify; the image gets its name, wherever it goes, only after every check passed."""
-    with packed_early(job, unpacked=delivery.unpacked) as early:
+    with packed_early(job, unpacked=delivery.unpacked) as early, delivery.pending(job) as told:
         targets = (VERIFY, *delivery.targets, *early.targets)
         overrides = {**delivery.overrides, **early.overrides}
-        job, built, path = _build(job, targets, require_warm=require_warm, overrides=overrides)
-        try:
-            built.raise_for_failure()
-            require_passed(_report(job, job.facts.image))
-        except UpliftError:
-            delivery.discard(job, built)
-            raise
+        job, built, path = _build(job, targets, require_warm=require_warm, overrides=overrides, told=told)
+        built.raise_for_failure()
+        require_passed(_report(job, job.facts.image))
         delivered = delivery.deliver(job, built)
         record(job, built, delivered.outcome, more=delivered.record)
         delivered.outcome.raise_for_failure()
@@ -130,8 +135,12 @@ def _build(
     require_warm: bool = False,
     keeping_required: bool = False,
     overrides: Mapping[str, str] | None = None,
+    told: Callable[[BakeOutcome], None] = lambda _: None,
 ) -> tuple[Job, BakeOutcome, Path]:
     """Bake with what can be reused, keep what is new, and record both; the outcome may be a failure.
+
+    Args:
+        told: is given the outcome as soon as there is one.
 
     Returns:
         the job, without those wheels that a store could not give after all; how it went; the record.
@@ -145,6 +154,7 @@ def _build(
     if (left := wheel_store.without_broken(job, outcome)) is not None:
         job = dataclasses.replace(job, reuse=left)
         outcome = run(job, targets, overrides=overrides, refuse=refuse, fills_cache=True)
+    told(outcome)
     path = record(job, outcome)
     if outcome.refused:
         raise _not_warm(job, outcome)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import uuid
 from abc import ABC, abstractmethod
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
@@ -27,7 +27,7 @@ from generator.job import run
 from generator.plan.names import IMAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from bake.buildx.driver import BakeOutcome
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 # A BuildKit that is not the engine's own would keep the image in its cache, where nobody finds it: it is sent to the
 # engine instead. Compressing what is unpacked on arrival costs time; the base's layers stay as they are.
 _UNPACKED = "compression=uncompressed"
-SENT = {f"{IMAGE}.output": f"type=docker,{_UNPACKED}"}
 # No name and no store: the layers are made, and BuildKit tells the digests. Nothing else is left of it.
 NOWHERE = "type=image,store=false"
 _NAMELESS = {f"{IMAGE}.tags": ""}
@@ -79,8 +78,21 @@ class Delivery(ABC):
     overrides: Mapping[str, str] = MappingProxyType({})
     unpacked: ClassVar[bool] = False
 
-    def discard(self, job: Job, built: BakeOutcome) -> None:  # noqa: B027 - most leave nothing
-        """Remove what the first bake left of an image that does not pass."""
+    @contextmanager
+    def pending(self, job: Job) -> Iterator[Callable[[BakeOutcome], None]]:
+        """Give what is to be told of the first bake; what that left of the image goes, whatever ends the work within.
+
+        An error of any kind may: a step, a check, an interruption.
+        """
+        made: list[BakeOutcome] = []
+        try:
+            yield made.append
+        except BaseException:
+            self.discard(job, made[-1] if made else None)
+            raise
+
+    def discard(self, job: Job, built: BakeOutcome | None) -> None:  # noqa: B027 - most leave nothing
+        """Remove what the first bake left of the image; None: it did not come to an end."""
 
     @abstractmethod
     def deliver(self, job: Job, built: BakeOutcome) -> Delivered:
@@ -112,9 +124,9 @@ class Store(Delivery):
     overrides = MappingProxyType(_NAMELESS)
     unpacked = True
 
-    def discard(self, job: Job, built: BakeOutcome) -> None:
+    def discard(self, job: Job, built: BakeOutcome | None) -> None:
         """Remove the nameless image; what can't be removed now `clean` does."""
-        if digest := digest_in(built.metadata):
+        if built is not None and (digest := digest_in(built.metadata)):
             with suppress(EnvironmentUnfit):
                 remove_nameless(digest, context=job.preflight.context)
 
@@ -138,7 +150,7 @@ class Load(Delivery):
         self.name = f"{PART}:{uuid.uuid4().hex[:12]}"
         self.overrides = MappingProxyType({f"{IMAGE}.output": f"type=docker,name={self.name},{_UNPACKED}", **_NAMELESS})
 
-    def discard(self, job: Job, built: BakeOutcome) -> None:  # noqa: ARG002 - one shape for all
+    def discard(self, job: Job, built: BakeOutcome | None) -> None:  # noqa: ARG002 - one shape for all
         """Remove the image; what can't be removed now `clean` does."""
         try:
             remove_name(self.name)
@@ -147,10 +159,8 @@ class Load(Delivery):
 
     def deliver(self, job: Job, built: BakeOutcome) -> Delivered:
         """Give the image its names."""
-        try:
-            name_image(self.name, job.facts.names)
-        finally:
-            self.discard(job, built)
+        name_image(self.name, job.facts.names)
+        self.discard(job, built)
         outcome = _named(dataclasses.replace(built, steps=(), started=built.completed), job)
         return Delivered(outcome=outcome, place="on this engine", data=_named_by_digest(job, outcome))
 

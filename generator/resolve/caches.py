@@ -32,7 +32,11 @@ OFF = "none"
 WHEELS, COMPILER_CACHE = "uplift-wheels", "uplift-ccache"  # below the registry, where nothing else is said
 # What tells that a build is of a pull request, and the branch that it comes from.
 _PULL_REQUESTS = ("GITHUB_HEAD_REF", "CI_MERGE_REQUEST_IID", "CI_EXTERNAL_PULL_REQUEST_IID")
-_PULL_BRANCHES = ("GITHUB_HEAD_REF", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME")
+_PULL_BRANCHES = (
+    "GITHUB_HEAD_REF",
+    "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME",
+    "CI_EXTERNAL_PULL_REQUEST_SOURCE_BRANCH_NAME",
+)
 _BRANCHES = ("GITHUB_REF_NAME", "CI_COMMIT_REF_NAME")
 KEY = "key-"  # how the end of a tag begins that is made of a target's inputs; no branch's does
 _HASHED = re.compile(rf"^{KEY}|-[0-9a-f]{{8}}$")

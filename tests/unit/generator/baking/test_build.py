@@ -283,6 +283,50 @@ def test_a_failed_bake_is_recorded_and_delivers_nothing(make_job: MakeJob, drive
     assert engine == []
 
 
+def test_verify_by_name_fails_where_a_check_does(make_job: MakeJob, driver: Driver) -> None:
+    driver.passes = False
+    with pytest.raises(VerificationFailed):
+        build.bake_targets(make_job(), ("verify",))
+
+
+@pytest.mark.parametrize("own_builder", [True, False])
+def test_an_image_that_was_not_verified_gets_no_name(
+    make_job: MakeJob, driver: Driver, engine: list[Any], capsys: pytest.CaptureFixture[str], *, own_builder: bool
+) -> None:
+    build.bake_targets(make_job(own_builder=own_builder), ("image",))
+    assert driver.requests[0].overrides["image.output"] == "type=cacheonly"
+    assert engine == []
+    assert "the image has no name, it is in the build cache alone: `bake` verifies it as demo:1" in (
+        capsys.readouterr().err
+    )
+
+
+def interrupted(*_: object, **__: object) -> None:
+    raise Interrupted("interrupted by SIGINT")
+
+
+@pytest.mark.parametrize("place", ["show_proof", "_keep", "record"])
+@pytest.mark.parametrize("own_builder", [True, False])
+def test_whatever_ends_a_bake_nothing_is_left_of_its_image(
+    make_job: MakeJob, engine: list[Any], monkeypatch: pytest.MonkeyPatch, place: str, *, own_builder: bool
+) -> None:
+    monkeypatch.setattr(build, place, interrupted)
+    delivery = delivery_to(Destination.ENGINE, own_builder=own_builder)
+    with pytest.raises(Interrupted):
+        build.bake_verified(make_job(own_builder=own_builder), delivery)
+    assert [call[0] for call in engine] == ["remove" if own_builder else "forget"]
+
+
+def test_where_nothing_may_compile_no_part_of_an_image_is_left(
+    make_job: MakeJob, driver: Driver, engine: list[Any]
+) -> None:
+    refused = outcome(BakeRequest(file=Path("x")), failure="a step may not run", refused=(step(WHEEL.target),))
+    driver.fails["verify"] = [refused]
+    with pytest.raises(BuildFailed, match="not in the wheel store"):
+        build.bake_verified(make_job(own_builder=False), Load(), require_warm=True)
+    assert [call[0] for call in engine] == ["forget"]
+
+
 def test_the_table_of_mirrors_is_this_users_alone_and_goes_through_no_link(
     make_job: MakeJob, driver: Driver, tmp_path: Path
 ) -> None:

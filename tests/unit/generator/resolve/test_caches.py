@@ -47,9 +47,12 @@ def test_no_branch_takes_the_name_that_another_got() -> None:
     assert branch_of(CacheOptions(branch=taken), {}) != taken
 
 
-@pytest.mark.parametrize("variable", ["GITHUB_HEAD_REF", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME"])
+@pytest.mark.parametrize(
+    "variable",
+    ["GITHUB_HEAD_REF", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME", "CI_EXTERNAL_PULL_REQUEST_SOURCE_BRANCH_NAME"],
+)
 def test_a_pull_request_never_writes_the_main_branchs_cache(variable: str) -> None:
-    slug = branch_of(CacheOptions(), {variable: "main", "GITHUB_REF_NAME": "12/merge"})
+    slug = branch_of(CacheOptions(), {variable: "main", "CI_COMMIT_REF_NAME": "main"})
     assert slug not in ("", "main", branch_of(CacheOptions(main="x", branch="main"), {}))
 
 
