@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 _PORTS = {"http": 80, "https": 443}
 _LOGIN = re.compile(r"[^/?#]*://[^/?#]*@|[^/?#]*@[^/?#]*/")  # of an address, and of an image's name
+_UNSHOWN = re.compile(r".*@(?!sha\d+:)", re.DOTALL)  # what stands before an @, unless a digest follows that
 NO_LOGIN = (
     "an address with a login, which logs and files would show; write the address without it, and into netrc: "
     "machine HOST login NAME password WORD"
@@ -26,6 +27,11 @@ def origin(url: str) -> tuple[str, str, int | None]:
 def has_login(address: str) -> bool:
     """Tell whether a user or password stands in an address, as in ``https://me:word@host/``."""
     return _LOGIN.match(address) is not None
+
+
+def quoted(value: object) -> str:
+    """Write a refused value for a message: as Python does, without what stands before an @ and may be a login."""
+    return _UNSHOWN.sub("'…@", repr(value))
 
 
 def shown(url: str) -> str:

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from bake.address import quoted
 from bake.errors import UsageError
 
 DEFAULT_REGISTRY = "docker.io"
@@ -51,17 +52,18 @@ def parse_reference(text: str, *, where: str | None = None) -> Reference:
     """
     rest, at, digest = text.partition("@")
     if at and not _DIGEST.fullmatch(digest):
-        raise _wrong(text, f"{digest!r} is not a digest", "a digest is sha256: and 64 hexadecimal digits", where)
+        advice = "a digest is sha256: and 64 hexadecimal digits; `docker login` keeps logins, no name has one in it"
+        raise _wrong(text, f"{quoted(digest)} is not a digest", advice, where)
     registry, repository = _split_registry(rest)
     tag: str | None = None
     if ":" in repository:
         repository, _, tag = repository.rpartition(":")
         check_tag(tag, where=where, shown=text)
     if registry and not _REGISTRY.fullmatch(registry):
-        raise _wrong(text, f"{registry!r} is not a registry host", "write host or host:port", where)
+        raise _wrong(text, f"{quoted(registry)} is not a registry host", "write host or host:port", where)
     if not _REPOSITORY.fullmatch(repository):
         advice = "a repository has lower-case letters, digits, and single . _ - between them, parts divided by /"
-        raise _wrong(text, f"{repository!r} is not a repository name", advice, where)
+        raise _wrong(text, f"{quoted(repository)} is not a repository name", advice, where)
     if len(repository) > _NAME_LENGTH:
         raise _wrong(text, f"the repository name is longer than {_NAME_LENGTH}", "shorten it", where)
     if registry in ("", "index.docker.io"):
@@ -80,7 +82,7 @@ def check_tag(tag: str, *, where: str | None = None, shown: str | None = None) -
     """
     if not _TAG.fullmatch(tag):
         advice = "a tag has up to 128 letters, digits, . _ and -, and does not start with . or -"
-        raise _wrong(shown or tag, f"{tag!r} is not a tag", advice, where)
+        raise _wrong(shown or tag, f"{quoted(tag)} is not a tag", advice, where)
     return tag
 
 
@@ -95,7 +97,7 @@ def parse_registry(text: str, *, where: str | None = None) -> str:
     host, _, path = bare.partition("/")
     if not _REGISTRY.fullmatch(host) or (path and not _REPOSITORY.fullmatch(path)):
         raise UsageError(
-            f"{text!r} is not a registry",
+            f"{quoted(text)} is not a registry",
             where=where,
             remedy="write host, host:port or host:port/path, in lower case",
         )
@@ -123,4 +125,4 @@ def _split_registry(name: str) -> tuple[str, str]:
 
 
 def _wrong(text: str, message: str, advice: str, where: str | None) -> UsageError:
-    return UsageError(f"{text!r} is not a valid image reference: {message}", where=where, remedy=advice)
+    return UsageError(f"{quoted(text)} is not a valid image reference: {message}", where=where, remedy=advice)

@@ -168,12 +168,18 @@ def warm(reporter: Reporter, choices: Choices) -> None:
     """
     loaded = _load(reporter, choices)
     facts = _resolve(loaded, choices)
+    if facts.caches.readonly:
+        raise UsageError(
+            "the caches are only read here, so nothing can be filled",
+            where="warm",
+            remedy="run it in a job of the main branch, or with --no-caches-readonly: "
+            "--caches-readonly, and the job of a pull request without that, write no cache",
+        )
     if not facts.caches.kept:
         raise UsageError(
             "nothing is named that outlives this builder",
             where="warm",
-            remedy="give --registry (wheels and compiler caches go there), or --wheels, --compiler-cache, --cache; "
-            "--caches-readonly, and the job of a pull request, write none of them",
+            remedy="give --registry (wheels and compiler caches go there), or --wheels, --compiler-cache, --cache",
         )
     probe = ask(facts)
     rendered = _render(_plan(loaded, choices), facts.folder)

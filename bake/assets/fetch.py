@@ -140,7 +140,7 @@ def _from_one(
     request: Request, url: str, watcher: Watcher, session: requests.Session, part: Part, pause: float
 ) -> None:
     """Transfer until all is there and right; a break is worth another try, progress makes the count begin anew."""
-    from bake.assets.transfer import Broken, Unreachable, transfer
+    from bake.assets.transfer import Broken, TooSlow, Unreachable, transfer
 
     def began(there: int, total: int | None) -> None:
         watcher.began(request, shown(url), there, total)
@@ -151,7 +151,7 @@ def _from_one(
         try:
             transfer(session, request, url, part, began=began, came=watcher.came)
         except Broken as error:
-            tries = 1 if part.size > before else tries + 1
+            tries = 1 if part.size > before and not isinstance(error, TooSlow) else tries + 1
             # A host that gave bytes will come back; one that never answered most likely never will.
             if tries >= (TRIES_TO_REACH if isinstance(error, Unreachable) and part.size == at_first else TRIES):
                 raise

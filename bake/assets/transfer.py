@@ -7,6 +7,7 @@ import netrc
 import re
 import shutil
 import ssl
+import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -22,7 +23,7 @@ from bake.errors import EnvironmentUnfit
 from bake.units import size as shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from bake.assets.part import Part
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 TIMEOUT = (10.0, 60.0)  # seconds: to connect, between two reads
 _CHUNK = 1 << 18
+_SLOWEST, _SPELL = 1024, 60.0  # bytes a second that have to come on average in each spell of so many seconds
 _CONTENT_RANGE = re.compile(r"bytes (?:(?P<first>\d+)-\d+|\*)/(?P<total>\d+|\*)")
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _RESERVE = 64 << 20  # bytes that stay free on the disk
@@ -46,6 +48,10 @@ class Broken(Exception):
     def __init__(self, message: str, wait: float | None = None) -> None:
         super().__init__(message)
         self.wait = wait
+
+
+class TooSlow(Broken):
+    """Next to nothing came: no progress."""
 
 
 class Unreachable(Broken):
@@ -218,7 +224,7 @@ def _changed(earlier: Origin | None, now: Origin) -> bool:
 def _read(response: requests.Response, part: Part, came: Callable[[int], None], total: int | None) -> None:
     limit = min(UNTOLD, part.size + _room(part)) if total is None else total
     try:
-        for block in response.raw.stream(_CHUNK, decode_content=False):
+        for block in _blocks(response):
             if part.size + len(block) > limit:
                 part.restart()
                 told = "that it should have" if total is not None else "and no size is told; write it into the recipe"
@@ -233,6 +239,22 @@ def _read(response: requests.Response, part: Part, came: Callable[[int], None], 
             where=str(part.path),
             remedy="free space there, or choose another folder with --assets-dir; what came is kept",
         ) from None
+
+
+def _blocks(response: requests.Response) -> Iterator[bytes]:
+    """Give what comes as it comes; a source that only keeps the connection alive is left.
+
+    Raises:
+        TooSlow: less comes than is worth waiting for.
+    """
+    began, came = time.monotonic(), 0
+    while block := response.raw.read1(_CHUNK, decode_content=False):
+        yield block
+        came += len(block)
+        if (passed := time.monotonic() - began) >= _SPELL:
+            if came < _SLOWEST * passed:
+                raise TooSlow(f"only {shown(came)} came in {passed:.0f} s")
+            began, came = time.monotonic(), 0
 
 
 def _require_room(part: Part, total: int | None) -> None:

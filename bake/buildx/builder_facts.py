@@ -71,6 +71,11 @@ class BuilderFacts:
         return self.driver in (OWN, "")
 
     @property
+    def platform(self) -> str:
+        """What it builds for unless told otherwise, such as ``linux/arm64``; "" where no node tells."""
+        return next((node.platforms[0] for node in self.nodes if node.platforms), "")
+
+    @property
     def context(self) -> str | None:
         """The docker context of the engine whose own it is; None: the current one."""
         endpoint = self.nodes[0].endpoint if self.own and self.nodes else ""

@@ -32,7 +32,7 @@ TEXTS: dict[Outcome, tuple[str, str]] = {
         "give the file of the CA that signed it with --ca-bundle (ca-bundle of the site file)",
     ),
     Outcome.TIMEOUT: (
-        "the registry {host} does not answer in time",
+        "the registry {host} does not answer in time ({detail})",
         "mend the network or the proxy settings",
     ),
     Outcome.UNREACHABLE: (

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import socket
 import ssl
 import threading
+import time
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
-from http.client import HTTPException, IncompleteRead
+from http.client import HTTPConnection, HTTPException, HTTPSConnection, IncompleteRead
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
-from urllib.request import HTTPRedirectHandler, HTTPSHandler, ProxyHandler, Request, build_opener
+from urllib.request import HTTPHandler, HTTPRedirectHandler, HTTPSHandler, ProxyHandler, Request, build_opener
 
 from bake.errors import EnvironmentUnfit
 from bake.reference import is_loopback
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 CERTIFICATES = Path("/etc/docker/certs.d")
 _DOCKER_HUB = "registry-1.docker.io"
 _ERROR_BYTES = 1 << 16  # of an error's body that are read
+_SLOWEST = 1 << 16  # bytes a second, at which an answer of the largest size that is taken may come
 ANSWER_BYTES = 4 << 20  # of another one: what a registry has to take as a manifest (distribution specification)
 
 
@@ -34,7 +39,8 @@ class Transport:
 
     Args:
         host: ``host[:port]``. ca_bundle: PEM file with CAs to trust besides the system's and docker's. timeout:
-            seconds that a connection may say nothing. insecure: plain HTTP, or TLS with any certificate, will do; None:
+            seconds that a connection may say nothing; an answer as a whole may take longer, as its limit of bytes
+            does. insecure: plain HTTP, or TLS with any certificate, will do; None:
             for loopback addresses, as docker does it.
 
     """
@@ -51,8 +57,9 @@ class Transport:
         if self.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
+        context.sslsocket_class = _TlsSocket
         direct = [ProxyHandler({})] if local else []
-        self._opener = build_opener(HTTPSHandler(context=context), _SameMethod(), *direct)
+        self._opener = build_opener(_Http(), _Https(context), _SameMethod(), *direct)
         name = _DOCKER_HUB if host == "docker.io" else host
         schemes = ("http", "https") if local else ("https", "http")
         self._bases = [f"{scheme}://{name}" for scheme in (schemes if self.insecure else ("https",))]
@@ -83,8 +90,9 @@ class Transport:
         body: bytes | None = None,
         limit: int = ANSWER_BYTES,
     ) -> Answer:
-        """Send one request; what goes wrong is an answer too, also a body of more bytes than the limit."""
+        """Send one request; what goes wrong is an answer too, also a body of more bytes or seconds than it may have."""
         request = Request(url, method=method, headers=dict(headers or {}), data=body)  # noqa: S310 - http(s), see base
+        _give_until(request, time.monotonic() + self._timeout + limit / _SLOWEST)
         if authorization:
             request.add_unredirected_header("Authorization", authorization)
         try:
@@ -114,6 +122,81 @@ def _body(response: HTTPResponse, limit: int, length: str) -> bytes:
     return body
 
 
+class _Timed:
+    """A socket that reads no longer than until a moment of the monotonic clock, however steadily little arrives."""
+
+    until = math.inf
+
+    def recv_into(self, *arguments: Any) -> int:
+        sock: Any = self
+        left = max(self.until - time.monotonic(), 0.001)
+        if own := left < (sock.gettimeout() or math.inf):
+            sock.settimeout(left)
+        try:
+            count: int = super().recv_into(*arguments)  # type: ignore[misc]
+        except TimeoutError:
+            if own:
+                raise TimeoutError("its answer trickles in") from None
+            raise
+        return count
+
+
+class _PlainSocket(_Timed, socket.socket):
+    pass
+
+
+class _TlsSocket(_Timed, ssl.SSLSocket):
+    pass
+
+
+class _PlainConnection(HTTPConnection):
+    def __init__(self, *positional: Any, until: float, **named: Any) -> None:
+        super().__init__(*positional, **named)
+        self._until = until
+
+    def connect(self) -> None:
+        super().connect()
+        timed = _PlainSocket(fileno=self.sock.detach())
+        timed.settimeout(self.timeout)
+        timed.until = self._until
+        self.sock = timed
+
+
+class _TlsConnection(HTTPSConnection):
+    def __init__(self, *positional: Any, until: float, **named: Any) -> None:
+        super().__init__(*positional, **named)
+        self._until = until
+
+    def connect(self) -> None:
+        super().connect()
+        timed: Any = self.sock  # the context makes it one
+        timed.until = self._until
+
+
+class _Http(HTTPHandler):
+    def http_open(self, req: Request) -> HTTPResponse:
+        connection: Any = partial(_PlainConnection, until=_until(req))
+        return self.do_open(connection, req)
+
+
+class _Https(HTTPSHandler):
+    def __init__(self, context: ssl.SSLContext) -> None:
+        super().__init__(context=context)
+        self._trusting = context
+
+    def https_open(self, req: Request) -> HTTPResponse:
+        connection: Any = partial(_TlsConnection, until=_until(req))
+        return self.do_open(connection, req, context=self._trusting)
+
+
+def _give_until(request: Request, moment: float) -> None:
+    request.until = moment  # type: ignore[attr-defined]
+
+
+def _until(request: Request) -> float:
+    return getattr(request, "until", math.inf)
+
+
 class _SameMethod(HTTPRedirectHandler):
     """Keeps a HEAD a HEAD: a blob that lies elsewhere would be downloaded otherwise."""
 
@@ -121,8 +204,10 @@ class _SameMethod(HTTPRedirectHandler):
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> Request | None:
         moved = super().redirect_request(req, fp, code, msg, headers, newurl)
-        if moved is not None and req.get_method() == "HEAD":
-            moved.method = "HEAD"
+        if moved is not None:
+            _give_until(moved, _until(req))
+            if req.get_method() == "HEAD":
+                moved.method = "HEAD"
         return moved
 
 

@@ -96,10 +96,9 @@ def preflight(
             reporter.warning(
                 f"nobody tells which user {base} ends as, and which driver it requires: the image ends as root"
             )
-        known = [node.platforms[0] for node in builder.nodes if node.platforms] if builder else []
         return Preflight(
             base=base,
-            platform=next(iter(known), "").rstrip("*") or facts.platform,
+            platform=(builder.platform if builder else "") or facts.platform,
             own_builder=is_own(builder),
             context=builder.context if builder else None,
             insecure=subject.pushes and calls_insecure(engine, parse_reference(facts.image).registry),

@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from bake.address import NO_LOGIN
+from bake.address import NO_LOGIN, quoted
 from bake.errors import UsageError
 from bake.reference import parse_reference
 from generator.ci.requirement import installed_from
@@ -22,7 +22,7 @@ _BRANCH = re.compile(r"[A-Za-z0-9][\w./-]*", re.ASCII)
 _RECIPE = re.compile(r"(?:\./)?[A-Za-z0-9_][\w./+-]*", re.ASCII)
 # A requirement as pip takes it: an address, a path, a name and version; no blanks, quotes or dollars.
 _REQUIREMENT = re.compile(r"[A-Za-z0-9./][\w./+:@=<>~!,\[\]#-]*", re.ASCII)
-_SECRET = re.compile(r"https?://[^/@]*@|://[^/@]*:[^/@]*@")  # a user's name alone, as in ssh://git@HOST, is none
+_SECRET = re.compile(r"https?://[^/@]*@|:[^/@]+@")  # a user's name alone, as in ssh://git@HOST, is none
 
 
 class System(str, Enum):
@@ -94,7 +94,7 @@ def finish(options: CiOptions, *, recipe: str, registry: str = "") -> CiSettings
     place = "name a shipped recipe, or a file by its path from the repository's root: letters, digits and . _ / + -"
     _check([recipe], _RECIPE, "--recipe", place)
     if ".." in PurePosixPath(recipe).parts:
-        raise UsageError(f"{recipe!r} lies outside the repository", where="--recipe", remedy=place)
+        raise UsageError(f"{quoted(recipe)} lies outside the repository", where="--recipe", remedy=place)
     named = _registry(registry)
     needed = options.requirement or installed_from()
     _check(
@@ -120,7 +120,7 @@ def finish(options: CiOptions, *, recipe: str, registry: str = "") -> CiSettings
 def _check(values: Iterable[str], form: re.Pattern[str], where: str, remedy: str) -> None:
     for value in values:
         if not form.fullmatch(value):
-            raise UsageError(f"{value!r} can't stand in a CI file", where=where, remedy=remedy)
+            raise UsageError(f"{quoted(value)} can't stand in a CI file", where=where, remedy=remedy)
 
 
 def _registry(registry: str) -> str:

@@ -95,7 +95,7 @@ def render(choices: Choices) -> None:
 
 
 @app.command()
-@takes("base", *ARCHS, "output", "site", "layer_limit_mib")
+@takes("base", "builder", *ARCHS, "output", "site", "layer_limit_mib")
 def plan(
     choices: Choices,
     format_: Annotated[

@@ -91,7 +91,19 @@ def bake(
     )
 
 
-@takes("registry", *LOGIN, "base", "builder", *ARCHS, *DOWNLOADS, "site", "progress", "output", *CACHES)
+@takes(
+    "registry",
+    *LOGIN,
+    "base",
+    "builder",
+    *ARCHS,
+    *DOWNLOADS,
+    "site",
+    "layer_limit_mib",
+    "progress",
+    "output",
+    *CACHES,
+)
 def warm(choices: Choices) -> None:
     """Fill the registry cache, the wheel store and the compiler cache for CI; export no image."""
     from generator import pipeline

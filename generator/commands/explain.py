@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bake.buildx import builders
 from bake.buildx.results import load
 from bake.engine import facts as engine
 from bake.errors import UpliftError, UsageError
@@ -44,7 +45,7 @@ def explain(reporter: Reporter, graph: Graph, facts: Facts, *, folder: Path, tar
 
 
 def current_keys(graph: Graph, facts: Facts, recorded: Mapping[str, Mapping[str, str]]) -> dict[str, Key]:
-    """Give the keys of today; where no engine can tell the base's digest, the recorded one counts."""
+    """Give the keys of today; what no engine tells of the base's digest, or builder of its platform, is as recorded."""
     known = next((inputs["base"] for inputs in recorded.values() if "base" in inputs), "")
     base = facts.base.rpartition("@")[2] if "@" in facts.base else _digest(facts.base) or known
     variables = {name: value for name, value in facts.variables().items() if name != "BASE_IMAGE"}
@@ -52,9 +53,9 @@ def current_keys(graph: Graph, facts: Facts, recorded: Mapping[str, Mapping[str,
     variables["BASE_IMAGE"] = image if image.rpartition("@")[0] == facts.base and image.endswith(base) else facts.base
     from_base = ("BASE_USER", "NVIDIA_REQUIRE")  # read from the base when it is at hand
     variables |= {name: inputs[name] for inputs in recorded.values() for name in from_base if name in inputs}
-    return keys_of(
-        graph, render(graph), variables=variables, base=base, platform=facts.platform, checksums=facts.checksums
-    )
+    before = next((inputs["platform"] for inputs in recorded.values() if "platform" in inputs), facts.platform)
+    platform = _platform(facts.builder) or before
+    return keys_of(graph, render(graph), variables=variables, base=base, platform=platform, checksums=facts.checksums)
 
 
 def reasons(
@@ -79,6 +80,15 @@ def _change(before: str, now: str) -> str:
 
 def _shown(value: str) -> str:
     return value[:SHOWN] if len(value) == 64 and set(value) <= set("0123456789abcdef") else value  # noqa: PLR2004 - SHA-256
+
+
+def _platform(builder: str | None) -> str:
+    """Ask buildx what a builder builds for; "" when there is none, or it does not answer."""
+    try:
+        found = builders.look_up(builder)
+    except UpliftError:
+        return ""
+    return found.platform if found else ""
 
 
 def _digest(image: str) -> str:

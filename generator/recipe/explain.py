@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from bake.address import quoted
 from generator.recipe.places import line_of
 
 if typing.TYPE_CHECKING:
@@ -76,7 +77,7 @@ def _message(detail: Any, place: _Place) -> str:
 
 def shortened(value: object) -> str:
     """Write a value of the file for a message."""
-    text = repr(value)
+    text = quoted(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from bake.address import NO_LOGIN, has_login
+from bake.address import NO_LOGIN, has_login, quoted
 from generator.recipe.arch import parse_arch, parse_release
 from generator.recipe.section import NonEmpty, matches, texts
 
@@ -30,7 +30,8 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 def _pinned(text: str) -> str:
     if not _PINNED.fullmatch(text.strip()):
         raise ValueError(
-            f'{text!r} is not pinned; write "name==version", without a wildcard, so that every bake installs the same'
+            f'{quoted(text)} is not pinned; write "name==version", without a wildcard, '
+            "so that every bake installs the same"
         )
     return text.strip()
 

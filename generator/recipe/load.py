@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from bake.address import quoted
 from bake.errors import UsageError
 from generator.recipe.check import cross_check
 from generator.recipe.document import parse_toml, read_text
@@ -90,7 +91,7 @@ def _read(name_or_path: str) -> tuple[str, str]:
         hint = difflib.get_close_matches(name_or_path, shipped(), n=1)
         meant = f'did you mean "{hint[0]}"? ' if hint else ""
         raise UsageError(
-            f"there is no recipe {name_or_path!r}",
+            f"there is no recipe {quoted(name_or_path)}",
             remedy=f"{meant}shipped recipes: {', '.join(shipped())}; or give the path of a .toml file",
         )
     try:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from bake.address import quoted
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -20,7 +22,7 @@ def matches(pattern: re.Pattern[str], what: str) -> AfterValidator:
 
     def check(text: str) -> str:
         if not pattern.fullmatch(text):
-            raise ValueError(f"{text!r} is not {what}")
+            raise ValueError(f"{quoted(text)} is not {what}")
         return text
 
     return AfterValidator(check)
@@ -52,7 +54,9 @@ class Section(BaseModel):
         if info.field_name not in cls.of_lines:
             for text in texts(value):
                 if _CONTROL.search(text):
-                    raise ValueError(f"{text!r} has a line break or another control character; write it on one line")
+                    raise ValueError(
+                        f"{quoted(text)} has a line break or another control character; write it on one line"
+                    )
         return value
 
 

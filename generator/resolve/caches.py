@@ -18,7 +18,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bake.address import NO_LOGIN, has_login
+from bake.address import NO_LOGIN, has_login, quoted
 from bake.errors import UsageError
 from bake.reference import parse_reference
 from generator.resolve.choices import CacheOptions
@@ -43,6 +43,14 @@ _HASHED = re.compile(rf"^{KEY}|-[0-9a-f]{{8}}$")
 _SLUG = 40  # a tag has up to 128 characters, and the target's name is in it too
 # How each backend of BuildKit tells one target's cache from another's; docs.docker.com/build/cache/backends
 _PER_TARGET = {"gha": "scope", "s3": "name", "azblob": "name"}
+# What of a specification is secret, and where buildx and BuildKit look for it otherwise; the same pages.
+_SECRET = re.compile(r"(?:^|[,;?&\"])\s*(\w*(?:secret|token|password|key|sig)\w*)\s*=", re.IGNORECASE)
+_LOGIN = re.compile(r"://[^?#]*@")
+_SECRETS_ELSEWHERE = {
+    "s3": "buildx reads AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the profile of AWS_PROFILE",
+    "azblob": "BuildKit reads AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET from its own environment",
+    "gha": "buildx reads ACTIONS_RUNTIME_TOKEN",
+}
 _ENDS = {"local": ("src", "dest")}
 
 
@@ -102,8 +110,8 @@ def resolve_caches(options: CacheOptions, *, registry: str, environ: Mapping[str
     Raises:
         UsageError: a repository or specification that is not valid.
     """
-    cache = _without_login(_off(options.cache) or environ.get("CACHE_REF", ""), "--cache")
-    others = {name: _without_login(environ.get(name, ""), name) for name in ("CACHE_FROM", "CACHE_TO")}
+    cache = _without_secrets(_off(options.cache) or environ.get("CACHE_REF", ""), "--cache")
+    others = {name: _without_secrets(environ.get(name, ""), name) for name in ("CACHE_FROM", "CACHE_TO")}
     specification = cache.startswith("type=")
     pull_request = any(environ.get(name) for name in _PULL_REQUESTS)
     return Caches(
@@ -139,11 +147,22 @@ def _first(names: tuple[str, ...], environ: Mapping[str, str]) -> str:
     return next(filter(None, map(environ.get, names)), "")
 
 
-def _without_login(value: str, where: str) -> str:
-    """Refuse a login in the name of a repository, or in a field of a specification: logs and files show these."""
-    if any(has_login(field.rpartition("=")[2]) for field in re.split("[,;]", value)):
+def _without_secrets(value: str, where: str) -> str:
+    """Refuse a login in the name of a repository, or a secret in a specification: logs and files show these."""
+    if _LOGIN.search(value) or any(has_login(field.partition("=")[2] or field) for field in _fields(value)):
         raise UsageError(NO_LOGIN, where=where, remedy="take it out; `docker login` keeps logins of registries")
+    if found := _SECRET.search(value):
+        kind = next((field.partition("=")[2] for field in _fields(value) if field.startswith("type=")), "")
+        raise UsageError(
+            f"{found[1]} in a cache specification, which logs, files and process lists would show",
+            where=where,
+            remedy=f"take it out; {_SECRETS_ELSEWHERE.get(kind, 'the backend gets it from its environment')}",
+        )
     return value
+
+
+def _fields(value: str) -> list[str]:
+    return [field.strip(' "') for field in re.split("[,;]", value)]
 
 
 def _off(value: str | None) -> str:
@@ -158,12 +177,12 @@ def _or_below(value: str | None, registry: str, name: str) -> str:
 
 def _repository(value: str, where: str) -> str:
     """Hold a repository against the form of references; it has no tag of its own."""
-    value = _without_login(value.rstrip("/"), where)
+    value = _without_secrets(value.rstrip("/"), where)
     if value:
         reference = parse_reference(value, where=where)
         if reference.tag or reference.digest:
             remedy = "name a repository without a tag: each target and each wheel gets a tag of its own there"
-            raise UsageError(f"{value!r} has a tag", where=where, remedy=remedy)
+            raise UsageError(f"{quoted(value)} has a tag", where=where, remedy=remedy)
     return value
 
 
@@ -172,7 +191,9 @@ def _specification(text: str, end: str) -> str:
     fields = dict(part.partition("=")[::2] for part in text.split(","))
     kind = fields.get("type", "")
     if ";" in text or not kind:
-        raise UsageError(f"{text!r} is not a cache specification", where="--cache", remedy="write type=s3,bucket=…")
+        raise UsageError(
+            f"{quoted(text)} is not a cache specification", where="--cache", remedy="write type=s3,bucket=…"
+        )
     if kind in _ENDS:
         place = fields.pop("src", None) or fields.pop("dest", None)
         if not place:

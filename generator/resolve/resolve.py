@@ -7,6 +7,7 @@ import os
 import platform
 from typing import TYPE_CHECKING
 
+from bake.address import quoted
 from bake.errors import EnvironmentUnfit, UsageError
 from bake.reference import check_tag, parse_reference
 from bake.retry import Policy
@@ -82,9 +83,9 @@ def _more_tags(tag: str, others: tuple[str, ...]) -> tuple[str, ...]:
         repository, colon, last = other.rpartition(":")
         if colon and repository != name:
             raise UsageError(
-                f"{other!r} is another repository than {name}",
+                f"{quoted(other)} is another repository than {name}",
                 where="--tag",
-                remedy=f"further tags are of the same one: write {name}:{last}, or {last}",
+                remedy=f"further tags are of the same one: write {name}:TAG, or the tag alone",
             )
         found.append(f"{name}:{check_tag(last, where='--tag', shown=other)}")
     return tuple(dict.fromkeys(found))

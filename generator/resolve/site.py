@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError
 
+from bake.address import quoted
 from bake.errors import UsageError
 from generator.recipe.document import parse_toml, read_text
 from generator.recipe.explain import explained
@@ -117,10 +118,8 @@ def _parse(file: Path) -> Site:
     except ValidationError as error:
         mistakes = explained(error, key_lines(text), root=Site)
     rows = [f"line {line}: {message}" if line else message for line, message in sorted(set(mistakes), key=_by_line)]
-    known = ", ".join(field.alias or name for name, field in Site.model_fields.items())
-    raise UsageError(
-        "\n  ".join(["the site file has mistakes:", *rows]), where=str(file), remedy=f"known keys: {known}"
-    )
+    remedy = "mend these lines, or leave them out: no key is needed"
+    raise UsageError("\n  ".join(["the site file has mistakes:", *rows]), where=str(file), remedy=remedy)
 
 
 def _by_line(mistake: tuple[int | None, str]) -> tuple[int, str]:
@@ -139,7 +138,8 @@ def mirrors_of(site: Site, recipe: Recipe) -> dict[str, str]:
             ("#", "sha256:")
         ):
             raise UsageError(
-                f"mirrors: {prefix!r} = {replacement!r} has a character that no address has", remedy="mend that row"
+                f"mirrors: {quoted(prefix)} = {quoted(replacement)} has a character that no address has",
+                remedy="mend that row",
             )
     return dict(sorted(table.items(), key=lambda row: (-len(row[0]), row[0])))
 

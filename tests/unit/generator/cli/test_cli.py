@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from bake.errors import UsageError
+from generator.cli.app import app
+
 TOP = Path(__file__).parents[4]
 
 
@@ -36,6 +39,9 @@ def generator(*command: str, folder: Path, **environment: str) -> subprocess.Com
         (["bake", "wheel-torch-scater"], 'did you mean "wheel-torch-scatter"?'),
         (["bake", "image", "--push"], "--push pushes the verified image\n  what to do: name no targets beside it"),
         (["bake", "image", "--output", "oci-archive", "x.tar"], "name no targets beside it"),
+        (["-r", "demo", "warm", "--registry", "h:1/x", "--caches-readonly"], "warm: the caches are only read here"),
+        (["-r", "demo", "warm"], "warm: nothing is named that outlives this builder"),
+        (["-r", "demo", "warm", "--layer-limit-mib", "0"], "Invalid value for '--layer-limit-mib'"),
         (["frobnicate"], "No such command"),
         (["plan", "--format", "gif"], "--format"),
         (["ci"], "--for"),
@@ -56,6 +62,81 @@ def test_wrong_usage_has_its_message_and_status_2(tmp_path: Path, command: list[
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
     assert list(tmp_path.iterdir()) == []
+
+
+CANARY = "canary-7f3"
+LOGINS = (f"me:{CANARY}@h.example", f"https://me:{CANARY}@h.example/lab", f"me:{CANARY[:6]}@{CANARY[6:]}@h.example/x")
+
+
+@pytest.mark.parametrize("login", LOGINS)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["bake", "--registry"],
+        ["bake", "--tag"],
+        ["bake", "--tag", "demo:1", "--tag"],
+        ["bake", "--base"],
+        ["bake", "--cache"],
+        ["bake", "--wheels"],
+        ["bake", "--wheels-readonly"],
+        ["bake", "--compiler-cache"],
+        ["bake", "--dry-run", "--cache-branch", "x", "--registry"],
+        ["verify"],
+        ["ci", "--for", "github", "--registry"],
+        ["ci", "--for", "gitlab", "--requirement"],
+        ["ci", "--for", "gitlab", "--main"],
+        ["ci", "--for", "github", "--runner"],
+    ],
+)
+def test_a_refused_value_shows_no_password(command: list[str], login: str, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(["-r", "demo", *command, login], capsys)
+    assert "canary" not in said
+    assert "7f3" not in said
+
+
+def refused(command: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """What is said of a command line that is refused before anything is asked."""
+    with pytest.raises(UsageError) as failure:
+        app(command, standalone_mode=False)
+    shown = capsys.readouterr()
+    return f"{failure.value}{shown.out}{shown.err}"
+
+
+@pytest.mark.parametrize("login", LOGINS)
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("site.toml", "registry = {}"),
+        ("site.toml", "registry = [{}]"),
+        ("site.toml", "ca-bundle = [{}]"),
+        ("site.toml", "cache = {}"),
+        ("site.toml", "wheels = {}"),
+        ("site.toml", "mirrors = {}"),
+        ("site.toml", '[mirrors]\n"docker.io/" = {}\n"pypi" = "a b"'),
+        ("recipe.toml", "base = {}"),
+        ("recipe.toml", "[base]\nimage = {}"),
+        ("recipe.toml", "[image]\ntag = {}"),
+        ("recipe.toml", "[stack]\nrequirements = [{}]"),
+        ("recipe.toml", "[stack]\nfrom = {}"),
+        ("recipe.toml", "[assets.x]\nurls = [{}]"),
+        ("recipe.toml", "[assets.x]\nsha256 = {}"),
+    ],
+)
+def test_a_refused_line_shows_no_password(
+    tmp_path: Path, name: str, text: str, login: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / name
+    file.write_text(text.replace("{}", f'"{login}"') + "\n")
+    recipe, site = (str(file), []) if name == "recipe.toml" else ("demo", ["--site", str(file)])
+    said = refused(["-r", recipe, "bake", "--output-dir", str(tmp_path / "build"), *site], capsys)
+    assert "canary" not in said
+    assert "7f3" not in said
+
+
+def test_a_wrong_site_file_lists_its_keys_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "site.toml"
+    file.write_text("zzzz = 1\n")
+    assert refused(["-r", "demo", "plan", "--site", str(file)], capsys).count("layer-limit-mib") == 1
 
 
 def test_render_writes_its_path_to_stdout_and_the_rest_to_stderr(tmp_path: Path) -> None:

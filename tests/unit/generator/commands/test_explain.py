@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bake.buildx.builder_facts import BuilderFacts, NodeFacts
 from generator.commands import explain
 from generator.console.reporter import Reporter
 from generator.job import Inherited, Preflight
@@ -24,6 +25,7 @@ DIGEST = f"sha256:{'1' * 64}"
 def facts(tmp_path: Path, demo: Recipe, monkeypatch: pytest.MonkeyPatch) -> Facts:
     """Those of a bake whose record is in the folder, of a base that ends as another user than root."""
     monkeypatch.setattr(explain, "_digest", lambda _image: "")  # no engine
+    monkeypatch.setattr(explain.builders, "look_up", lambda _name: None)
     found = Facts(
         tag="demo:1", registry="", base="base:1", archs="12.0", ca_bundle=None, folder=tmp_path, platform="linux/amd64"
     )
@@ -48,6 +50,20 @@ def test_the_same_inputs_are_told_as_such(facts: Facts, demo: Recipe, capsys: py
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.startswith("verify: no input changed since the last bake; key ")
+
+
+def test_the_platform_is_the_builders(
+    facts: Facts, demo: Recipe, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """This machine's own is none of the key's business where another one builds."""
+    here = replace(facts, platform="linux/riscv64")
+    explain.explain(Reporter(), build_graph(demo), here, folder=facts.folder, target="image")
+    assert capsys.readouterr().out == ""  # nobody answers, so it is as recorded
+    nodes = (NodeFacts(name="n", endpoint="tcp://far", status="running", platforms=("linux/arm64", "linux/arm")),)
+    far = BuilderFacts(name="far", driver="remote", nodes=nodes)
+    monkeypatch.setattr(explain.builders, "look_up", lambda _name: far)
+    explain.explain(Reporter(), build_graph(demo), facts, folder=facts.folder, target="image")
+    assert "platform: linux/amd64 -> linux/arm64\n" in capsys.readouterr().out
 
 
 def test_a_change_is_told_back_to_its_cause(facts: Facts, demo: Recipe, capsys: pytest.CaptureFixture[str]) -> None:

@@ -111,6 +111,7 @@ def test_what_is_no_repository_is_refused(wishes: dict[str, Any]) -> None:
         ({"cache": "me:canary@lab/x"}, {}),
         ({"wheels": "https://me:canary@lab/x"}, {}),
         ({"cache": "type=s3,bucket=b,endpoint_url=https://me:canary@lab"}, {}),
+        ({"cache": "type=s3,bucket=b,endpoint_url=https://me:can=ary,canary@lab"}, {}),
         ({}, {"CACHE_REF": "me:canary@lab/x"}),
         ({}, {"CACHE_TO": "type=registry,ref=me:canary@lab/x"}),
     ],
@@ -157,6 +158,36 @@ def test_other_backends_get_a_cache_for_each_target(text: str, read: str, writte
 def test_a_specification_that_all_targets_would_share_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="cache"):
         resolve_caches(CacheOptions(cache=text), registry="", environ={})
+
+
+CANARY = "canary"
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        (f"type=s3,region=r,bucket=b,access_key_id=AK,secret_access_key={CANARY}", "AWS_SECRET_ACCESS_KEY"),
+        (f"type=s3,bucket=b,session_token={CANARY}", "AWS_SESSION_TOKEN"),
+        (f'type=s3,bucket=b,"Secret_Access_Key={CANARY},x"', "AWS_SECRET_ACCESS_KEY"),
+        (f"type=azblob,account_url=https://a.example,secret_access_key={CANARY}", "AZURE_CLIENT_SECRET"),
+        (f"type=azblob,account_url=https://a.example?sv=1&sig={CANARY}", "AZURE_CLIENT_SECRET"),
+        (f"type=gha,token={CANARY}", "ACTIONS_RUNTIME_TOKEN"),
+        (f"type=gha,ghtoken={CANARY}", "ACTIONS_RUNTIME_TOKEN"),
+        (f"type=other,password={CANARY}", "take it out"),
+    ],
+)
+@pytest.mark.parametrize("where", ["--cache", "CACHE_FROM", "CACHE_TO", "CACHE_REF"])
+def test_a_secret_in_a_specification_is_refused(text: str, remedy: str, where: str) -> None:
+    options = CacheOptions(cache=text) if where == "--cache" else CacheOptions()
+    with pytest.raises(UsageError) as caught:
+        resolve_caches(options, registry="", environ={} if where == "--cache" else {where: text})
+    assert CANARY not in str(caught.value)
+    assert remedy in str(caught.value.remedy)
+
+
+def test_keys_that_are_no_secret_are_taken() -> None:
+    text = "type=s3,region=r,bucket=b,prefix=a@b,blobs_prefix=keys/,endpoint_url=https://s3.example"
+    assert resolve_caches(CacheOptions(cache=text), registry="", environ={}).cache_from.startswith(text)
 
 
 def test_options_come_before_the_bake_variable_and_the_site() -> None:
