@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TextIO
 
-from bake.progress.escapes import printable
+from bake.progress.escapes import printable, printable_document
 from bake.progress.events import (
     BakeEnded,
     BakeStarted,
@@ -87,7 +87,7 @@ class JsonLines:
     def __call__(self, event: Event) -> None:
         """Write one event."""
         if not isinstance(event, Tick):
-            self._stream.write(json.dumps(as_data(event)) + "\n")
+            self._stream.write(printable_document(json.dumps(as_data(event))) + "\n")
             self._stream.flush()
 
 

@@ -135,7 +135,7 @@ def _function(reader: Reader, raw: Any, place: str) -> Function:
         reader.wrong(f"{place}.name", f"{name!r} is no name of a function")
     try:
         compile(source, file, "exec")
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reader.wrong(f"{place}.source", f"is no Python: {error}")
     return Function(name=name, source=source, file=file)
 
@@ -154,7 +154,7 @@ def _size(reader: Reader, raw: Any, place: str, before: Tuple[str, ...]) -> Size
     if "match" in given:
         try:
             groups = tuple(re.compile(reader.text(table, "match", place)).groupindex)
-        except re.error as error:
+        except (re.error, RecursionError, OverflowError) as error:
             reader.wrong(f"{place}.match", f"is no regular expression: {error}")
             return Size()
     if "expression" in given:

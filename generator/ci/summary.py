@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from bake.progress.escapes import printable
 from generator.console.github import brief, short
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def summary(results: Results, report: VerificationReport | None, failure: Uplift
         lines += [f"- {_cell(row.check)} {_cell(row.subject)}: expected {_cell(row.expected)}" for row in report.failed]
     elif failure is not None:
         lines += ["", *(f"> {_cell(line)}  " for line in filter(None, (failure.where, *brief(failure.message))))]
-    return "\n".join(lines) + "\n"
+    return printable("\n".join(lines) + "\n")
 
 
 def _facts(results: Results, report: VerificationReport | None) -> Iterator[tuple[str, str]]:
@@ -51,7 +52,7 @@ def _facts(results: Results, report: VerificationReport | None) -> Iterator[tupl
     digest = published.get("digest") or results.digest_of("image")
     # The tags were written in this order; the one that people use is the last.
     tags = [str(tag) for tag in published.get("tags") or results.data["targets"].get("image", {}).get("tags", ())]
-    yield "image", "<br>".join(f"`{_code(tag)}{f'@{digest}' if digest else ''}`" for tag in tags)
+    yield "image", "<br>".join(f"`{_code(f'{tag}@{digest}' if digest else tag)}`" for tag in tags)
     if report is not None:
         passed = sum(row.status == "pass" for row in report.rows)
         asked = passed + len(report.failed)

@@ -11,7 +11,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, TextIO
 
-from bake.progress.escapes import printable
+from bake.progress.escapes import printable, printable_document
 from generator.console import github
 
 if TYPE_CHECKING:
@@ -57,10 +57,13 @@ class Reporter:
 
     def data(self, text: str) -> None:
         """Write a result to stdout."""
-        self.document(printable(text))
+        self._write(printable(text))
 
     def document(self, text: str) -> None:
-        """Write a result in a format for programs to stdout, as it is."""
+        """Write a result in a format for programs to stdout; JSON and XML mean what they did."""
+        self._write(printable_document(text))
+
+    def _write(self, text: str) -> None:
         stream = self._stdout or sys.stdout
         stream.write(text if text.endswith("\n") else text + "\n")
         stream.flush()

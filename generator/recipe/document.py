@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+DEEPEST = 50  # tables and lists one in another
+_DEEP = f"its lists or tables are nested too deeply; {DEEPEST} levels are read"
+
+
 def read_text(file: Path | Traversable) -> str:
     """Give the text of a file, without the mark that some editors begin UTF-8 with.
 
@@ -27,6 +31,17 @@ def parse_toml(text: str) -> dict[str, Any]:
         ValueError: it is not valid TOML, or holds a number or nesting that no file needs; the message says where.
     """
     try:
-        return tomli.loads(text)
+        read = tomli.loads(text)
     except RecursionError as error:
-        raise ValueError("its lists or tables are nested too deeply") from error
+        raise ValueError(_DEEP) from error
+    inner: list[Any] = [read]
+    for _ in range(DEEPEST):  # what reads the document goes down by itself, and must come to an end
+        inner = [value for outer in inner for value in _inside(outer)]
+    if inner:
+        raise ValueError(_DEEP)
+    return read
+
+
+def _inside(outer: Any) -> list[Any]:
+    values = outer.values() if isinstance(outer, dict) else outer
+    return [value for value in values if isinstance(value, (dict, list))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 
 import pytest
@@ -13,8 +14,8 @@ from rich.text import Text
 
 from bake.assets.shown import Lines
 from bake.progress.console import SafeConsole
-from bake.progress.display import PlainLines
-from bake.progress.escapes import printable
+from bake.progress.display import JsonLines, PlainLines
+from bake.progress.escapes import printable, printable_document
 from bake.progress.events import BakeStarted, State, Step, StepEnded, StepKind, Warned
 from bake.progress.live import LiveTable
 
@@ -47,6 +48,21 @@ def test_nothing_that_is_obeyed_is_left_of_any_mixture(text: str) -> None:
     once = printable(text)
     assert not OBEYED.search(once)
     assert printable(once) == once
+
+
+@given(st.text(st.sampled_from('\x1b[]P\\:#mv0;\n \t\x07\x9bx\u202e<&"'), max_size=30))
+def test_nothing_that_is_obeyed_is_left_of_a_document(text: str) -> None:
+    document = json.dumps({text: text}, indent=1, ensure_ascii=False)
+    assert not OBEYED.search(printable_document(document))
+    assert json.loads(printable_document(document)) == {text: text}
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_progress_for_programs_is_obeyed_by_nobody(text: str) -> None:
+    stream = io.StringIO()
+    JsonLines(stream)(Warned(at=0.0, message=text))
+    assert not OBEYED.search(stream.getvalue())
+    assert json.loads(stream.getvalue())["message"] == text
 
 
 @pytest.mark.parametrize("text", ["a\tb\n\nc", "at::native::x", "héé ✓ 中", "# [x] ## y", ""])

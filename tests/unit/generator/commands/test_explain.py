@@ -25,7 +25,7 @@ DIGEST = f"sha256:{'1' * 64}"
 def facts(tmp_path: Path, demo: Recipe, monkeypatch: pytest.MonkeyPatch) -> Facts:
     """Those of a bake whose record is in the folder, of a base that ends as another user than root."""
     monkeypatch.setattr(explain, "_digest", lambda _image: "")  # no engine
-    monkeypatch.setattr(explain.builders, "look_up", lambda _name: None)
+    monkeypatch.setattr("bake.buildx.builders.look_up", lambda _name: None)
     found = Facts(
         tag="demo:1", registry="", base="base:1", archs="12.0", ca_bundle=None, folder=tmp_path, platform="linux/amd64"
     )
@@ -61,7 +61,7 @@ def test_the_platform_is_the_builders(
     assert capsys.readouterr().out == ""  # nobody answers, so it is as recorded
     nodes = (NodeFacts(name="n", endpoint="tcp://far", status="running", platforms=("linux/arm64", "linux/arm")),)
     far = BuilderFacts(name="far", driver="remote", nodes=nodes)
-    monkeypatch.setattr(explain.builders, "look_up", lambda _name: far)
+    monkeypatch.setattr("bake.buildx.builders.look_up", lambda _name: far)
     explain.explain(Reporter(), build_graph(demo), facts, folder=facts.folder, target="image")
     assert "platform: linux/amd64 -> linux/arm64\n" in capsys.readouterr().out
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,15 @@ def test_the_summary_of_a_failure_says_which_and_holds_no_output() -> None:
     assert failed.startswith("### image-uplift: demo: failed\n")
     assert "| verification | FAILED: 1 of 2 checks |" in failed
     assert "- device code a\\|b: expected sm\\_120" in failed
+
+
+def test_the_summary_holds_no_command_and_no_control_sequence() -> None:
+    hostile = "x\x1b[2J\x9b2J\u202e##[add-mask]y\n::error::z"
+    steps = target(step(hostile, cached=False), state=hostile)
+    published = {"digest": hostile, "tags": [hostile]}
+    content = data(recipe=hostile, state=hostile, targets={hostile: steps}, published=published)
+    text = summary(Results(content), None, BuildFailed(hostile, where=hostile))
+    assert not re.search(r"^\s*::|##\w*\[|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", text, re.MULTILINE)
 
 
 def write(folder: Path, content: dict[str, Any]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -11,6 +13,14 @@ from generator.console.reporter import Reporter
 
 LOG = "the step failed\n::error::mine\n  ::stop-commands::x\n##[add-mask]y\n\x1b]0;title\x07\x9b2J"
 TOLD = "the step failed\n| ::error::mine\n  | ::stop-commands::x\n## [add-mask]y\n"
+
+
+XML = '<a x="##[add-mask]y \x9b2J">\n::error::mine\n  ::stop-commands::x ##vso[x]</a>'
+
+
+def parsed(text: str) -> tuple[dict[str, str], str | None]:
+    element = ET.fromstring(text)
+    return element.attrib, element.text
 
 
 @pytest.fixture
@@ -46,7 +56,17 @@ def test_annotations_of_our_own_are_the_only_commands(
     assert "##[" not in err.getvalue()
 
 
-def test_a_format_for_programs_is_written_as_it_is(streams: tuple[io.StringIO, io.StringIO, Reporter]) -> None:
+def test_a_format_for_programs_holds_no_command_and_means_the_same(
+    streams: tuple[io.StringIO, io.StringIO, Reporter],
+) -> None:
     out, _, reporter = streams
-    reporter.document("on:\n::x")
-    assert out.getvalue() == "on:\n::x\n"
+    reporter.document("on:\n  at::x: 1")
+    assert out.getvalue() == "on:\n  at::x: 1\n"
+    for text, read in ((json.dumps({LOG: [LOG]}, indent=1, ensure_ascii=False), json.loads), (XML, parsed)):
+        out.truncate(out.seek(0))
+        reporter.document(text)
+        written = out.getvalue()
+        assert "\x9b" not in written
+        assert "##[" not in written
+        assert not [line for line in written.splitlines() if line.lstrip().startswith("::")]
+        assert read(written) == read(text)

@@ -90,7 +90,9 @@ def test_an_address_with_a_login_is_refused_and_not_shown(minimal: str, write_re
             "models.m.tolerance: nothing is held against it",
         ),
         ("[clean]\nimages = " + "[" * 5000 + "]" * 5000 + "\n", "nested too deeply"),
-        (f"[clean]\nimages = {'[' * 300}{']' * 300}\n", "clean.images.0: input should be a valid string, not [[[["),
+        (f"[clean]\nimages = {'[' * 60}{']' * 60}\n", "nested too deeply; 50 levels are read"),
+        (f"[clean]\nimages = {'{ a = ' * 60}1{'}' * 60}\n", "nested too deeply; 50 levels are read"),
+        (f"[clean]\nimages = {'[' * 40}{']' * 40}\n", "clean.images.0: input should be a valid string, not [[[["),
     ],
 )
 def test_what_has_no_effect_or_can_not_be_is_refused(

@@ -133,6 +133,14 @@ def test_inputs_of_any_kind_reach_the_specification(minimal: str, write_recipe: 
         ("inputs = [{ shape = [2], distribution = 'cauchy' }]", "distribution: input should be 'normal', 'uniform'"),
         ("inputs = [{ value = 1 }]\nsizes.n = { expression = 'f()' }", "sizes.n.expression: only whole numbers"),
         ("inputs = [{ value = 1 }]\nsizes.n = { match = '(', values = { a = 1 } }", "is no regular expression"),
+        (
+            f"inputs = [{{ value = 1 }}]\nsizes.n = {{ match = '{'(' * 5000}{')' * 5000}', values = {{ a = 1 }} }}",
+            "is no regular expression",
+        ),
+        (
+            f"inputs = [{{ value = 1 }}]\nsizes.n = {{ match = 'a{{{'9' * 30}}}', values = {{ a = 1 }} }}",
+            "is no regular expression",
+        ),
         ("inputs = [{ value = 1 }]\nsizes.n = {}", "probe.sizes.n: must be a number, or have 'match'"),
     ],
 )
@@ -170,6 +178,8 @@ def test_a_function_travels_with_the_models(minimal: str, write_recipe: Writer) 
         ("probes.py:probe", "def probe(a, b, c):\n    pass\n", "needs more arguments than (checkpoint, file)"),
         ("probes.py:probe", "def probe(a, b, *, c):\n    pass\n", "needs more arguments than (checkpoint, file)"),
         ("probes.py:probe", "x = 1\0\n", "null bytes"),
+        ("probes.py:probe", f"{SOURCE}x = {'-' * 100_000}1\n", "is no Python"),
+        ("probes.py:probe", f"{SOURCE}x = {'+'.join('1' * 100_000)}\n", "is no Python"),
         ("probes.py:probe", "#" * 300_000, "has 300000 bytes; at most 262144 go into a build"),
         ("other.py:probe", SOURCE, "there is no file"),
         ("../probes.py:probe", SOURCE, "leaves the recipe's folder"),
