@@ -31,7 +31,9 @@ def has_login(address: str) -> bool:
 
 def quoted(value: object) -> str:
     """Write a refused value for a message: as Python does, without what stands before an @ and may be a login."""
-    return _UNSHOWN.sub("'…@", repr(value))
+    text = repr(value)
+    login = _UNSHOWN.match(text)
+    return f"'…@{text[login.end() :]}" if login else text
 
 
 def shown(url: str) -> str:

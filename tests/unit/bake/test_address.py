@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bake.address import has_login, origin, shown
+from bake.address import has_login, origin, quoted, shown
 
 
 def test_scheme_host_and_port_tell_a_server() -> None:
@@ -38,3 +38,19 @@ def test_a_login_in_an_address_is_known(address: str, login: bool) -> None:
 )
 def test_what_may_be_secret_is_not_shown(address: str, text: str) -> None:
     assert shown(address) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("a b", "'a b'"),
+        (f"x:1@sha256:{'a' * 64}", f"'x:1@sha256:{'a' * 64}'"),
+        ("me:pw@h", "'…@h'"),
+        ("https://me:p@w@h/x@sha256:ab", "'…@h/x@sha256:ab'"),
+        (["x", "me:pw@h"], "'…@h']"),
+        ("a\n@b", "'…@b'"),
+        ("a" * 1_000_000, f"'{'a' * 1_000_000}'"),
+    ],
+)
+def test_what_may_be_a_login_is_not_in_a_message(value: object, written: str) -> None:
+    assert quoted(value) == written
