@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
-import socket
 import ssl
 import threading
 import time
 from contextlib import suppress
-from functools import partial
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException, HTTPSConnection, IncompleteRead
+from http.client import HTTPException, IncompleteRead
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 from urllib.error import HTTPError, URLError
-from urllib.request import HTTPHandler, HTTPRedirectHandler, HTTPSHandler, ProxyHandler, Request, build_opener
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 from bake.errors import EnvironmentUnfit
 from bake.reference import is_loopback
+from bake.registry import timed
 from bake.registry.answer import Answer, Outcome, faulty, of_error, of_status
 from bake.units import size
 
@@ -57,9 +55,8 @@ class Transport:
         if self.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        context.sslsocket_class = _TlsSocket
         direct = [ProxyHandler({})] if local else []
-        self._opener = build_opener(_Http(), _Https(context), _SameMethod(), *direct)
+        self._opener = build_opener(*timed.handlers(context), _SameMethod(), *direct)
         name = _DOCKER_HUB if host == "docker.io" else host
         schemes = ("http", "https") if local else ("https", "http")
         self._bases = [f"{scheme}://{name}" for scheme in (schemes if self.insecure else ("https",))]
@@ -92,7 +89,7 @@ class Transport:
     ) -> Answer:
         """Send one request; what goes wrong is an answer too, also a body of more bytes or seconds than it may have."""
         request = Request(url, method=method, headers=dict(headers or {}), data=body)  # noqa: S310 - http(s), see base
-        _give_until(request, time.monotonic() + self._timeout + limit / _SLOWEST)
+        timed.give_until(request, time.monotonic() + self._timeout + limit / _SLOWEST)
         if authorization:
             request.add_unredirected_header("Authorization", authorization)
         try:
@@ -122,81 +119,6 @@ def _body(response: HTTPResponse, limit: int, length: str) -> bytes:
     return body
 
 
-class _Timed:
-    """A socket that reads no longer than until a moment of the monotonic clock, however steadily little arrives."""
-
-    until = math.inf
-
-    def recv_into(self, *arguments: Any) -> int:
-        sock: Any = self
-        left = max(self.until - time.monotonic(), 0.001)
-        if own := left < (sock.gettimeout() or math.inf):
-            sock.settimeout(left)
-        try:
-            count: int = super().recv_into(*arguments)  # type: ignore[misc]
-        except TimeoutError:
-            if own:
-                raise TimeoutError("its answer trickles in") from None
-            raise
-        return count
-
-
-class _PlainSocket(_Timed, socket.socket):
-    pass
-
-
-class _TlsSocket(_Timed, ssl.SSLSocket):
-    pass
-
-
-class _PlainConnection(HTTPConnection):
-    def __init__(self, *positional: Any, until: float, **named: Any) -> None:
-        super().__init__(*positional, **named)
-        self._until = until
-
-    def connect(self) -> None:
-        super().connect()
-        timed = _PlainSocket(fileno=self.sock.detach())
-        timed.settimeout(self.timeout)
-        timed.until = self._until
-        self.sock = timed
-
-
-class _TlsConnection(HTTPSConnection):
-    def __init__(self, *positional: Any, until: float, **named: Any) -> None:
-        super().__init__(*positional, **named)
-        self._until = until
-
-    def connect(self) -> None:
-        super().connect()
-        timed: Any = self.sock  # the context makes it one
-        timed.until = self._until
-
-
-class _Http(HTTPHandler):
-    def http_open(self, req: Request) -> HTTPResponse:
-        connection: Any = partial(_PlainConnection, until=_until(req))
-        return self.do_open(connection, req)
-
-
-class _Https(HTTPSHandler):
-    def __init__(self, context: ssl.SSLContext) -> None:
-        super().__init__(context=context)
-        self._trusting = context
-
-    def https_open(self, req: Request) -> HTTPResponse:
-        connection: Any = partial(_TlsConnection, until=_until(req))
-        return self.do_open(connection, req, context=self._trusting)
-
-
-def _give_until(request: Request, moment: float) -> None:
-    request.until = moment  # type: ignore[attr-defined]
-
-
-def _until(request: Request) -> float:
-    return getattr(request, "until", math.inf)
-
-
 class _SameMethod(HTTPRedirectHandler):
     """Keeps a HEAD a HEAD: a blob that lies elsewhere would be downloaded otherwise."""
 
@@ -205,7 +127,7 @@ class _SameMethod(HTTPRedirectHandler):
     ) -> Request | None:
         moved = super().redirect_request(req, fp, code, msg, headers, newurl)
         if moved is not None:
-            _give_until(moved, _until(req))
+            timed.give_until(moved, timed.until(req))
             if req.get_method() == "HEAD":
                 moved.method = "HEAD"
         return moved
