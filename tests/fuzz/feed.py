@@ -58,8 +58,10 @@ from tests.fuzz.shape import WrongShapeError, shape
 
 _TOP = Path(__file__).parents[2]
 _renderer: Any = importlib.import_module("generator.render.render")
-# Templates and files of our own are read once.
-_renderer._environment = functools.cache(_renderer._environment)
+# Templates and files of our own are read and compiled once.
+_environment = _renderer._environment()
+_environment.from_string = functools.cache(_environment.from_string)
+_renderer._environment = lambda: _environment
 _content, _own_content = _renderer._content, functools.cache(_renderer._content)
 _renderer._content = lambda file: _content(file) if file.text is not None else _own_content(file)
 
