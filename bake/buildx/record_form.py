@@ -41,10 +41,10 @@ class _Step(BaseModel):
 
 
 class _Target(_Part):
-    state: str
+    state: str = ""
     digest: str | None = None
     tags: list[str] = []
-    steps: list[_Step]
+    steps: list[_Step] = []
 
 
 class _Counted(_Part):

@@ -163,7 +163,7 @@ def _targets(
         lines.append(
             TargetLine(
                 name=name,
-                state=str(target["state"]),
+                state=str(target.get("state", "")),
                 start=min((span.start for span in own), default=0.0),
                 end=max((span.end for span in own), default=0.0),
                 busy=_covered(span for span in own if not span.cached),

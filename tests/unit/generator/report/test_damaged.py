@@ -42,7 +42,7 @@ def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
         (damaged("started", "yesterday"), "started: "),
         (damaged("started", None), "started: "),
         (damaged("completed", "2026-01-01T00:00:00"), "completed: value error, a time without its zone"),
-        (damaged("targets", {"image": {}}), "targets.image.state: field required"),
+        (damaged("targets", {"image": {"state": None}}), "targets.image.state: "),
         (damaged("targets", {"image": {"state": "done", "steps": [{"name": "x"}]}}), "targets.image.steps.0.kind: "),
         (damaged("targets", ["image"]), "targets: "),
         (damaged("wheels", {"wheel-x": {"compiler_cache": {"hits": "many"}}}), "wheels.wheel-x.compiler_cache.hits: "),
