@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bake.address import shown
 from bake.errors import EnvironmentUnfit
 from bake.units import size
 
@@ -111,7 +112,7 @@ def engine_facts(client: docker.DockerClient, *, context: str | None = None) -> 
     root = str(info.get("DockerRootDir", ""))
     status = [" ".join(map(str, pair)) for pair in info.get("DriverStatus") or ()]
     return EngineFacts(
-        host=host,
+        host=shown(host),
         version=str(info.get("ServerVersion", "")),
         containerd_store=any("io.containerd.snapshotter" in line for line in status),
         storage_driver=str(info.get("Driver", "")),
@@ -374,10 +375,10 @@ def _tls(host: str) -> dict[str, Any]:
 def _unreachable(host: str, error: BaseException) -> EnvironmentUnfit:
     if isinstance(error, PermissionError) or "Permission denied" in str(error):
         return EnvironmentUnfit(
-            f"this user may not use the Docker Engine at {host}",
+            f"this user may not use the Docker Engine at {shown(host)}",
             remedy="add the user to the group `docker` and log in again, or run as root",
         )
     return EnvironmentUnfit(
-        f"no Docker Engine answers at {host}",
+        f"no Docker Engine answers at {shown(host)}",
         remedy="start it (`make engine`, or systemctl start docker), or point DOCKER_HOST at one",
     )

@@ -94,6 +94,17 @@ def test_a_stack_that_was_packed_for_nothing_goes_too(bake: Any, tmp_path: Path)
     assert docker("image", "ls", "--quiet", PART) == ""
 
 
+def test_what_was_not_verified_has_no_name(bake: Any, tmp_path: Path) -> None:
+    done = bake("bake", "image", "--tag", "uplift-test-unnamed:1")
+    assert done.returncode == 0, done.stderr
+    assert "the image has no name, it is in the build cache alone" in done.stderr
+    assert steps(tmp_path, "image")
+    assert docker("image", "ls", "--quiet", "uplift-test-unnamed") == ""
+    failed = bake("bake", "verify", changes={"may-change = []": 'expect = { six = "1.17.0+other" }'})
+    assert failed.returncode == 4
+    assert "version six: expected 1.17.0+other" in failed.stderr
+
+
 def test_the_report_tells_what_ran_and_what_the_layers_hold(bake: Any) -> None:
     done = bake("bake")
     assert done.returncode == 0, done.stderr

@@ -15,7 +15,15 @@ from tests.fuzz.targets import CORPUS, TARGETS
 if TYPE_CHECKING:
     from tests.fuzz.targets import Target
 
-COUNT = {"value": 50, "stack": 60, "registry": 40, "lock": 100, "results": 100, "contents": 60, "events": 60}  # those that take long
+COUNT = {
+    "value": 50,
+    "stack": 60,
+    "registry": 40,
+    "lock": 100,
+    "results": 100,
+    "contents": 60,
+    "events": 60,
+}  # those that take long
 USUAL = 150
 
 
