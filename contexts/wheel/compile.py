@@ -3,7 +3,8 @@
 Runs inside a compile target: the new environment is mounted read-only over the old one, the toolkit stands at
 ``CUDA_HOME``, build requirements beside both. Standard library only, apart from torch and setuptools. Beside it stand
 ``source_tree.py`` (what is compiled), ``budget.py`` (how many compilers at once), ``slot.py`` (holds them to it),
-``flags.py`` (the archs, and equal wheels from equal sources) and ``precompiled.py`` (headers).
+``flags.py`` (the archs, and equal wheels from equal sources), ``groups.py`` (sources compiled together) and
+``precompiled.py`` (headers).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import sys
 import traceback
 import zipfile
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Dict, List, NoReturn
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -30,6 +31,7 @@ sys.path.insert(0, str(HERE))
 import budget  # noqa: E402  beside this file
 import fact  # noqa: E402
 import flags  # noqa: E402
+import groups  # noqa: E402
 import precompiled  # noqa: E402
 import source_tree  # noqa: E402
 
@@ -44,10 +46,12 @@ WEIGHTS = Path("/build-weights.json")
 FOREIGN = Path("/build-foreign-archs.log")
 CACHE = Path("/ccache")
 STATS = Path("/build-ccache.log")
+TOGETHER = "compiled-together"  # folder in the package's, for the sources of groups
 LAUNCHER = "ccache "  # before a compiler's path; tests/bench measures compilers without it
 DEVICE_TOOLS = ("nvvm/bin/cicc", "bin/ptxas", "bin/cudafe++")
 NINJA = "_write_ninja_file_and_compile_objects"  # of torch.utils.cpp_extension
 _ELF = b"\x7fELF"
+Groups = Dict[Path, List[Path]]  # the members of each, by its own source
 
 
 def main() -> None:
@@ -205,7 +209,8 @@ def build_wheel(source: Path, out: Path) -> None:
     backend = importlib.import_module("setuptools.build_meta").__legacy__
     # setuptools keeps sys.argv and prints a lot; the compile lines are what one wants to see.
     name = backend.build_wheel(str(out))
-    shutil.rmtree(source / "build", ignore_errors=True)
+    for folder in ("build", TOGETHER):
+        shutil.rmtree(source / folder, ignore_errors=True)
     print(f"compile.py: {name}, {(out / name).stat().st_size:,} bytes", flush=True)
 
 
@@ -269,8 +274,11 @@ def has_ninja_hook() -> bool:
     return hasattr(cpp_extension, NINJA)
 
 
-def compile_in_order(weights: dict[str, int], headers: dict[Path, tuple[str, ...]]) -> None:
-    """Have ninja start the longest files first, and headers be precompiled meanwhile; what is linked stays in order."""
+def compile_in_order(together: Groups, weights: dict[str, int], headers: dict[Path, tuple[str, ...]]) -> None:
+    """Have ninja compile groups, start the longest first, and headers be precompiled meanwhile.
+
+    What is linked stays in order.
+    """
     from torch.utils import cpp_extension
 
     original = getattr(cpp_extension, NINJA)
@@ -278,6 +286,7 @@ def compile_in_order(weights: dict[str, int], headers: dict[Path, tuple[str, ...
     def ordered(*, sources: list[str], objects: list[str], **others: Any) -> Any:
         for header, names in headers.items():
             precompile(header, names, others.get("cflags", []), others.get("post_cflags", []))
+        sources, objects = groups.merge(together, sources, objects)
         places = sorted(range(len(sources)), key=lambda place: -weights.get(str(Path(sources[place]).absolute()), 0))
         in_order = {"sources": [sources[place] for place in places], "objects": [objects[place] for place in places]}
         return original(**in_order, **others)
@@ -295,6 +304,25 @@ def precompile(header: Path, names: tuple[str, ...], *flags: list[str]) -> None:
     compiler = [*shlex.split(slot("workers")), "/usr/bin/c++"]
     process = subprocess.Popen([*command, *compiler, *(word for some in flags for word in shlex.split(" ".join(some)))])
     (header.parent / "pid").write_text(str(process.pid), encoding="ascii")
+
+
+def choose_groups(extension: Any) -> Groups:
+    """Choose sources of a module to be compiled together, and write what stands for them."""
+    if not has_ninja_hook() or os.environ.get("COMPILE_TOGETHER") == "0":
+        return {}
+    top = Path.cwd()
+    found = groups.choose(extension.sources, extension.include_dirs, top)
+    together = {groups.write(members, top / TOGETHER / extension.name): members for members in found}
+    for members in found:
+        print(f"compile.py: together: {', '.join(member.name for member in members)}", flush=True)
+    return together
+
+
+def units(extension: Any, together: Groups) -> list[Path]:
+    """Give what is compiled of a module: its groups, and the sources that are in none."""
+    members = {member for group in together.values() for member in group}
+    alone = [path for path in map(groups.absolute, extension.sources) if path not in members]
+    return [*together, *alone]
 
 
 def choose_headers(sources: list[Path], costs: budget.Costs) -> dict[Path, tuple[str, ...]]:
@@ -332,15 +360,16 @@ def build_modules_side_by_side(builder: Any) -> None:
     hold the number of compilers down.
     """
     costs = budget.read_costs(Path(os.environ["CCACHE_DIR"]) / budget.COSTS)
-    sources = [Path(source).absolute() for extension in builder.extensions for source in extension.sources]
+    together = {extension.name: choose_groups(extension) for extension in builder.extensions}
+    sources = [source for extension in builder.extensions for source in units(extension, together[extension.name])]
     headers = choose_headers(sources, costs)
     weights = weigh(sources, costs)
-    if has_ninja_hook():
-        compile_in_order(weights, headers)
     children = {}
     for extension in builder.extensions:
         pid = os.fork()
         if pid == 0:
+            if has_ninja_hook():
+                compile_in_order(together[extension.name], weights, headers)
             build_module(builder, extension)
         children[pid] = extension.name
     while children:

@@ -23,12 +23,15 @@ import fcntl
 import json
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import flags
+import groups
 
 JOBS, WORKERS = "jobs", "workers"
 # What nvcc starts for each arch; the host compiler is one too, unless it only preprocesses or links.
@@ -139,13 +142,16 @@ def source_of(command: list[str]) -> str:
     return given or flags.source_of(command)
 
 
-def run(pool: str, command: list[str]) -> int:
-    """Run the command, and add what it took to the log; gives its exit status."""
+def run(pool: str, command: list[str], output: BinaryIO | None = None) -> int:
+    """Run the command, and add what it took to the log; gives its exit status. output: what gets all that it says."""
     source = source_of(command)
-    os.environ["SLOT_SOURCE"] = source
     began = time.time()
     pid = os.fork()
     if pid == 0:
+        os.environ["SLOT_SOURCE"] = source
+        if output:
+            os.dup2(output.fileno(), 1)
+            os.dup2(output.fileno(), 2)
         execute(command)
     _, status, usage = os.wait4(pid, 0)
     note = {
@@ -181,10 +187,30 @@ def main() -> None:
     if pool == WORKERS:
         command = with_header(command)
     memory = int(os.environ.get("SLOT_MEMORY", "0")) if pool == WORKERS else 0
-    rank = rank_of(source_of(command))
+    source = source_of(command)
+    rank = rank_of(source)
+    held = take(Path(os.environ["SLOTS"]), pool, int(os.environ[f"SLOT_{pool.upper()}"]), rank, memory)
+    members = groups.members_of(source) if pool == JOBS else []
+    if members:
+        sys.exit(run_group(command, source, members, held))
     os.environ["SLOT_WEIGHED_RANK"] = str(rank)
-    take(Path(os.environ["SLOTS"]), pool, int(os.environ[f"SLOT_{pool.upper()}"]), rank, memory)
     sys.exit(run(pool, command))
+
+
+def run_group(command: list[str], source: str, members: list[list[str]], held: int) -> int:
+    """Compile sources together, or one by one where that fails (groups.py); gives the exit status."""
+    with tempfile.TemporaryFile() as output:
+        os.environ["SLOT_WEIGHED_RANK"] = str(rank_of(source))
+        status = run(JOBS, command, output)
+        output.seek(0)
+        said = output.read().decode("utf-8", "replace")
+    if status == 0:
+        sys.stderr.write(said)
+        groups.leave_empty(members)
+        return 0
+    os.close(held)  # the members take slots of their own
+    del os.environ["SLOT_WEIGHED_RANK"]
+    return groups.take_apart([sys.executable, "-IS", *sys.argv], source, members, said)
 
 
 def rank_of(source: str) -> int:

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
 # A compile can't do without these, whatever the recipe lists.
 COMPILERS = ("g++", "ccache")
-_SCRIPTS = ("compile.py", "source_tree.py", "budget.py", "fact.py", "slot.py", "flags.py", "precompiled.py")
+_SCRIPTS = (
+    "compile.py",
+    "source_tree.py",
+    "budget.py",
+    "fact.py",
+    "slot.py",
+    "flags.py",
+    "groups.py",
+    "precompiled.py",
+)
 
 
 def toolchain(recipe: Recipe) -> Target:
