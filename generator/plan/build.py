@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from generator.plan import specs
@@ -36,7 +37,13 @@ CA_BUNDLE_SECRET = "ca-bundle"  # noqa: S105  the name of a secret, not a secret
 
 
 def build_graph(
-    recipe: Recipe, *, origin: str = "", build_dir: str = "build", layer_limit_mib: int | None = None
+    recipe: Recipe,
+    *,
+    origin: str = "",
+    build_dir: str = "build",
+    layer_limit_mib: int | None = None,
+    locked: Mapping[str, Mapping[str, str]] = MappingProxyType({}),  # noqa: ARG001
+    preferred: Mapping[str, tuple[str, ...]] = MappingProxyType({}),  # noqa: ARG001
 ) -> Graph:
     """Plan the uplift of a recipe.
 

@@ -16,6 +16,7 @@ TOOLCHAIN = "toolchain"
 REBUILD = "rebuild"
 IMAGE = "image"
 VERIFY = "verify"
+LOCK = "lock"
 COMPILER_CACHE = "compiler-cache"
 
 COMPILE_STAGE = "compile"  # of a wheel target: the one step that compiles

@@ -39,8 +39,8 @@ def resolve(recipe: Recipe, choices: Choices, place: SiteFile) -> Facts:
     parse_reference(tag, where="--tag")
     if registry:
         parse_reference(f"{registry}/{tag}", where="--registry")
-    base = choices.base or recipe.base.image
-    parse_reference(base, where="--base")
+    base = recipe.base.image
+    parse_reference(base, where="--base" if choices.base else "base.image")
     mirrors = mirrors_of(place.site, recipe)
     moved = mirrored_image(base, mirrors)
     devel = recipe.toolkit.devel_image if recipe.toolkit else None
@@ -61,7 +61,7 @@ def resolve(recipe: Recipe, choices: Choices, place: SiteFile) -> Facts:
         toolkit_image=mirrored_image(devel, mirrors) if devel else None,
         assets_folder=assets_folder(choices.assets_dir or place.path(place.site.assets), os.environ),
         caches=resolve_caches(combined(choices.caches, place.site), registry=registry, environ=os.environ),
-        platform=_platform(),
+        platform=this_platform(),
         more_tags=_more_tags(tag, choices.more_tags),
         origin=origin_of(recipe_file(choices.recipe), os.environ),
         keyring=keyring_for(registry, choices.login),
@@ -90,7 +90,7 @@ def _more_tags(tag: str, others: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _platform() -> str:
+def this_platform() -> str:
     """Give the platform of this machine as BuildKit names it; what is built here is for it."""
     machine = platform.machine().lower()
     return f"linux/{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(machine, machine) }"
@@ -113,6 +113,11 @@ def _netrc(path: Path | None) -> Path | None:
             remedy="one line a host: machine HOST login NAME password WORD",
         ) from None
     return path.resolve()
+
+
+def with_base(recipe: Recipe, image: str | None) -> Recipe:
+    """Give the recipe another frozen image, where one was asked for."""
+    return recipe.model_copy(update={"base": recipe.base.model_copy(update={"image": image})}) if image else recipe
 
 
 def with_archs(recipe: Recipe, archs: str | None) -> Recipe:

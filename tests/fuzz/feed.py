@@ -43,6 +43,7 @@ from generator.plan import Graph, build_graph
 from generator.plan.specs import verify_json
 from generator.recipe import Recipe, load_recipe
 from generator.recipe import lock as locks
+from generator.recipe.fit import apply_lock
 from generator.render import render
 from generator.report import make_report
 from generator.resolve.site import Site, load_site, mirrored_image, mirrors_of, secret_table
@@ -134,7 +135,7 @@ def lock(content: bytes) -> None:
         raise AssertionError("another lock when read again")
     for name in ("demo", "deepprep"):
         with suppress(UsageError):
-            applied = locks.apply_lock(_known(name), read, origin="fuzz")
+            applied = apply_lock(_known(name), read, origin="fuzz", platform="linux/amd64")
             shape(_rendered(applied.recipe, "fuzz"))
 
 

@@ -8,7 +8,8 @@ import pytest
 from bake.errors import UsageError
 from generator.plan import build_graph
 from generator.recipe import Recipe, load_recipe
-from generator.recipe.lock import Lock, LockedAsset, apply_lock
+from generator.recipe.fit import with_facts
+from generator.recipe.lock import Lock, LockedAsset
 from generator.render import render
 
 Writer = Callable[[str], Path]
@@ -130,6 +131,6 @@ def test_an_asset_without_a_checksum_is_not_built_from(minimal: str, write_recip
     with pytest.raises(UsageError, match="has no sha256") as caught:
         build_graph(recipe)
     assert caught.value.remedy == "run `lock`, or write the sha256 into the recipe"
-    lock = Lock(schema=1, recipe="small", assets={"y": LockedAsset(url="https://e.org/y", sha256="1" * 64, size=1)})
-    files = render(build_graph(apply_lock(recipe, lock, origin="x").recipe))
+    lock = Lock(schema=2, recipe="small", assets={"y": LockedAsset(url="https://e.org/y", sha256="1" * 64, size=1)})
+    files = render(build_graph(with_facts(recipe, lock)))
     assert f"--sha256 {'1' * 64}" in files[PurePosixPath("contexts/toolchain/Dockerfile")].decode()
