@@ -63,7 +63,8 @@ if TYPE_CHECKING:
 class Loaded:
     """What is read from files: the recipe for the base and archs that were chosen, its lock's facts in it; the site.
 
-    ``files`` are those that the lock names, ``preferred`` versions for groups that are resolved anew, both by group.
+    ``files`` are those that the lock names, ``preferred`` versions for groups that are resolved anew, both by group;
+    ``unlocked`` are parts that no lock has.
     """
 
     recipe: Recipe
@@ -71,6 +72,7 @@ class Loaded:
     site: SiteFile
     files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     preferred: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unlocked: tuple[str, ...] = ()
 
 
 def _site(reporter: Reporter, choices: Choices) -> SiteFile:
@@ -87,7 +89,7 @@ def _load(reporter: Reporter, choices: Choices, site: SiteFile | None = None) ->
     for sentence in applied.stale:
         reporter.warning(f"the lock is stale, {sentence}; run `lock` again")
     recipe = with_archs(applied.recipe, choices.archs)
-    return Loaded(recipe=recipe, origin=loaded.origin, site=site, files=applied.files)
+    return Loaded(recipe=recipe, origin=loaded.origin, site=site, files=applied.files, unlocked=applied.missing)
 
 
 def _resolve(loaded: Loaded, choices: Choices) -> Facts:
@@ -162,6 +164,8 @@ def bake(
     if archive is not None:
         archive.check()
     loaded = _load(reporter, choices)
+    if loaded.unlocked:
+        reporter.note(f"not locked: {', '.join(loaded.unlocked)}; `lock` holds them to what they are today")
     facts = _resolve(loaded, choices)
     probe = None if dry_run else ask(facts)  # buildx takes its time
     graph = _plan(loaded, choices)

@@ -14,7 +14,7 @@ from bake.reference import parse_reference
 from bake.registry import Outcome, Registry
 from generator import __version__
 from generator.recipe.fields import normalised
-from generator.recipe.fit import BASE, Applied, apply_lock, fit, locked_packages, require_lock_of
+from generator.recipe.fit import BASE, MISSING, Applied, apply_lock, fit, locked_packages, require_lock_of
 from generator.recipe.groups import ON_BASE, inputs_of
 from generator.recipe.lock import (
     SCHEMA,
@@ -94,7 +94,8 @@ def locked(recipe: Recipe, name_or_path: str, explicit: Path | None, *, platform
     """
     found = _find(explicit or written_to(name_or_path), required=explicit is not None)
     if found is None:
-        return Applied(recipe=recipe)
+        nothing = Lock(recipe=recipe.name)
+        return Applied(recipe=recipe, missing=fit(recipe, nothing, platform=platform).missing)
     origin, text = found
     return apply_lock(recipe, parse_lock(text, origin=origin), origin=origin, platform=platform)
 
@@ -244,7 +245,8 @@ def check(recipe: Recipe, before: Lock | None, facts: Facts, *, path: Path) -> N
     if before is None:
         raise Drifted("there is no lock", where=str(path), remedy="run `lock`")
     drifted = ["it is of schema 1, which knows no files"] if before.schema_ < SCHEMA else []
-    drifted += fit(recipe, before, platform=facts.platform).stale
+    found = fit(recipe, before, platform=facts.platform)
+    drifted += [*found.stale, *(f"{part}: {MISSING}" for part in found.missing)]
     if before.base is not None and before.base.image == recipe.base.image.partition("@")[0]:
         today = base_digest(recipe, ca_bundle=facts.ca_bundle, mirror=facts.base_mirror)
         if today != before.base.digest:

@@ -25,19 +25,21 @@ MISSING = "the lock does not have it yet"
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """The part of a lock that fits a recipe, and one sentence for each entry that doesn't, or that is not there."""
+    """The part of a lock that fits a recipe, one sentence for each entry that doesn't, and the parts that it lacks."""
 
     lock: Lock
     stale: tuple[str, ...]
+    missing: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Applied:
-    """A recipe with its lock's facts in it, the files that are locked, by group, and what was not used."""
+    """A recipe with its lock's facts in it, the files that are locked, by group, what was not used, what is lacking."""
 
     recipe: Recipe
     files: Mapping[str, LockedFiles] = field(default_factory=dict)
     stale: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 def fit(recipe: Recipe, lock: Lock, *, platform: str) -> Fit:
@@ -51,7 +53,11 @@ def fit(recipe: Recipe, lock: Lock, *, platform: str) -> Fit:
         "inputs": {group: lock.inputs[group] for group in files},
         "files": files,
     }
-    return Fit(lock=lock.model_copy(update=kept), stale=tuple(f"{part}: {why}" for part, why in unfit.items()))
+    return Fit(
+        lock=lock.model_copy(update=kept),
+        stale=tuple(f"{part}: {why}" for part, why in unfit.items() if why != MISSING),
+        missing=tuple(part for part, why in unfit.items() if why == MISSING),
+    )
 
 
 def apply_lock(recipe: Recipe, lock: Lock, *, origin: str, platform: str) -> Applied:
@@ -75,7 +81,9 @@ def apply_lock(recipe: Recipe, lock: Lock, *, origin: str, platform: str) -> App
             remedy="find out which is right; then mend the recipe, or run `lock` again",
         )
     found = fit(recipe, lock, platform=platform)
-    return Applied(recipe=with_facts(recipe, found.lock), files=found.lock.files, stale=found.stale)
+    return Applied(
+        recipe=with_facts(recipe, found.lock), files=found.lock.files, stale=found.stale, missing=found.missing
+    )
 
 
 def require_lock_of(recipe: Recipe, lock: Lock, *, origin: str) -> None:

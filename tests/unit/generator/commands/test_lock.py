@@ -62,7 +62,8 @@ def stays(recipe, before, *names, upgrade=False, without=()):
 
 def test_a_lock_beside_the_recipe_is_found(recipe, lock, tmp_path):
     path = tmp_path / "recipe.toml"
-    assert locked(recipe, str(path), None, platform=HERE).recipe == recipe
+    nothing = locked(recipe, str(path), None, platform=HERE)
+    assert (nothing.recipe, nothing.files, nothing.missing) == (recipe, {}, ("base", "files.tools", "files.stack"))
     assert lock_path(path) == tmp_path / "recipe.lock.toml" == written_to(str(path))
     assert save(lock, origin="recipe.toml", path=lock_path(path))
     assert not save(lock, origin="recipe.toml", path=lock_path(path))
@@ -189,6 +190,8 @@ def test_all_that_drifted_is_told(recipe, lock, today, tmp_path):
 def test_no_lock_has_drifted_too(recipe, tmp_path):
     with pytest.raises(Drifted, match="there is no lock"):
         check(recipe, None, facts_of(recipe), path=tmp_path)
+    with pytest.raises(Drifted, match=r"files\.stack: the lock does not have it yet"):
+        check(recipe, Lock(schema=2, recipe="small", platform=HERE), facts_of(recipe), path=tmp_path)
     first = Lock(schema=1, recipe="small", base=LockedImage(image="base:2", digest=DIGEST))
     with pytest.raises(Drifted, match="it is of schema 1"):
         check(recipe, first, facts_of(recipe), path=tmp_path)

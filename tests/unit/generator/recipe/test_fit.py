@@ -63,7 +63,7 @@ def changed(recipe: Recipe, section: str, **values) -> Recipe:
 
 def test_its_facts_come_into_the_recipe(recipe, lock):
     applied = apply_lock(recipe, lock, origin="x", platform=HERE)
-    assert applied.stale == ()
+    assert (applied.stale, applied.missing) == ((), ())
     assert applied.recipe.base.image == f"base:1@{DIGEST}"
     assert (applied.recipe.assets["tool"].sha256, applied.recipe.assets["tool"].size) == (TWO, 123)
     assert applied.files == lock.files
@@ -137,16 +137,16 @@ def test_what_is_gone_or_new_is_stale(recipe, lock):
         *(f"files.{group}: the recipe needs no such files" for group in ("apt", "build", "requirements", "toolkit")),
     }
     empty = Lock(schema=2, recipe="small", platform=HERE)
-    missing = ("base", "assets.tool", *(f"files.{group}" for group in lock.files))
-    found = apply_lock(recipe, empty, origin="x", platform=HERE).stale
-    assert set(found) == {f"{part}: the lock does not have it yet" for part in missing}
+    found = apply_lock(recipe, empty, origin="x", platform=HERE)
+    assert found.stale == ()
+    assert set(found.missing) == {"base", "assets.tool", *(f"files.{group}" for group in lock.files)}
 
 
 def test_what_is_left_out_is_not_told(recipe, lock):
     files = {group: files for group, files in lock.files.items() if group != "apt"}
     left = lock.model_copy(update={"base": None, "unlocked": ("base", "apt"), "files": files})
     applied = apply_lock(recipe, left, origin="x", platform=HERE)
-    assert applied.stale == ()
+    assert (applied.stale, applied.missing) == ((), ())
     assert applied.recipe.base.image == "base:1"
     assert applied.files == files
 
