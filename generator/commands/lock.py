@@ -15,7 +15,7 @@ from bake.registry import Outcome, Registry
 from generator import __version__
 from generator.recipe.fields import normalised
 from generator.recipe.fit import BASE, MISSING, Applied, apply_lock, fit, locked_packages, require_lock_of
-from generator.recipe.groups import ON_BASE, inputs_of
+from generator.recipe.groups import ON_ANY_BASE, REQUIREMENTS, STACK, inputs_of
 from generator.recipe.lock import (
     SCHEMA,
     SUFFIX,
@@ -141,15 +141,16 @@ def kept(recipe: Recipe, before: Lock | None, options: LockOptions, *, platform:
         raise UsageError(
             f"there is no part {unknown[0]!r} to leave out", where="--without", remedy=f"parts: {', '.join(parts)}"
         )
-    if before is None:
-        return Kept(lock=Lock(schema=SCHEMA, recipe=recipe.name, platform=platform, unlocked=options.without))
+    before = before or Lock(recipe=recipe.name)
     packages, anew = _named(before, options.names, parts)
     left = {*options.without, *(set(before.unlocked) - anew)}
     fitting = fit(recipe, before, platform=platform).lock
-    gone = {*left, *anew, *(ON_BASE if BASE in anew else ())}
+    gone = {*left, *anew, *(set(parts) - set(ON_ANY_BASE) if BASE in anew else ())}
     files = {group: files for group, files in fitting.files.items() if group not in gone}
     moved = {group: _others(files[group], packages) for group in files}
     moved = {group: others for group, others in moved.items() if len(others) < len(files[group])}
+    if REQUIREMENTS in files and STACK not in {*(files.keys() - moved.keys()), *left}:
+        moved.setdefault(REQUIREMENTS, files[REQUIREMENTS])  # what the new stack lacks may be something else
     files = {group: files[group] for group in files if group not in moved}
     lock = fitting.model_copy(
         update={
@@ -195,7 +196,7 @@ def digest_to_lock(recipe: Recipe, lock: Lock, facts: Facts) -> str | None:
     """
     if BASE in lock.unlocked:
         return None
-    if lock.base is not None:
+    if lock.base is not None and lock.base.digest is not None:
         return lock.base.digest
     return base_digest(recipe, ca_bundle=facts.ca_bundle, mirror=facts.base_mirror)
 
@@ -204,11 +205,12 @@ def make_lock(recipe: Recipe, lock: Lock, *, digest: str | None, assets: Mapping
     """Put together what is to be locked, but for files.
 
     Args:
-        recipe: without a lock's facts. lock: what stays. digest: of the base. assets: SHA-256 and size by name.
+        recipe: without a lock's facts. lock: what stays. digest: of the base; None: it is left out.
+        assets: SHA-256 and size by name.
     """
     return lock.model_copy(
         update={
-            "base": LockedImage(image=recipe.base.image.partition("@")[0], digest=digest) if digest else None,
+            "base": LockedImage(image=recipe.base.image.partition("@")[0], digest=digest),
             "assets": {
                 name: LockedAsset(url=recipe.assets[name].url, sha256=sha256, size=size)
                 for name, (sha256, size) in assets.items()
@@ -227,7 +229,7 @@ def with_files(recipe: Recipe, lock: Lock, files: Mapping[str, LockedFiles]) -> 
 def summary(lock: Lock) -> str:
     """Say what is locked, in a few words."""
     count = sum(map(len, lock.files.values()))
-    base = f"base {lock.base.digest[:19]}, " if lock.base else ""
+    base = f"base {lock.base.digest[:19]}, " if lock.base and lock.base.digest else ""
     return f"{base}{len(lock.assets)} assets, {count} files"
 
 
@@ -247,10 +249,11 @@ def check(recipe: Recipe, before: Lock | None, facts: Facts, *, path: Path) -> N
     drifted = ["it is of schema 1, which knows no files"] if before.schema_ < SCHEMA else []
     found = fit(recipe, before, platform=facts.platform)
     drifted += [*found.stale, *(f"{part}: {MISSING}" for part in found.missing)]
-    if before.base is not None and before.base.image == recipe.base.image.partition("@")[0]:
+    locked_base = found.lock.base
+    if locked_base is not None and locked_base.digest is not None:
         today = base_digest(recipe, ca_bundle=facts.ca_bundle, mirror=facts.base_mirror)
-        if today != before.base.digest:
-            drifted.append(f"base: {before.base.image} is {today} now, and {before.base.digest} is locked")
+        if today != locked_base.digest:
+            drifted.append(f"base: {locked_base.image} is {today} now, and {locked_base.digest} is locked")
     if drifted:
         raise Drifted(
             "\n  ".join(["the lock is not what it would be today:", *drifted]),

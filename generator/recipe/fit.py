@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bake.errors import UsageError
-from generator.recipe.groups import ON_BASE, inputs_of
+from generator.recipe.groups import ON_ANY_BASE, inputs_of
 from generator.recipe.lock import LockedPackage
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def with_facts(recipe: Recipe, lock: Lock) -> Recipe:
         for name, asset in recipe.assets.items()
     }
     base = recipe.base
-    if lock.base is not None and "@" not in base.image:
+    if lock.base is not None and lock.base.digest is not None and "@" not in base.image:
         base = base.model_copy(update={"image": f"{base.image}@{lock.base.digest}"})
     return recipe.model_copy(update={"assets": assets, "base": base})
 
@@ -139,18 +139,18 @@ def _reasons(recipe: Recipe, lock: Lock, platform: str) -> Iterator[tuple[str, s
     for group in dict.fromkeys((*inputs, *sorted(lock.files))):
         if group in lock.files and lock.platform != platform:
             yield f"files.{group}", f"it is for {lock.platform}, and {platform} is built for"
-        elif group in lock.files and group in ON_BASE and lock.base is not None and base:
-            yield f"files.{group}", f"it is for {lock.base.image}@{lock.base.digest}"
+        elif group in lock.files and group not in ON_ANY_BASE and lock.base is not None and base not in ("", MISSING):
+            yield f"files.{group}", f"it is for {lock.base.image} as it was locked"
         else:
             yield f"files.{group}", _group(lock, group, inputs.get(group, ()))
 
 
 def _base(recipe: Recipe, lock: Lock) -> str:
     wanted, _, digest = recipe.base.image.partition("@")
-    if lock.base is None:
+    if lock.base is not None and lock.base.image != wanted:
+        return f"it is for {lock.base.image}, and {wanted} is used"
+    if lock.base is None or lock.base.digest is None:
         return "" if BASE in lock.unlocked else MISSING
-    if lock.base.image != wanted:
-        return f"it locks {lock.base.image}, and {wanted} is used"
     return "" if digest in ("", lock.base.digest) else f"it locks {lock.base.digest}, and {digest} is used"
 
 

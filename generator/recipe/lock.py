@@ -61,10 +61,10 @@ LockedFiles = dict[LockedFile, Sha256]
 
 
 class LockedImage(Section):
-    """An image, pinned."""
+    """An image: pinned, or known by name alone where its digest is left out."""
 
     image: NonEmpty
-    digest: Digest
+    digest: Digest | None = None
 
 
 class LockedAsset(Section):

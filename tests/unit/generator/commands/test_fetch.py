@@ -38,7 +38,7 @@ asset = "tool"
 [assets.tool]
 url = "{url}"
 """
-LOCK = ("lock", "--without", "tools", "--without", "stack")  # that a build would resolve
+LOCK = ("lock", "--without", "stack")  # that a build would resolve
 
 
 @pytest.fixture

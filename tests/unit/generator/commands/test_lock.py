@@ -26,17 +26,25 @@ from generator.resolve.facts import Facts
 DIGEST, OTHER = "sha256:" + "d" * 64, "sha256:" + "e" * 64
 ONE, TWO = "1" * 64, "2" * 64
 HERE = "linux/amd64"
+EVERYTHING = ("stack", "requirements", "build", "apt")
 TORCH, JINJA = "torch-2.11.0-cp310-cp310-manylinux_2_28_x86_64.whl", "jinja2-3.1.6-py3-none-any.whl"
-UV = "uv-0.13.9-py3-none-manylinux_2_17_x86_64.whl"
-TOOL = """
-[assets.tool]
-url = "https://example.org/tool.run"
+NINJA = "ninja-1.13.0-py3-none-manylinux2014_x86_64.whl"
+MORE = """
+[toolkit]
+source = "image"
+image = "devel:1"
+build-requires = ["ninja==1.13.0"]
+
+[extensions.torch-scatter]
+source = "sdist"
+version = "2.1.2"
+sha256 = "1111111111111111111111111111111111111111111111111111111111111111"
 """
 
 
 @pytest.fixture
 def recipe(minimal, write_recipe):
-    return load_recipe(str(write_recipe(minimal))).recipe
+    return load_recipe(str(write_recipe(minimal + MORE))).recipe
 
 
 @pytest.fixture
@@ -44,7 +52,9 @@ def lock(recipe):
     """A lock of all that the recipe needs."""
     empty = Lock(schema=2, recipe="small", platform=HERE)
     made = make_lock(recipe, empty, digest=DIGEST, assets={})
-    return with_files(recipe, made, {"tools": {UV: ONE}, "stack": {TORCH: ONE, JINJA: TWO}})
+    return with_files(
+        recipe, made, {"build": {NINJA: ONE}, "stack": {TORCH: ONE, JINJA: TWO}, "requirements": {}, "apt": {}}
+    )
 
 
 def facts_of(recipe: Recipe) -> Facts:
@@ -63,7 +73,14 @@ def stays(recipe, before, *names, upgrade=False, without=()):
 def test_a_lock_beside_the_recipe_is_found(recipe, lock, tmp_path):
     path = tmp_path / "recipe.toml"
     nothing = locked(recipe, str(path), None, platform=HERE)
-    assert (nothing.recipe, nothing.files, nothing.missing) == (recipe, {}, ("base", "files.tools", "files.stack"))
+    assert (nothing.recipe, nothing.files, nothing.missing) == (
+        recipe,
+        {},
+        (
+            "base",
+            *(f"files.{group}" for group in EVERYTHING),
+        ),
+    )
     assert lock_path(path) == tmp_path / "recipe.lock.toml" == written_to(str(path))
     assert save(lock, origin="recipe.toml", path=lock_path(path))
     assert not save(lock, origin="recipe.toml", path=lock_path(path))
@@ -102,8 +119,8 @@ def test_what_is_locked_stays(recipe, lock):
 def test_only_what_no_longer_fits_is_made_anew(recipe, lock):
     other = recipe.model_copy(update={"stack": recipe.stack.model_copy(update={"install": ("torch==2.12.0",)})})
     found = stays(other, lock)
-    assert missing(other, found.lock) == ("stack",)
-    assert found.lock.files == {"tools": {UV: ONE}}
+    assert missing(other, found.lock) == ("stack", "requirements")
+    assert found.lock.files == {"build": {NINJA: ONE}, "apt": {}}
     assert found.lock.base == lock.base
 
 
@@ -111,29 +128,37 @@ def test_a_lock_of_the_first_schema_gets_files(recipe, lock):
     first = Lock(schema=1, recipe="small", base=lock.base)
     found = stays(recipe, first).lock
     assert (found.schema_, found.platform, found.base) == (2, HERE, lock.base)
-    assert missing(recipe, found) == ("tools", "stack")
+    assert missing(recipe, found) == EVERYTHING
 
 
 def test_everything_is_made_anew(recipe):
     assert LockOptions(upgrade=True).everything_anew
     found = stays(recipe, None, upgrade=True).lock
     assert (found.base, found.files) == (None, {})
-    assert missing(recipe, found) == ("tools", "stack")
+    assert missing(recipe, found) == EVERYTHING
 
 
 def test_one_package_is_made_anew_and_the_others_keep_their_version(recipe, lock):
     found = stays(recipe, lock, "Jinja2", upgrade=True)
-    assert found.preferred == {"stack": ("torch==2.11.0",)}
-    assert missing(recipe, found.lock) == ("stack",)
-    assert found.lock.files == {"tools": {UV: ONE}}
+    assert found.preferred == {"stack": ("torch==2.11.0",), "requirements": ()}
+    assert missing(recipe, found.lock) == ("stack", "requirements")
+    assert found.lock.files == {"build": {NINJA: ONE}, "apt": {}}
     assert found.lock.base == lock.base
 
 
-@pytest.mark.parametrize(("part", "left"), [("base", {"tools"}), ("tools", {"stack"}), ("stack", {"tools"})])
+@pytest.mark.parametrize(
+    ("part", "left"),
+    [
+        ("base", {"build"}),
+        ("build", {"stack", "requirements", "apt"}),
+        ("apt", {"stack", "requirements", "build"}),
+        ("stack", {"build", "apt"}),
+    ],
+)
 def test_one_part_is_made_anew(recipe, lock, part, left):
     found = stays(recipe, lock, part, upgrade=True)
     assert set(found.lock.files) == left
-    assert found.preferred == {}
+    assert not any(found.preferred.values())
     assert (found.lock.base is None) == (part == "base")
 
 
@@ -141,19 +166,19 @@ def test_a_name_that_is_not_in_the_lock_is_told(recipe, lock):
     with pytest.raises(UsageError, match="the lock has no package 'jinja'") as caught:
         stays(recipe, lock, "jinja", upgrade=True)
     assert 'did you mean "jinja2"?' in str(caught.value)
-    with pytest.raises(UsageError, match="there is no part 'apt' to leave out"):
-        stays(recipe, lock, without=("apt",))
+    with pytest.raises(UsageError, match="there is no part 'tools' to leave out"):
+        stays(recipe, lock, without=("tools",))
 
 
 def test_what_is_left_out_stays_out_until_it_is_asked_for(recipe, lock):
-    found = stays(recipe, lock, without=("base", "tools")).lock
-    assert found.unlocked == ("base", "tools")
+    found = stays(recipe, lock, without=("base", "apt")).lock
+    assert found.unlocked == ("base", "apt")
     assert digest_to_lock(recipe, found, facts_of(recipe)) is None
     assert missing(recipe, found) == ()
     assert stays(recipe, found).lock == found
-    again = stays(recipe, found, "tools", upgrade=True).lock
+    again = stays(recipe, found, "apt", upgrade=True).lock
     assert again.unlocked == ("base",)
-    assert missing(recipe, again) == ("tools",)
+    assert missing(recipe, again) == ("apt",)
 
 
 @pytest.mark.parametrize(

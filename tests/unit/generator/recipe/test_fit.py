@@ -67,7 +67,7 @@ def test_its_facts_come_into_the_recipe(recipe, lock):
     assert applied.recipe.base.image == f"base:1@{DIGEST}"
     assert (applied.recipe.assets["tool"].sha256, applied.recipe.assets["tool"].size) == (TWO, 123)
     assert applied.files == lock.files
-    assert set(lock.files) == {"tools", "stack", "requirements", "build", "apt", "toolkit"}
+    assert set(lock.files) == {"stack", "requirements", "build", "apt", "toolkit"}
 
 
 def test_what_is_locked_is_applied_once(recipe, lock):
@@ -105,22 +105,22 @@ def test_another_stack_leaves_what_does_not_depend_on_it(recipe, lock):
     found = fit(changed(recipe, "stack", install=("torch==2.12.0",)), lock, platform=HERE)
     said = "it is for torch==2.11.0, and the recipe asks for torch==2.12.0"
     assert found.stale == (f"files.stack: {said}", f"files.requirements: {said}")
-    assert set(found.lock.files) == set(found.lock.inputs) == {"tools", "build", "apt", "toolkit"}
+    assert set(found.lock.files) == set(found.lock.inputs) == {"build", "apt", "toolkit"}
 
 
 @pytest.mark.parametrize(
     ("image", "said"),
     [
-        ("base:2", "base: it locks base:1, and base:2 is used"),
+        ("base:2", "base: it is for base:1, and base:2 is used"),
         (f"base:1@{OTHER}", f"base: it locks {DIGEST}, and {OTHER} is used"),
     ],
 )
 def test_on_another_base_nothing_that_depends_on_it_is_used(recipe, lock, image, said):
     applied = apply_lock(changed(recipe, "base", image=image), lock, origin="x", platform=HERE)
     assert applied.recipe.base.image == image
-    assert set(applied.files) == {"tools", "build", "toolkit"}
+    assert set(applied.files) == {"build", "toolkit"}
     assert applied.stale[0] == said
-    assert f"files.stack: it is for base:1@{DIGEST}" in applied.stale
+    assert "files.stack: it is for base:1 as it was locked" in applied.stale
 
 
 def test_files_of_another_platform_are_not_used(recipe, lock):
@@ -144,11 +144,23 @@ def test_what_is_gone_or_new_is_stale(recipe, lock):
 
 def test_what_is_left_out_is_not_told(recipe, lock):
     files = {group: files for group, files in lock.files.items() if group != "apt"}
-    left = lock.model_copy(update={"base": None, "unlocked": ("base", "apt"), "files": files})
+    base = LockedImage(image="base:1")
+    left = lock.model_copy(update={"base": base, "unlocked": ("base", "apt"), "files": files})
     applied = apply_lock(recipe, left, origin="x", platform=HERE)
     assert (applied.stale, applied.missing) == ((), ())
     assert applied.recipe.base.image == "base:1"
     assert applied.files == files
+    elsewhere = apply_lock(changed(recipe, "base", image="base:2"), left, origin="x", platform=HERE)
+    assert set(elsewhere.files) == {"build", "toolkit"}
+
+
+def test_a_prebuilt_wheel_is_for_a_version_and_a_page(recipe):
+    deepprep = load_recipe("deepprep").recipe
+    assert inputs_of(deepprep)["prebuilt-pyg-lib"] == (
+        "pyg-lib==0.5.0+pt27cu128",
+        "from https://data.pyg.org/whl/torch-2.7.0+cu128.html",
+    )
+    assert not [group for group in inputs_of(recipe) if group.startswith("prebuilt")]
 
 
 @pytest.mark.parametrize(
