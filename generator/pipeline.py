@@ -33,7 +33,7 @@ from generator.job import Rendered
 from generator.plan import build_graph, matrix, svg, views
 from generator.plan.names import IMAGE, LOCK, VERIFY
 from generator.recipe import load_recipe
-from generator.recipe.fit import with_facts
+from generator.recipe.fit import pinned, with_facts
 from generator.render import BAKE_FILE, write_folder
 from generator.render import render as render_files
 from generator.resolve import caches
@@ -63,13 +63,15 @@ if TYPE_CHECKING:
 class Loaded:
     """What is read from files: the recipe for the base and archs that were chosen, its lock's facts in it; the site.
 
-    ``files`` are those that the lock names, ``preferred`` versions for groups that are resolved anew, both by group;
-    ``unlocked`` are parts that no lock has.
+    Args:
+        fetcher, files: as the lock names them, files by group. preferred: versions for groups that are resolved anew.
+        unlocked: parts that no lock has.
     """
 
     recipe: Recipe
     origin: str
     site: SiteFile
+    fetcher: str | None = None
     files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     preferred: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     unlocked: tuple[str, ...] = ()
@@ -89,11 +91,18 @@ def _load(reporter: Reporter, choices: Choices, site: SiteFile | None = None) ->
     for sentence in applied.stale:
         reporter.warning(f"the lock is stale, {sentence}; run `lock` again")
     recipe = with_archs(applied.recipe, choices.archs)
-    return Loaded(recipe=recipe, origin=loaded.origin, site=site, files=applied.files, unlocked=applied.missing)
+    return Loaded(
+        recipe=recipe,
+        origin=loaded.origin,
+        site=site,
+        fetcher=applied.fetcher,
+        files=applied.files,
+        unlocked=applied.missing,
+    )
 
 
 def _resolve(loaded: Loaded, choices: Choices) -> Facts:
-    return resolve(loaded.recipe, choices, loaded.site)
+    return resolve(loaded.recipe, choices, loaded.site, fetcher=loaded.fetcher)
 
 
 def _plan(loaded: Loaded, choices: Choices) -> Graph:
@@ -309,18 +318,19 @@ def lock(reporter: Reporter, choices: Choices, options: LockOptions) -> None:
         return
     before = None if options.everything_anew else locking.earlier(recipe, path)
     kept = locking.kept(recipe, before, options, platform=facts.platform)
-    digest = locking.digest_to_lock(recipe, kept.lock, facts)
-    hashes = fetching.hashes(reporter, with_facts(recipe, kept.lock), facts)
-    known = locking.make_lock(recipe, kept.lock, digest=digest, assets=hashes)
+    images = locking.images_to_lock(recipe, kept.lock, facts, own_fetcher=bool(choices.fetcher or site.site.fetcher))
+    hashes = fetching.hashes(reporter, with_facts(recipe, images), facts)
+    known = locking.with_assets(recipe, images, hashes)
     if groups := locking.missing(recipe, known):
-        pinned = Loaded(
+        to_bake = Loaded(
             recipe=with_facts(recipe, known),
             origin=loaded.origin,
             site=site,
+            fetcher=pinned(known.fetcher),
             files=known.files,
             preferred=kept.preferred,
         )
-        known = locking.with_files(recipe, known, _resolve_files(reporter, choices, pinned, groups))
+        known = locking.with_files(recipe, known, _resolve_files(reporter, choices, to_bake, groups))
     changed = locking.save(known, origin=Path(loaded.origin).name, path=path)
     reporter.data(str(path))
     reporter.note(f"{path} is {'written' if changed else 'as it was'}: {locking.summary(known)}")

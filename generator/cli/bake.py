@@ -35,6 +35,7 @@ def add_to(app: typer.Typer) -> None:
     "push_tries",
     "push_wait",
     "base",
+    "fetcher",
     "builder",
     *ARCHS,
     *DOWNLOADS,
@@ -91,7 +92,7 @@ def bake(
     )
 
 
-@takes("registry", *LOGIN, "base", "builder", *ARCHS, *DOWNLOADS, "site", "progress", "output", *CACHES)
+@takes("registry", *LOGIN, "base", "fetcher", "builder", *ARCHS, *DOWNLOADS, "site", "progress", "output", *CACHES)
 def warm(choices: Choices) -> None:
     """Fill the registry cache, the wheel store and the compiler cache for CI; export no image."""
     from generator import pipeline
@@ -99,7 +100,7 @@ def warm(choices: Choices) -> None:
     pipeline.warm(Reporter(), choices)
 
 
-@takes("base", "builder", "arch", *DOWNLOADS, "site", "layer_limit_mib", "progress", "output")
+@takes("base", "fetcher", "builder", "arch", *DOWNLOADS, "site", "layer_limit_mib", "progress", "output")
 def verify(
     choices: Choices,
     image: Annotated[

@@ -30,12 +30,12 @@ def fetch(
     pipeline.fetch(Reporter(), choices, names=tuple(names or ()), again=check)
 
 
-@takes("base", "builder", *DOWNLOADS, "site", "progress")
+@takes("base", "fetcher", "builder", *DOWNLOADS, "site", "progress")
 def lock(
     choices: Choices,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="With --upgrade: a package, base, or a group of files."),
+        typer.Argument(metavar="[NAME]...", help="With --upgrade: a package, base, fetcher, or a group of files."),
     ] = None,
     upgrade: Annotated[
         bool, typer.Option("--upgrade", help="Make it anew, or what is named; else all that is locked and fits stays.")

@@ -14,8 +14,8 @@ from bake.reference import parse_reference
 from bake.registry import Outcome, Registry
 from generator import __version__
 from generator.recipe.fields import normalised
-from generator.recipe.fit import BASE, MISSING, Applied, apply_lock, fit, locked_packages, require_lock_of
-from generator.recipe.groups import ON_ANY_BASE, REQUIREMENTS, STACK, inputs_of
+from generator.recipe.fit import BASE, FETCHER, MISSING, Applied, apply_lock, fit, locked_packages, require_lock_of
+from generator.recipe.groups import FETCHER_IMAGE, ON_ANY_BASE, REQUIREMENTS, STACK, inputs_of
 from generator.recipe.lock import (
     SCHEMA,
     SUFFIX,
@@ -29,6 +29,7 @@ from generator.recipe.lock import (
     pins_of,
     write_lock,
 )
+from generator.resolve.site import mirrored_image
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -136,7 +137,7 @@ def kept(recipe: Recipe, before: Lock | None, options: LockOptions, *, platform:
     Raises:
         UsageError: a name is neither a package of the lock nor a part of it.
     """
-    parts = (BASE, *inputs_of(recipe))
+    parts = (BASE, FETCHER, *inputs_of(recipe))
     if unknown := sorted(set(options.without) - set(parts)):
         raise UsageError(
             f"there is no part {unknown[0]!r} to leave out", where="--without", remedy=f"parts: {', '.join(parts)}"
@@ -145,7 +146,7 @@ def kept(recipe: Recipe, before: Lock | None, options: LockOptions, *, platform:
     packages, anew = _named(before, options.names, parts)
     left = {*options.without, *(set(before.unlocked) - anew)}
     fitting = fit(recipe, before, platform=platform).lock
-    gone = {*left, *anew, *(set(parts) - set(ON_ANY_BASE) if BASE in anew else ())}
+    gone = {*left, *anew, *(_on_base(recipe) if BASE in anew else ())}
     files = {group: files for group, files in fitting.files.items() if group not in gone}
     moved = {group: _others(files[group], packages) for group in files}
     moved = {group: others for group, others in moved.items() if len(others) < len(files[group])}
@@ -158,11 +159,16 @@ def kept(recipe: Recipe, before: Lock | None, options: LockOptions, *, platform:
             "platform": platform,
             "unlocked": tuple(part for part in parts if part in left),
             "base": None if BASE in gone else fitting.base,
+            "fetcher": None if FETCHER in gone else fitting.fetcher,
             "inputs": {group: fitting.inputs[group] for group in files},
             "files": files,
         }
     )
     return Kept(lock=lock, preferred={group: pins_of(others) for group, others in moved.items()})
+
+
+def _on_base(recipe: Recipe) -> set[str]:
+    return set(inputs_of(recipe)) - set(ON_ANY_BASE)
 
 
 def _named(before: Lock, names: tuple[str, ...], parts: tuple[str, ...]) -> tuple[set[str], set[str]]:
@@ -188,36 +194,34 @@ def missing(recipe: Recipe, lock: Lock) -> tuple[str, ...]:
     return tuple(group for group in inputs_of(recipe) if group not in lock.files and group not in lock.unlocked)
 
 
-def digest_to_lock(recipe: Recipe, lock: Lock, facts: Facts) -> str | None:
-    """Give the base's digest: the one that stays locked, else today's; None where it is left out.
-
-    Raises:
-        EnvironmentUnfit: nobody tells it.
-    """
-    if BASE in lock.unlocked:
-        return None
-    if lock.base is not None and lock.base.digest is not None:
-        return lock.base.digest
-    return base_digest(recipe, ca_bundle=facts.ca_bundle, mirror=facts.base_mirror)
-
-
-def make_lock(recipe: Recipe, lock: Lock, *, digest: str | None, assets: Mapping[str, tuple[str, int]]) -> Lock:
-    """Put together what is to be locked, but for files.
+def images_to_lock(recipe: Recipe, lock: Lock, facts: Facts, *, own_fetcher: bool) -> Lock:
+    """Add the images that the lock lacks, unless they are left out: the base, and what fetches.
 
     Args:
-        recipe: without a lock's facts. lock: what stays. digest: of the base; None: it is left out.
-        assets: SHA-256 and size by name.
+        recipe: without a lock's facts. lock: what stays. own_fetcher: the place has its own, which no lock names.
+
+    Raises:
+        EnvironmentUnfit: nobody tells a digest.
     """
-    return lock.model_copy(
-        update={
-            "base": LockedImage(image=recipe.base.image.partition("@")[0], digest=digest),
-            "assets": {
-                name: LockedAsset(url=recipe.assets[name].url, sha256=sha256, size=size)
-                for name, (sha256, size) in assets.items()
-            },
-            "packages": locked_packages(recipe),
-        }
-    )
+    name = recipe.base.image.partition("@")[0]
+    base = lock.base if lock.base is not None and lock.base.digest else None
+    if base is None:
+        digest = None if BASE in lock.unlocked else base_digest(recipe, facts)
+        base = LockedImage(image=name, digest=digest)
+    fetcher = lock.fetcher
+    if fetcher is None and not own_fetcher and FETCHER not in lock.unlocked:
+        digest = image_digest(FETCHER_IMAGE, facts, remedy=f"docker pull {FETCHER_IMAGE}", part=FETCHER)
+        fetcher = LockedImage(image=FETCHER_IMAGE, digest=digest)
+    return lock.model_copy(update={"base": base, "fetcher": fetcher})
+
+
+def with_assets(recipe: Recipe, lock: Lock, assets: Mapping[str, tuple[str, int]]) -> Lock:
+    """Add what is known of files beside groups: SHA-256 and size of assets by name, and the recipe's packages."""
+    locked = {
+        name: LockedAsset(url=recipe.assets[name].url, sha256=sha256, size=size)
+        for name, (sha256, size) in assets.items()
+    }
+    return lock.model_copy(update={"assets": locked, "packages": locked_packages(recipe)})
 
 
 def with_files(recipe: Recipe, lock: Lock, files: Mapping[str, LockedFiles]) -> Lock:
@@ -251,7 +255,7 @@ def check(recipe: Recipe, before: Lock | None, facts: Facts, *, path: Path) -> N
     drifted += [*found.stale, *(f"{part}: {MISSING}" for part in found.missing)]
     locked_base = found.lock.base
     if locked_base is not None and locked_base.digest is not None:
-        today = base_digest(recipe, ca_bundle=facts.ca_bundle, mirror=facts.base_mirror)
+        today = base_digest(recipe, facts)
         if today != locked_base.digest:
             drifted.append(f"base: {locked_base.image} is {today} now, and {locked_base.digest} is locked")
     if drifted:
@@ -262,36 +266,37 @@ def check(recipe: Recipe, before: Lock | None, facts: Facts, *, path: Path) -> N
         )
 
 
-def base_digest(recipe: Recipe, *, ca_bundle: Path | None, mirror: str | None = None) -> str:
-    """Digest of the frozen image: as the recipe pins it, else as this engine holds it, else as its registry says.
+def base_digest(recipe: Recipe, facts: Facts) -> str:
+    """Give the digest of the frozen image: as the recipe pins it, or as ``image_digest`` finds it."""
+    image = recipe.base.image
+    return parse_reference(image).digest or image_digest(
+        image, facts, remedy=recipe.base.remedy or f"docker pull {image}", part=BASE
+    )
 
-    Args:
-        ca_bundle: PEM file with more CAs. mirror: the image's name at this site, None where it has no other.
+
+def image_digest(image: str, facts: Facts, *, remedy: str, part: str) -> str:
+    """Give the digest of an image: as this engine holds it, else as its registry, or that one's mirror, says.
 
     Raises:
         EnvironmentUnfit: neither has it.
     """
-    reference = parse_reference(recipe.base.image)
-    if reference.digest:
-        return reference.digest
     reasons = []
     try:
-        facts = look_up_image(recipe.base.image)
+        found = look_up_image(image)
     except EnvironmentUnfit as error:
         reasons.append(error.message)
     else:
-        if facts is not None and facts.digest:
-            return facts.digest
-        reasons.append("this engine does not have it" if facts is None else "this engine has it without a digest")
-    if mirror is not None:
-        reference = parse_reference(mirror)
-    answer = Registry(reference.registry, ca_bundle=ca_bundle).manifest(reference)
+        if found is not None and found.digest:
+            return found.digest
+        reasons.append("this engine does not have it" if found is None else "this engine has it without a digest")
+    reference = parse_reference(mirrored_image(image, facts.mirrors))
+    answer = Registry(reference.registry, ca_bundle=facts.ca_bundle).manifest(reference)
     digest = answer.headers.get("docker-content-digest", "")
     if answer.outcome is Outcome.ANSWERS and digest:
         return digest
     reasons.append(f"{reference.registry} does not give it ({answer.detail or answer.outcome.value})")
     raise EnvironmentUnfit(
-        f"the digest of the base image can't be found: {', and '.join(reasons)}",
-        where=recipe.base.image,
-        remedy=f"run `{recipe.base.remedy or f'docker pull {recipe.base.image}'}`; or lock --without base",
+        f"the digest of the image can't be found: {', and '.join(reasons)}",
+        where=image,
+        remedy=f"run `{remedy}`, or leave it out: lock --without {part}",
     )

@@ -11,16 +11,22 @@ EXTRACT = "extract"
 PATCH = "patch"
 TORCH = "torch"
 LAYERS = "layers"
+LOCK = "lock"
 REQUIREMENTS = "requirements"
 TOOLCHAIN = "toolchain"
 REBUILD = "rebuild"
 IMAGE = "image"
 VERIFY = "verify"
-LOCK = "lock"
 COMPILER_CACHE = "compiler-cache"
 
+FETCHER = "fetcher"  # the context that steps with the network start from
 COMPILE_STAGE = "compile"  # of a wheel target: the one step that compiles
 MOMENT = "MOMENT"  # build argument of the compiler cache's target: another value, and its steps run again
+
+
+def fetch_target(group: str) -> str:
+    """Name the target that fetches a group of files."""
+    return f"fetch-{group}"
 
 
 def source_target(extension: str) -> str:

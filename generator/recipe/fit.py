@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bake.errors import UsageError
-from generator.recipe.groups import ON_ANY_BASE, inputs_of
+from generator.recipe.groups import FETCHER_IMAGE, ON_ANY_BASE, inputs_of
 from generator.recipe.lock import LockedPackage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from generator.recipe.lock import Lock, LockedAsset, LockedFiles
+    from generator.recipe.lock import Lock, LockedAsset, LockedFiles, LockedImage
     from generator.recipe.model import Recipe
 
-BASE = "base"
+BASE, FETCHER = "base", "fetcher"
 MISSING = "the lock does not have it yet"
 
 
@@ -34,9 +34,15 @@ class Fit:
 
 @dataclass(frozen=True, kw_only=True)
 class Applied:
-    """A recipe with its lock's facts in it, the files that are locked, by group, what was not used, what is lacking."""
+    """A recipe with its lock's facts in it, and what else the lock says.
+
+    Args:
+        fetcher: the image that fetches, by digest. files: those that are locked, by group. stale: what was not used.
+        missing: what is not locked.
+    """
 
     recipe: Recipe
+    fetcher: str | None = None
     files: Mapping[str, LockedFiles] = field(default_factory=dict)
     stale: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
@@ -48,6 +54,7 @@ def fit(recipe: Recipe, lock: Lock, *, platform: str) -> Fit:
     files = {group: files for group, files in lock.files.items() if f"files.{group}" not in unfit}
     kept = {
         "base": None if BASE in unfit else lock.base,
+        "fetcher": None if FETCHER in unfit else lock.fetcher,
         "assets": {name: entry for name, entry in lock.assets.items() if f"assets.{name}" not in unfit},
         "packages": {name: entry for name, entry in lock.packages.items() if f"packages.{name}" not in unfit},
         "inputs": {group: lock.inputs[group] for group in files},
@@ -82,8 +89,17 @@ def apply_lock(recipe: Recipe, lock: Lock, *, origin: str, platform: str) -> App
         )
     found = fit(recipe, lock, platform=platform)
     return Applied(
-        recipe=with_facts(recipe, found.lock), files=found.lock.files, stale=found.stale, missing=found.missing
+        recipe=with_facts(recipe, found.lock),
+        fetcher=pinned(found.lock.fetcher),
+        files=found.lock.files,
+        stale=found.stale,
+        missing=found.missing,
     )
+
+
+def pinned(image: LockedImage | None) -> str | None:
+    """Give an image by its digest; None where that is not locked."""
+    return f"{image.image}@{image.digest}" if image is not None and image.digest is not None else None
 
 
 def require_lock_of(recipe: Recipe, lock: Lock, *, origin: str) -> None:
@@ -106,9 +122,7 @@ def with_facts(recipe: Recipe, lock: Lock) -> Recipe:
         name: asset.model_copy(update=_content(lock.assets[name])) if name in lock.assets else asset
         for name, asset in recipe.assets.items()
     }
-    base = recipe.base
-    if lock.base is not None and lock.base.digest is not None and "@" not in base.image:
-        base = base.model_copy(update={"image": f"{base.image}@{lock.base.digest}"})
+    base = recipe.base.model_copy(update={"image": pinned(lock.base) or recipe.base.image})
     return recipe.model_copy(update={"assets": assets, "base": base})
 
 
@@ -131,6 +145,7 @@ def _reasons(recipe: Recipe, lock: Lock, platform: str) -> Iterator[tuple[str, s
     wrong = dict(_contradictions(recipe, lock))
     base = _base(recipe, lock)
     yield BASE, base
+    yield FETCHER, _fetcher(lock)
     for name in sorted({*recipe.assets, *lock.assets}):
         yield f"assets.{name}", _asset(recipe, lock, name) or wrong.get(f"assets.{name}", "")
     for name in sorted(lock.packages):
@@ -152,6 +167,12 @@ def _base(recipe: Recipe, lock: Lock) -> str:
     if lock.base is None or lock.base.digest is None:
         return "" if BASE in lock.unlocked else MISSING
     return "" if digest in ("", lock.base.digest) else f"it locks {lock.base.digest}, and {digest} is used"
+
+
+def _fetcher(lock: Lock) -> str:
+    if lock.fetcher is None or lock.fetcher.image == FETCHER_IMAGE:
+        return ""
+    return f"it locks {lock.fetcher.image}, and {FETCHER_IMAGE} is used"
 
 
 def _asset(recipe: Recipe, lock: Lock, name: str) -> str:

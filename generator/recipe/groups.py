@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from generator.recipe.model import Recipe
 
+# What fetches: Python, and apt where packages are needed. The place may have another one.
+FETCHER_IMAGE = "docker.io/library/python:3.12-slim-bookworm"
 STACK = "stack"
 TOOLKIT = "toolkit"
 BUILD = "build"

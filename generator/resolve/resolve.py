@@ -12,6 +12,7 @@ from bake.reference import check_tag, parse_reference
 from bake.retry import Policy
 from generator.recipe import load_recipe, recipe_file, shipped
 from generator.recipe.arch import Arch, parse_arch_list, unsupported
+from generator.recipe.groups import FETCHER_IMAGE
 from generator.resolve.assets import assets_folder
 from generator.resolve.caches import combined, resolve_caches
 from generator.resolve.facts import Facts
@@ -20,6 +21,7 @@ from generator.resolve.origin import origin_of
 from generator.resolve.site import mirrored_image, mirrors_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from generator.recipe import Recipe
@@ -27,8 +29,11 @@ if TYPE_CHECKING:
     from generator.resolve.site import SiteFile
 
 
-def resolve(recipe: Recipe, choices: Choices, place: SiteFile) -> Facts:
+def resolve(recipe: Recipe, choices: Choices, place: SiteFile, *, fetcher: str | None = None) -> Facts:
     """Decide what to use, option and environment before site before recipe, and check every name that was given.
+
+    Args:
+        fetcher: the image that fetches, as a lock pins it.
 
     Raises:
         UsageError: a tag, registry or base that is not a valid reference.
@@ -43,6 +48,8 @@ def resolve(recipe: Recipe, choices: Choices, place: SiteFile) -> Facts:
     parse_reference(base, where="--base" if choices.base else "base.image")
     mirrors = mirrors_of(place.site, recipe)
     moved = mirrored_image(base, mirrors)
+    fetcher = choices.fetcher or place.site.fetcher or fetcher or FETCHER_IMAGE
+    parse_reference(fetcher, where="--fetcher")
     devel = recipe.toolkit.devel_image if recipe.toolkit else None
     return Facts(
         folder=choices.output,
@@ -56,6 +63,8 @@ def resolve(recipe: Recipe, choices: Choices, place: SiteFile) -> Facts:
         netrc=_netrc(choices.netrc or place.path(place.site.netrc)),
         mirrors=mirrors,
         checksums=place.site.checksums,
+        served=_served(recipe, place.site.checksums),
+        fetcher=mirrored_image(fetcher, mirrors),
         disk_gib=recipe.image.disk_gib if place.site.disk_gib is None else place.site.disk_gib,
         base_mirror=moved if moved != base else None,
         toolkit_image=mirrored_image(devel, mirrors) if devel else None,
@@ -68,6 +77,15 @@ def resolve(recipe: Recipe, choices: Choices, place: SiteFile) -> Facts:
         pushing=Policy(tries=choices.push_tries, wait=choices.push_wait),
         layer_limit_mib=layer_limit_mib(choices, place),
     )
+
+
+def _served(recipe: Recipe, checksums: Mapping[str, str]) -> dict[str, str]:
+    """Give the SHA-256 of what the site serves in place of an asset, by the asset's name."""
+    found = {
+        name: next((checksums[url] for url in (asset.url, *asset.alternatives) if url in checksums), None)
+        for name, asset in recipe.assets.items()
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def _more_tags(tag: str, others: tuple[str, ...]) -> tuple[str, ...]:

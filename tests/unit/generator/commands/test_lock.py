@@ -9,23 +9,25 @@ from generator.commands.lock import (
     LockOptions,
     base_digest,
     check,
-    digest_to_lock,
     earlier,
+    images_to_lock,
     kept,
     locked,
-    make_lock,
     missing,
     save,
+    with_assets,
     with_files,
     written_to,
 )
 from generator.recipe import Recipe, load_recipe, shipped
+from generator.recipe.groups import FETCHER_IMAGE
 from generator.recipe.lock import Lock, LockedImage, lock_path
 from generator.resolve.facts import Facts
 
 DIGEST, OTHER = "sha256:" + "d" * 64, "sha256:" + "e" * 64
 ONE, TWO = "1" * 64, "2" * 64
 HERE = "linux/amd64"
+LOCKED_FETCHER = LockedImage(image=FETCHER_IMAGE, digest=OTHER)
 EVERYTHING = ("stack", "requirements", "build", "apt")
 TORCH, JINJA = "torch-2.11.0-cp310-cp310-manylinux_2_28_x86_64.whl", "jinja2-3.1.6-py3-none-any.whl"
 NINJA = "ninja-1.13.0-py3-none-manylinux2014_x86_64.whl"
@@ -51,7 +53,8 @@ def recipe(minimal, write_recipe):
 def lock(recipe):
     """A lock of all that the recipe needs."""
     empty = Lock(schema=2, recipe="small", platform=HERE)
-    made = make_lock(recipe, empty, digest=DIGEST, assets={})
+    images = {"base": LockedImage(image="base:1", digest=DIGEST), "fetcher": LOCKED_FETCHER}
+    made = with_assets(recipe, empty.model_copy(update=images), {})
     return with_files(
         recipe, made, {"build": {NINJA: ONE}, "stack": {TORCH: ONE, JINJA: TWO}, "requirements": {}, "apt": {}}
     )
@@ -94,7 +97,8 @@ def test_the_lock_of_a_shipped_recipe_stands_in_this_folder(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     demo = load_recipe("demo").recipe
     empty = Lock(schema=2, recipe="demo", platform=HERE)
-    save(make_lock(demo, empty, digest=DIGEST, assets={}), origin="demo.toml", path=written_to("demo"))
+    lock = empty.model_copy(update={"base": LockedImage(image=demo.base.image, digest=DIGEST)})
+    save(lock, origin="demo.toml", path=written_to("demo"))
     assert (tmp_path / "demo.lock.toml").is_file()
     assert locked(demo, "demo", None, platform=HERE).recipe.base.image.endswith(DIGEST)
 
@@ -113,7 +117,7 @@ def test_what_is_locked_stays(recipe, lock):
     found = stays(recipe, lock)
     assert (found.lock, found.preferred) == (lock, {})
     assert missing(recipe, found.lock) == ()
-    assert digest_to_lock(recipe, found.lock, facts_of(recipe)) == DIGEST
+    assert images_to_lock(recipe, found.lock, facts_of(recipe), own_fetcher=False) == found.lock
 
 
 def test_only_what_no_longer_fits_is_made_anew(recipe, lock):
@@ -173,7 +177,9 @@ def test_a_name_that_is_not_in_the_lock_is_told(recipe, lock):
 def test_what_is_left_out_stays_out_until_it_is_asked_for(recipe, lock):
     found = stays(recipe, lock, without=("base", "apt")).lock
     assert found.unlocked == ("base", "apt")
-    assert digest_to_lock(recipe, found, facts_of(recipe)) is None
+    images = images_to_lock(recipe, found, facts_of(recipe), own_fetcher=False)
+    assert images.base == LockedImage(image="base:1")
+    assert images.fetcher == LOCKED_FETCHER
     assert missing(recipe, found) == ()
     assert stays(recipe, found).lock == found
     again = stays(recipe, found, "apt", upgrade=True).lock
@@ -222,14 +228,28 @@ def test_no_lock_has_drifted_too(recipe, tmp_path):
         check(recipe, first, facts_of(recipe), path=tmp_path)
 
 
+def test_a_fetcher_of_the_place_is_not_locked(recipe, lock):
+    bare = lock.model_copy(update={"fetcher": None})
+    assert images_to_lock(recipe, bare, facts_of(recipe), own_fetcher=True).fetcher is None
+
+
+def test_the_fetcher_is_locked_as_it_is_found(recipe, lock, monkeypatch):
+    monkeypatch.setattr("generator.commands.lock.image_digest", lambda *_, **__: OTHER)
+    bare = lock.model_copy(update={"fetcher": None})
+    assert images_to_lock(recipe, bare, facts_of(recipe), own_fetcher=False) == lock
+
+
 def test_a_digest_that_the_recipe_pins_needs_no_engine(recipe, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
-    assert base_digest(on_base(recipe, f"base:1@{DIGEST}"), ca_bundle=None) == DIGEST
+    pinned = on_base(recipe, f"base:1@{DIGEST}")
+    assert base_digest(pinned, facts_of(pinned)) == DIGEST
 
 
 def test_no_engine_and_no_registry_says_both(recipe, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+    absent = on_base(recipe, "127.0.0.1:1/base:1")
     with pytest.raises(EnvironmentUnfit) as caught:
-        base_digest(on_base(recipe, "127.0.0.1:1/base:1"), ca_bundle=None)
+        base_digest(absent, facts_of(absent))
     assert "no Docker Engine answers" in caught.value.message
     assert "127.0.0.1:1 does not give it" in caught.value.message
+    assert str(caught.value.remedy).endswith("or leave it out: lock --without base")

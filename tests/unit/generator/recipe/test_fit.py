@@ -7,7 +7,7 @@ import pytest
 from bake.errors import UsageError
 from generator.recipe import Recipe, load_recipe
 from generator.recipe.fit import apply_lock, fit
-from generator.recipe.groups import inputs_of
+from generator.recipe.groups import FETCHER_IMAGE, inputs_of
 from generator.recipe.lock import Lock, LockedAsset, LockedImage, LockedPackage
 
 DIGEST, OTHER = "sha256:" + "d" * 64, "sha256:" + "e" * 64
@@ -45,6 +45,7 @@ def lock(recipe):
         recipe="small",
         platform=HERE,
         base=LockedImage(image="base:1", digest=DIGEST),
+        fetcher=LockedImage(image=FETCHER_IMAGE, digest=OTHER),
         assets={"tool": LockedAsset(url="https://example.org/tool.tar.gz", sha256=TWO, size=123)},
         packages={"torch-scatter": LockedPackage(version="2.1.2", sha256=ONE)},
         inputs=inputs_of(recipe),
@@ -67,6 +68,7 @@ def test_its_facts_come_into_the_recipe(recipe, lock):
     assert applied.recipe.base.image == f"base:1@{DIGEST}"
     assert (applied.recipe.assets["tool"].sha256, applied.recipe.assets["tool"].size) == (TWO, 123)
     assert applied.files == lock.files
+    assert applied.fetcher == f"{FETCHER_IMAGE}@{OTHER}"
     assert set(lock.files) == {"stack", "requirements", "build", "apt", "toolkit"}
 
 
@@ -121,6 +123,13 @@ def test_on_another_base_nothing_that_depends_on_it_is_used(recipe, lock, image,
     assert set(applied.files) == {"build", "toolkit"}
     assert applied.stale[0] == said
     assert "files.stack: it is for base:1 as it was locked" in applied.stale
+
+
+def test_another_fetcher_is_not_the_locked_one(recipe, lock):
+    other = lock.model_copy(update={"fetcher": LockedImage(image="python:2", digest=DIGEST)})
+    applied = apply_lock(recipe, other, origin="x", platform=HERE)
+    assert applied.fetcher is None
+    assert applied.stale == (f"fetcher: it locks python:2, and {FETCHER_IMAGE} is used",)
 
 
 def test_files_of_another_platform_are_not_used(recipe, lock):
