@@ -150,14 +150,13 @@ def _reasons(recipe: Recipe, lock: Lock, platform: str) -> Iterator[tuple[str, s
         yield f"assets.{name}", _asset(recipe, lock, name) or wrong.get(f"assets.{name}", "")
     for name in sorted(lock.packages):
         yield f"packages.{name}", _package(recipe, lock, name) or wrong.get(f"packages.{name}", "")
+    elsewhere = bool(lock.files) and lock.platform != platform
+    yield "platform", f"it is for {lock.platform}, and {platform} is built for" if elsewhere else ""
     inputs = inputs_of(recipe)
     for group in dict.fromkeys((*inputs, *sorted(lock.files))):
-        if group in lock.files and lock.platform != platform:
-            yield f"files.{group}", f"it is for {lock.platform}, and {platform} is built for"
-        elif group in lock.files and group not in ON_ANY_BASE and lock.base is not None and base not in ("", MISSING):
-            yield f"files.{group}", f"it is for {lock.base.image} as it was locked"
-        else:
-            yield f"files.{group}", _group(lock, group, inputs.get(group, ()))
+        another_base = base not in ("", MISSING) and group not in ON_ANY_BASE
+        usable = group in lock.files and not elsewhere and not another_base
+        yield f"files.{group}", _group(lock, group, inputs.get(group, ()), usable=usable)
 
 
 def _base(recipe: Recipe, lock: Lock) -> str:
@@ -180,7 +179,7 @@ def _asset(recipe: Recipe, lock: Lock, name: str) -> str:
     if asset is None:
         return "the recipe has no such asset"
     if entry is None:
-        return MISSING
+        return "" if asset.sha256 else MISSING
     return "" if asset.url == entry.url else f"it locks {entry.url}, and the recipe uses {asset.url}"
 
 
@@ -192,10 +191,10 @@ def _package(recipe: Recipe, lock: Lock, name: str) -> str:
     return "" if same else f"it locks {entry.version}, and the recipe uses {package.version}"
 
 
-def _group(lock: Lock, group: str, wanted: tuple[str, ...]) -> str:
+def _group(lock: Lock, group: str, wanted: tuple[str, ...], *, usable: bool) -> str:
     if not wanted:
         return "the recipe needs no such files"
-    if group not in lock.files:
+    if not usable:
         return "" if group in lock.unlocked else MISSING
     locked = lock.inputs.get(group, ())
     gone = [entry for entry in locked if entry not in wanted]

@@ -11,9 +11,10 @@ import json
 import sys
 import tempfile
 import urllib.request
+from collections.abc import Mapping
 from contextlib import redirect_stdout, suppress
 from pathlib import Path, PurePosixPath
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 from unittest import mock
 
@@ -77,8 +78,10 @@ def _file(name: str, content: bytes) -> Path:
     return path
 
 
-def _rendered(recipe: Recipe, origin: str) -> dict[PurePosixPath, bytes]:
-    graph: Graph = build_graph(recipe, origin=origin)
+def _rendered(
+    recipe: Recipe, origin: str, locked: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+) -> dict[PurePosixPath, bytes]:
+    graph: Graph = build_graph(recipe, origin=origin, locked=locked)
     verify_json(recipe)
     mirrors_of(Site(), recipe)
     return render(graph)
@@ -136,7 +139,7 @@ def lock(content: bytes) -> None:
     for name in ("demo", "deepprep"):
         with suppress(UsageError):
             applied = apply_lock(_known(name), read, origin="fuzz", platform="linux/amd64")
-            shape(_rendered(applied.recipe, "fuzz"))
+            shape(_rendered(applied.recipe, "fuzz", applied.files))
 
 
 _HCL = "".join(f'target "{name}" {{\n  contexts = {{ a = "target:base" }}\n}}\n' for name in ("base", "a", "b", "c"))

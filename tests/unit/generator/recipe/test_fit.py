@@ -121,8 +121,8 @@ def test_on_another_base_nothing_that_depends_on_it_is_used(recipe, lock, image,
     applied = apply_lock(changed(recipe, "base", image=image), lock, origin="x", platform=HERE)
     assert applied.recipe.base.image == image
     assert set(applied.files) == {"build", "toolkit"}
-    assert applied.stale[0] == said
-    assert "files.stack: it is for base:1 as it was locked" in applied.stale
+    assert applied.stale == (said,)
+    assert applied.missing == ("files.stack", "files.requirements", "files.apt")
 
 
 def test_another_fetcher_is_not_the_locked_one(recipe, lock):
@@ -135,7 +135,8 @@ def test_another_fetcher_is_not_the_locked_one(recipe, lock):
 def test_files_of_another_platform_are_not_used(recipe, lock):
     applied = apply_lock(recipe, lock, origin="x", platform="linux/arm64")
     assert applied.files == {}
-    assert "files.stack: it is for linux/amd64, and linux/arm64 is built for" in applied.stale
+    assert applied.stale == ("platform: it is for linux/amd64, and linux/arm64 is built for",)
+    assert set(applied.missing) == {f"files.{group}" for group in lock.files}
 
 
 def test_what_is_gone_or_new_is_stale(recipe, lock):
