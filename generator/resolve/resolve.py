@@ -44,7 +44,6 @@ def resolve(recipe: Recipe, choices: Choices, place: SiteFile) -> Facts:
     base = choices.base or recipe.base.image
     parse_reference(base, where="--base")
     mirrors = mirrors_of(place.site, recipe)
-    moved = mirrored_image(base, mirrors)
     fetcher = choices.fetcher or place.site.fetcher or FETCHER_IMAGE
     parse_reference(fetcher, where="--fetcher")
     devel = recipe.toolkit.devel_image if recipe.toolkit else None
@@ -61,9 +60,10 @@ def resolve(recipe: Recipe, choices: Choices, place: SiteFile) -> Facts:
         mirrors=mirrors,
         checksums=place.site.checksums,
         served=_served(recipe, place.site.checksums),
-        fetcher=mirrored_image(fetcher, mirrors),
+        fetcher=fetcher,
+        fetcher_mirror=_moved(fetcher, mirrors),
         disk_gib=recipe.image.disk_gib if place.site.disk_gib is None else place.site.disk_gib,
-        base_mirror=moved if moved != base else None,
+        base_mirror=_moved(base, mirrors),
         toolkit_image=mirrored_image(devel, mirrors) if devel else None,
         assets_folder=assets_folder(choices.assets_dir or place.path(place.site.assets), os.environ),
         caches=resolve_caches(combined(choices.caches, place.site), registry=registry, environ=os.environ),
@@ -74,6 +74,12 @@ def resolve(recipe: Recipe, choices: Choices, place: SiteFile) -> Facts:
         pushing=Policy(tries=choices.push_tries, wait=choices.push_wait),
         layer_limit_mib=layer_limit_mib(choices, place),
     )
+
+
+def _moved(image: str, mirrors: Mapping[str, str]) -> str | None:
+    """Give an image's name in the mirror of its registry; None where there is no such mirror."""
+    moved = mirrored_image(image, mirrors)
+    return moved if moved != image else None
 
 
 def _served(recipe: Recipe, checksums: Mapping[str, str]) -> dict[str, str]:
