@@ -150,7 +150,7 @@ class Machine:
 
 
 def fetcher_for(machine: Machine) -> str | None:
-    """The image that fetches inside of builds on a machine that pulls none: the root filesystem; None: the default one."""
+    """The image that fetches inside of builds where none can be pulled: the root filesystem; None: the default one."""
     return LOCAL_ROOTFS if machine.has(LOCAL_ROOTFS) else None
 
 

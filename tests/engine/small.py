@@ -49,7 +49,7 @@ def docker(*command: str, check: bool = True) -> str:
 
 
 def pushed_fetcher(place: str, *login: str) -> dict[str, str]:
-    """Push the image that fetches, where it is one made here, for engines that lack it; gives what the program is told."""
+    """Push the image that fetches, where it is made here, for engines that lack it; gives what the program is told."""
     here = os.environ.get("GENERATOR_FETCHER")
     if not here:
         return {}
