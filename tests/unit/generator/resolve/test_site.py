@@ -158,12 +158,13 @@ def test_what_the_place_serves_for_an_asset_is_an_argument_of_the_build(nowhere:
 def test_the_fetcher_is_the_options_then_the_sites_in_the_mirror_of_its_registry(nowhere: Path, demo: Recipe) -> None:
     site = write(nowhere, 'fetcher = "lab/fetch:1"\n[mirrors]\n"docker.io/" = "reg.lab/hub/"')
 
-    def fetcher(**options: object) -> str:
-        return settled(demo, Choices(recipe="demo", **options)).variables()["FETCHER_IMAGE"]  # type: ignore[arg-type]
+    def fetcher(**options: object) -> tuple[str, str | None]:
+        facts = settled(demo, Choices(recipe="demo", **options))  # type: ignore[arg-type]
+        return facts.fetcher, facts.fetcher_mirror
 
-    assert fetcher().startswith("docker.io/library/python:3")
-    assert fetcher(site=site) == "reg.lab/hub/lab/fetch:1"
-    assert fetcher(site=site, fetcher="other:2") == "reg.lab/hub/library/other:2"
+    assert fetcher() == ("docker.io/library/python:3.12-slim-bookworm", None)
+    assert fetcher(site=site) == ("lab/fetch:1", "reg.lab/hub/lab/fetch:1")
+    assert fetcher(site=site, fetcher="other:2") == ("other:2", "reg.lab/hub/library/other:2")
 
 
 def test_a_mirrored_base_is_a_fact_and_the_label_of_none(nowhere: Path) -> None:
