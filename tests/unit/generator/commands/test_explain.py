@@ -12,9 +12,9 @@ from generator.commands import explain
 from generator.console.reporter import Reporter
 from generator.job import Inherited, Preflight
 from generator.plan import build_graph
-from generator.plan.build import FETCHER_IMAGE
 from generator.plan.keys import keys_of
 from generator.recipe import Recipe
+from generator.recipe.groups import FETCHER_IMAGE
 from generator.render import render
 from generator.resolve.facts import Facts
 
