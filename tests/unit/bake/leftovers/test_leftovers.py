@@ -157,6 +157,7 @@ def test_cache_mounts_of_other_recipes_stay():
     spaces = {
         "demo /opt base:1@sha256:12": True,
         "demo /opt r.example.org:5000/base": True,
+        "fetched": True,
         "": True,  # of earlier releases
         "demo /opt/other base:1": False,
         "demo2 /opt base:1": False,
