@@ -39,6 +39,12 @@ class BuildFailed(UpliftError):
     exit_status = 1
 
 
+class Drifted(UpliftError):
+    """What is recorded is not what is there today: ``lock --check``."""
+
+    exit_status = 1
+
+
 class UsageError(UpliftError):
     """The command line or the recipe is wrong."""
 

@@ -5,7 +5,9 @@ Each command of the command line is one function here; each step is one call.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ from bake.errors import UsageError
 from bake.reference import parse_reference
 from generator.baking import build
 from generator.baking.delivery import Destination, delivery_to, destination_of
+from generator.baking.lock_files import resolve_files
 from generator.baking.preflight import ask
 from generator.baking.prepare import prepare
 from generator.ci import finish, place_of, render_ci, write_ci_file
@@ -28,35 +31,50 @@ from generator.commands import run as running
 from generator.commands import verify_gpu
 from generator.job import Rendered
 from generator.plan import build_graph, matrix, svg, views
-from generator.plan.names import IMAGE, VERIFY
+from generator.plan.names import IMAGE, LOCK, VERIFY
 from generator.recipe import load_recipe
+from generator.recipe.fit import pinned, with_facts
 from generator.render import BAKE_FILE, write_folder
 from generator.render import render as render_files
+from generator.resolve import caches
 from generator.resolve.assets import requests_here
-from generator.resolve.resolve import layer_limit_mib, resolve, with_archs
+from generator.resolve.resolve import layer_limit_mib, resolve, this_platform, with_archs, with_base
 from generator.resolve.site import SiteFile, beside, load_site
 from generator.verification.junit import as_junit
 from generator.verification.report import as_json, merged, require_passed, show_table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from generator.baking.archive import Archive
     from generator.ci import CiOptions
     from generator.commands.clean import Wanted
+    from generator.commands.lock import LockOptions
     from generator.commands.run import RunOptions
     from generator.console.reporter import Reporter
     from generator.plan import Graph
     from generator.recipe import Recipe
+    from generator.recipe.lock import LockedFiles
     from generator.resolve.choices import Choices
     from generator.resolve.facts import Facts
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """What is read from files: the recipe for the archs that were chosen, with its lock's facts; the site."""
+    """What is read from files: the recipe for the base and archs that were chosen, its lock's facts in it; the site.
+
+    Args:
+        fetcher, files: as the lock names them, files by group. preferred: versions for groups that are resolved anew.
+        unlocked: parts that no lock has.
+    """
 
     recipe: Recipe
     origin: str
     site: SiteFile
+    fetcher: str | None = None
+    files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    preferred: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unlocked: tuple[str, ...] = ()
 
 
 def _site(reporter: Reporter, choices: Choices) -> SiteFile:
@@ -68,20 +86,34 @@ def _site(reporter: Reporter, choices: Choices) -> SiteFile:
 def _load(reporter: Reporter, choices: Choices, site: SiteFile | None = None) -> Loaded:
     site = site or _site(reporter, choices)
     loaded = load_recipe(choices.recipe)
-    applied = locking.locked(loaded, choices.recipe, choices.lock)
-    for sentence in applied.stale if applied else ():
+    recipe = with_base(loaded.recipe, choices.base)
+    applied = locking.locked(recipe, choices.recipe, choices.lock, platform=this_platform())
+    for sentence in applied.stale:
         reporter.warning(f"the lock is stale, {sentence}; run `lock` again")
-    recipe = applied.recipe if applied else loaded.recipe
-    return Loaded(recipe=with_archs(recipe, choices.archs), origin=loaded.origin, site=site)
+    recipe = with_archs(applied.recipe, choices.archs)
+    return Loaded(
+        recipe=recipe,
+        origin=loaded.origin,
+        site=site,
+        fetcher=applied.fetcher,
+        files=applied.files,
+        unlocked=applied.missing,
+    )
 
 
 def _resolve(loaded: Loaded, choices: Choices) -> Facts:
-    return resolve(loaded.recipe, choices, loaded.site)
+    return resolve(loaded.recipe, choices, loaded.site, fetcher=loaded.fetcher)
 
 
 def _plan(loaded: Loaded, choices: Choices) -> Graph:
-    limit = layer_limit_mib(choices, loaded.site)
-    return build_graph(loaded.recipe, origin=loaded.origin, build_dir=choices.output.as_posix(), layer_limit_mib=limit)
+    return build_graph(
+        loaded.recipe,
+        origin=loaded.origin,
+        build_dir=choices.output.as_posix(),
+        layer_limit_mib=layer_limit_mib(choices, loaded.site),
+        locked=loaded.files,
+        preferred=loaded.preferred,
+    )
 
 
 def _render(graph: Graph, folder: Path) -> Rendered:
@@ -141,6 +173,8 @@ def bake(
     if archive is not None:
         archive.check()
     loaded = _load(reporter, choices)
+    if loaded.unlocked:
+        reporter.note(f"not locked: {', '.join(loaded.unlocked)}; `lock` holds them to what they are today")
     facts = _resolve(loaded, choices)
     probe = None if dry_run else ask(facts)  # buildx takes its time
     graph = _plan(loaded, choices)
@@ -268,22 +302,58 @@ def fetch(reporter: Reporter, choices: Choices, *, names: tuple[str, ...] = (), 
     fetching.fetch_all(reporter, wanted, Store(facts.assets_folder), facts=facts, again=again)
 
 
-def lock(reporter: Reporter, choices: Choices, *, file: Path | None) -> None:
-    """Write the recipe's lock: the base's digest, and hashes; assets that nobody has are fetched. Its path to stdout.
+def lock(reporter: Reporter, choices: Choices, options: LockOptions) -> None:
+    """Write the recipe's lock, or only tell what drifted: what is locked and fits stays. Its path goes to stdout.
 
     Raises:
+        Drifted: with ``check``, the lock is not what it would be today.
+        UsageError: the lock is none, or a name is not in it.
         EnvironmentUnfit: the base or an asset can't be had, or the lock can't be written.
+        BuildFailed, Interrupted: as for ``bake``.
     """
+    site = _site(reporter, choices)
     loaded = load_recipe(choices.recipe)
-    recipe = loaded.recipe  # without the facts of an earlier lock
-    facts = resolve(recipe, choices, _site(reporter, choices))
-    digest = locking.base_digest(recipe, ca_bundle=facts.ca_bundle, mirror=facts.base_mirror)
-    hashes = fetching.hashes(reporter, recipe, facts)
-    path = file or locking.written_to(choices.recipe)
-    made = locking.make_lock(recipe, digest=digest, assets=hashes)
-    changed = locking.save(made, origin=Path(loaded.origin).name, path=path)
+    recipe = with_base(loaded.recipe, choices.base)
+    facts = resolve(recipe, choices, site)
+    path = options.file or choices.lock or locking.written_to(choices.recipe)
+    if options.check:
+        locking.check(recipe, locking.earlier(recipe, path), facts, path=path)
+        reporter.note(f"{path} is what it would be today")
+        return
+    before = None if options.everything_anew else locking.earlier(recipe, path)
+    kept = locking.kept(recipe, before, options, platform=facts.platform)
+    images = locking.images_to_lock(recipe, kept.lock, facts, own_fetcher=bool(choices.fetcher or site.site.fetcher))
+    hashes = fetching.hashes(reporter, with_facts(recipe, images), facts)
+    known = locking.with_assets(recipe, images, hashes)
+    if groups := locking.missing(recipe, known):
+        to_bake = Loaded(
+            recipe=with_facts(recipe, known),
+            origin=loaded.origin,
+            site=site,
+            fetcher=pinned(known.fetcher),
+            files=known.files,
+            preferred=kept.preferred,
+        )
+        known = locking.with_files(recipe, known, _resolve_files(reporter, choices, to_bake, groups))
+    changed = locking.save(known, origin=Path(loaded.origin).name, path=path)
     reporter.data(str(path))
-    reporter.note(f"{path} is {'written' if changed else 'as it was'}: base {digest[:19]}, {len(hashes)} assets")
+    reporter.note(f"{path} is {'written' if changed else 'as it was'}: {locking.summary(known)}")
+
+
+def _resolve_files(
+    reporter: Reporter,
+    choices: Choices,
+    loaded: Loaded,
+    groups: tuple[str, ...],
+) -> dict[str, LockedFiles]:
+    """Resolve the files that a lock lacks, in a folder of its own: the build folder tells of the last bake."""
+    with tempfile.TemporaryDirectory(prefix="image-uplift-") as folder:
+        facts = _resolve(loaded, dataclasses.replace(choices, output=Path(folder), caches=caches.NONE))
+        probe = ask(facts)
+        rendered = _render(_plan(loaded, choices), facts.folder)
+        targets = (LOCK,)
+        job = prepare(reporter, loaded.recipe, facts, probe, rendered, destination=Destination.NOWHERE, targets=targets)
+        return resolve_files(job, groups)
 
 
 def run(reporter: Reporter, choices: Choices, options: RunOptions, *, dry_run: bool) -> int:

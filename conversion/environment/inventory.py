@@ -14,11 +14,29 @@ import re
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from conversion import failures
 
 OFFLINE = ("--offline", "--no-cache", "--no-config")
+# Runs on the environment's own interpreter: what decides which wheels it can install, and what its packages require.
+_LOOK = """\
+import json, os, platform, re, sys
+from importlib import metadata
+requires = {}
+for found in metadata.distributions():
+    name = re.sub(r"[-_.]+", "-", found.metadata["Name"] or "").lower()
+    requires.setdefault(name, list(found.requires or ()))
+try:
+    glibc = os.confstr("CS_GNU_LIBC_VERSION").split()[-1]
+except (AttributeError, OSError, ValueError):
+    glibc = ""
+print(json.dumps({
+    "python": platform.python_version(),
+    "platform": {"implementation": sys.implementation.name, "machine": platform.machine(), "glibc": glibc},
+    "requires": requires,
+}))
+"""
 _CONFLICT_NOISE = re.compile(r"^(Using |Checked |Found |All installed |Audited |warning: )")
 
 
@@ -36,12 +54,16 @@ class Inventory:
         packages: normalised name → version, in order of name.
         conflicts: what ``uv pip check`` says, one line each, sorted.
         editable: the packages that are installed from a folder of source, name → that folder.
+        requires: normalised name → the Requires-Dist entries of a package, as they stand.
+        platform: which wheels fit, beside the Python: its ``implementation``, ``machine`` and ``glibc``.
     """
 
     python: str
     packages: Mapping[str, str]
     conflicts: Tuple[str, ...] = ()
     editable: Mapping[str, str] = field(default_factory=dict)
+    requires: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    platform: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> Dict[str, object]:
         """The JSON shape that the other scripts read."""
@@ -50,6 +72,8 @@ class Inventory:
             "packages": dict(sorted(self.packages.items())),
             "conflicts": sorted(self.conflicts),
             "editable": dict(sorted(self.editable.items())),
+            "requires": {name: list(lines) for name, lines in sorted(self.requires.items())},
+            "platform": dict(sorted(self.platform.items())),
         }
 
 
@@ -62,6 +86,8 @@ def load(path: Path) -> Inventory:
             packages={normalise(name): str(version) for name, version in raw["packages"].items()},
             conflicts=tuple(raw.get("conflicts", ())),
             editable=dict(raw.get("editable", {})),
+            requires=dict(raw.get("requires", {})),
+            platform=dict(raw.get("platform", {})),
         )
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise failures.SpecError(f"{path} is not an inventory: {failures.describe(error)}") from error
@@ -78,14 +104,10 @@ def collect(uv: str, prefix: str) -> Inventory:
         ConversionError: uv or the interpreter can't be run, or uv's answer isn't understood.
     """
     python = os.path.join(prefix, "bin", "python")
-    version = _run([python, "-c", "import platform; print(platform.python_version())"]).strip()
-    listed = _run([uv, "pip", "list", "--format", "json", "--python", python, *OFFLINE])
-    try:
-        entries = json.loads(listed)
-    except ValueError as error:
-        raise failures.ConversionError(f"'{uv} pip list' did not answer in JSON: {listed[:200]!r}") from error
+    looked = _answer([python, "-c", _LOOK])
+    entries = _answer([uv, "pip", "list", "--format", "json", "--python", python, *OFFLINE])
     return Inventory(
-        python=version,
+        python=looked["python"],
         packages={normalise(entry["name"]): entry["version"] for entry in entries},
         conflicts=tuple(parse_conflicts(_check(uv, python))),
         editable={
@@ -93,6 +115,8 @@ def collect(uv: str, prefix: str) -> Inventory:
             for entry in entries
             if entry.get("editable_project_location")
         },
+        requires=looked["requires"],
+        platform=looked["platform"],
     )
 
 
@@ -115,6 +139,14 @@ def _check(uv: str, python: str) -> str:
     if done.returncode not in (0, 1) or re.search(r"^error:", done.stderr, re.MULTILINE):
         raise failures.ConversionError(f"'{' '.join(command)}' failed: {done.stderr.strip()}")
     return done.stdout + done.stderr
+
+
+def _answer(command: Sequence[str]) -> Any:
+    said = _run(command)
+    try:
+        return json.loads(said)
+    except ValueError as error:
+        raise failures.ConversionError(f"'{command[0]}' did not answer in JSON: {said[:200]!r}") from error
 
 
 def _run(command: Sequence[str]) -> str:

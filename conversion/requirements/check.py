@@ -5,7 +5,7 @@
 
 DIR of ``--read`` holds ``NAME/NAME.json`` for each extension, as metadata.py writes it: its ``requires``, or an
 ``error``. What the environment has stays at its version; what it lacks is written to ``--out`` as a requirements file,
-with constraints that keep all else as it is. Every requirement that can't be met is told, and ends it with status 1.
+with the environment's inventory. Every requirement that can't be met is told, and ends it with status 1.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Dict, FrozenSet, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
 from conversion import failures
-from conversion.environment.constraints import constraints
 from conversion.environment.inventory import Inventory, collect, load, normalise
 
 _CONFLICT = re.compile(r"`([^`]+)`.*?requires .*?`([A-Za-z0-9._-]+)")
@@ -163,11 +162,11 @@ def conflicts_of(base: Inventory) -> FrozenSet[Tuple[str, str]]:
 
 
 def write(verdict: Verdict, environment: Inventory, out: Path) -> None:
-    """Write what has to come in, the constraints, who asked for it, and what to say where nothing fits."""
+    """Write what has to come in, what the environment has, who asked for it, and what to say where nothing fits."""
     out.mkdir(parents=True, exist_ok=True)
     lines = list(dict.fromkeys(wanted.line for wanted in verdict.wanted))
     _write(out / "requirements.txt", lines)
-    _write(out / "constraints.txt", constraints(environment, ()))
+    _write(out / "environment.json", [json.dumps(environment.to_json())])
     asked: Dict[str, List[str]] = {}
     for wanted in verdict.wanted:
         asked.setdefault(wanted.package, []).append(wanted.extension)

@@ -35,6 +35,7 @@ def add_to(app: typer.Typer) -> None:
     "push_tries",
     "push_wait",
     "base",
+    "fetcher",
     "builder",
     *ARCHS,
     *DOWNLOADS,
@@ -95,6 +96,7 @@ def bake(
     "registry",
     *LOGIN,
     "base",
+    "fetcher",
     "builder",
     *ARCHS,
     *DOWNLOADS,
@@ -111,7 +113,7 @@ def warm(choices: Choices) -> None:
     pipeline.warm(Reporter(), choices)
 
 
-@takes("base", "builder", "arch", *DOWNLOADS, "site", "layer_limit_mib", "progress", "output")
+@takes("base", "fetcher", "builder", "arch", *DOWNLOADS, "site", "layer_limit_mib", "progress", "output")
 def verify(
     choices: Choices,
     image: Annotated[

@@ -30,9 +30,27 @@ def fetch(
     pipeline.fetch(Reporter(), choices, names=tuple(names or ()), again=check)
 
 
-@takes(*DOWNLOADS, "site")
+@takes("base", "fetcher", "builder", *DOWNLOADS, "site", "progress")
 def lock(
     choices: Choices,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="With --upgrade: a package, base, fetcher, or a group of files."),
+    ] = None,
+    upgrade: Annotated[
+        bool, typer.Option("--upgrade", help="Make it anew, or what is named; else all that is locked and fits stays.")
+    ] = False,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--without",
+            metavar="PART",
+            help="Leave out base or a group of files, now and later: apt, where mirrors drop what they replace.",
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; tell what is not as locked (exit status 1).")
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -43,10 +61,14 @@ def lock(
         ),
     ] = None,
 ) -> None:
-    """Write the recipe's lock: digests and hashes of what the build will use."""
+    """Write the recipe's lock: digests and hashes of all that the build uses."""
     from generator import pipeline
+    from generator.commands.lock import LockOptions
 
-    pipeline.lock(Reporter(), choices, file=output)
+    options = LockOptions(
+        file=output, upgrade=upgrade, names=tuple(names or ()), without=tuple(without or ()), check=check
+    )
+    pipeline.lock(Reporter(), choices, options)
 
 
 @takes("registry", "tag", "site")

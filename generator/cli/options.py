@@ -85,6 +85,12 @@ OPTIONS = {
         help="Name and tag of the image; given again: more tags of it, name:tag or the tag alone.",
     ),
     "base": _option(str | None, "--base", help="Another frozen image of the same kind."),
+    "fetcher": _option(
+        str | None,
+        "--fetcher",
+        metavar="IMAGE",
+        help="The image that fetches inside of builds: Python 3.9 or later, with apt where packages are needed.",
+    ),
     "builder": _option(str | None, "--builder", help="The buildx builder to use."),
     "ca_bundle": _option(
         Path | None,

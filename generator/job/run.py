@@ -92,7 +92,7 @@ def _clear(folder: Path) -> None:
 
 def _mirrors(job: Job) -> str:
     """Write the table of mirrors beside the bake file, where there is one; it goes in as a secret, as a place's own."""
-    text = secret_table(job.facts.mirrors, job.facts.checksums)
+    text = secret_table(job.facts.mirrors)
     if not text:
         (job.folder / MIRRORS).unlink(missing_ok=True)
         return ""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from generator.plan import specs
 from generator.plan.compiling import compiler_cache, toolchain, wheel
 from generator.plan.driver import oldest_driver, requirement
+from generator.plan.fetching import fetching, lock, tools
 from generator.plan.graph import ContextFile, Graph, Kind, Output, Target, Variable
 from generator.plan.layers import layers, part_count
 from generator.plan.names import (
@@ -21,10 +23,12 @@ from generator.plan.names import (
     TOOLS,
     TORCH,
     VERIFY,
+    fetch_target,
     wheel_target,
 )
 from generator.plan.sources import requirements, source
 from generator.plan.specs import conversion_files, environment
+from generator.recipe.groups import FETCHER_IMAGE, STACK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,7 +40,13 @@ CA_BUNDLE_SECRET = "ca-bundle"  # noqa: S105  the name of a secret, not a secret
 
 
 def build_graph(
-    recipe: Recipe, *, origin: str = "", build_dir: str = "build", layer_limit_mib: int | None = None
+    recipe: Recipe,
+    *,
+    origin: str = "",
+    build_dir: str = "build",
+    layer_limit_mib: int | None = None,
+    locked: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    preferred: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
 ) -> Graph:
     """Plan the uplift of a recipe.
 
@@ -44,16 +54,19 @@ def build_graph(
         recipe: what to plan. origin: the recipe's file, for the header of the bake file.
         build_dir: where the rendered folder will stand, as seen from where buildx is started.
         layer_limit_mib: the largest layer that the place's registry takes, in MiB; None: any.
+        locked: the files to fetch, SHA-256 by name, of each group that is locked; the others are resolved.
+        preferred: versions to keep where that is possible, of groups that are resolved: ``NAME==VERSION``.
 
     Raises:
         UsageError: the recipe asks for a target that does not exist, or for a cycle; the limit is too low.
     """
-    targets = [_tools(recipe), _inventory(recipe), _torch(recipe)]
+    fetched = tuple(fetching(recipe, locked, preferred))
+    targets = [tools(locked), _inventory(recipe), *fetched, _torch(recipe), lock(recipe, fetched)]
     if any(extension.compiles for extension in recipe.extensions.values()):
         targets += [toolchain(recipe), compiler_cache(recipe)]
     if recipe.extensions:
-        targets += [source(recipe, name) for name in recipe.extensions]
-        targets.append(requirements(recipe))
+        targets += [source(recipe, name, locked) for name in recipe.extensions]
+        targets.append(requirements(recipe, locked, preferred))
     targets += [wheel(recipe, name) for name in recipe.extensions]
     if recipe.patch:
         targets.append(_patch(recipe, recipe.patch))
@@ -90,8 +103,10 @@ def _variables_of_people(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
     yield "BASE_IMAGE", recipe.base.image, "The frozen image"
     if recipe.toolkit and recipe.toolkit.devel_image:
         yield "TOOLKIT_IMAGE", recipe.toolkit.devel_image, "The CUDA devel image that the toolkit is taken from"
+    yield "FETCHER_IMAGE", FETCHER_IMAGE, "The image that fetches: Python and, for the distribution's packages, apt"
     for name, asset in recipe.assets.items():
         yield specs.asset_variable(name), "", f"Folder that holds {asset.file_name}; empty: the build fetches it"
+        yield specs.checksum_variable(name), asset.sha256 or "", f"SHA-256 of {asset.file_name}"
     archs = ";".join(recipe.stack.archs)
     yield "TORCH_CUDA_ARCH_LIST", archs, "Compute capabilities that extensions are compiled for"
     yield "MAX_JOBS", "", "Compile jobs of one target; empty: from cores and memory"
@@ -117,22 +132,6 @@ def _variables_of_the_program(recipe: Recipe, build_dir: str) -> Iterator[tuple[
             yield specs.compiler_cache_variable(name), "", f"docker-image://… with the compiler cache of {name}"
 
 
-def _tools(recipe: Recipe) -> Target:
-    return Target(
-        name=TOOLS,
-        kind=Kind.TOOLS,
-        description="uv and the CA wrapper; mounted by other targets, never copied",
-        from_base=True,
-        values=environment(recipe),
-        files=(
-            ContextFile(path="with-ca", package="contexts", resource="tools/with-ca"),
-            ContextFile(path="apt-ca.conf", package="contexts", resource="tools/apt-ca.conf"),
-            ContextFile(path="mirrored", package="contexts", resource="tools/mirrored"),
-            ContextFile(path="download.py", package="contexts", resource="tools/download.py"),
-        ),
-    )
-
-
 def _inventory(recipe: Recipe) -> Target:
     return Target(
         name=INVENTORY,
@@ -149,25 +148,19 @@ def _torch(recipe: Recipe) -> Target:
     return Target(
         name=TORCH,
         kind=Kind.TORCH,
-        description=f"the new stack in the environment: {_summary(recipe.stack.packages)}",
-        inputs={TOOLS: TOOLS},
+        description=f"the new stack in the environment: {specs.summary(recipe.stack.packages)}",
+        inputs={name: name for name in (TOOLS, INVENTORY, fetch_target(STACK))},
         from_base=True,
         values={
             **environment(recipe),
             "install": recipe.stack.packages,
             "modules": specs.modules(recipe),
             "index": recipe.stack.index,
-            "pythons": recipe.stack.python,
             "remove": specs.removed(recipe),
             "release": specs.released(recipe),
         },
         files=conversion_files("environment"),
     )
-
-
-def _summary(packages: tuple[str, ...]) -> str:
-    more = f" and {len(packages) - 1} more" if len(packages) > 1 else ""
-    return f"{packages[0]}{more}"
 
 
 def _patch(recipe: Recipe, patch: Patch) -> Target:

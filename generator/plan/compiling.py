@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from generator.plan import names, specs
+from generator.plan.fetching import INSTALLER
 from generator.plan.graph import ContextFile, Kind, Target
 from generator.plan.names import COMPILER_CACHE, TOOLCHAIN, TOOLS, TORCH, source_target, wheel_target
-from generator.plan.sources import asset
+from generator.recipe.groups import APT, APT_INSTALLER, BUILD, TOOLKIT
+from generator.recipe.toolkits import WheelsToolkit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
     from generator.recipe.extensions import Extension
     from generator.recipe.model import Recipe
 
-# A compile can't do without these, whatever the recipe lists.
-COMPILERS = ("g++", "ccache")
 _SCRIPTS = (
     "compile.py",
     "source_tree.py",
@@ -34,34 +34,29 @@ def toolchain(recipe: Recipe) -> Target:
     toolkit = recipe.toolkit
     if toolkit is None:  # the recipe check refuses compiled extensions without a toolkit
         raise AssertionError("extensions without a toolkit")
-    taken_from = toolkit.asset_name
+    fetched = [BUILD, APT]
+    fetched += [TOOLKIT] if isinstance(toolkit, WheelsToolkit) else []
+    fetched += [INSTALLER] if toolkit.asset_name else []
+    fetched += [APT_INSTALLER] if toolkit.installer_packages else []
     return Target(
         name=TOOLCHAIN,
         kind=Kind.TOOLCHAIN,
         description=f"compiler and CUDA {recipe.stack.cuda} toolkit; never part of the image",
-        inputs={TOOLS: TOOLS},
+        inputs={name: name for name in (TOOLS, *map(names.fetch_target, fetched))},
         images={"toolkit-image": "TOOLKIT_IMAGE"} if toolkit.devel_image else {},
-        assets={"assets": specs.asset_variable(taken_from)} if taken_from else {},
+        assets={"assets": specs.asset_variable(toolkit.asset_name)} if toolkit.asset_name else {},
         from_base=True,
         values={
             **specs.environment(recipe),
             "source": toolkit.source,
             "whole": toolkit.whole,
             "cuda": recipe.stack.cuda,
-            **({"asset": asset(recipe, taken_from)} if taken_from else {}),
+            "installer": recipe.assets[toolkit.asset_name].file_name if toolkit.asset_name else "",
             **toolkit.values(),
-            "apt": _apt(recipe),
             "build_requires": toolkit.build_requires,
         },
         files=(ContextFile(path=toolkit.script, package="contexts", resource=f"toolchain/{toolkit.script}"),),
     )
-
-
-def _apt(recipe: Recipe) -> tuple[str, ...]:
-    """What is installed of the distribution: what the recipe lists, and whatever a compile needs besides."""
-    listed = recipe.toolkit.apt if recipe.toolkit else ()
-    sources = (package for extension in recipe.extensions.values() for package in extension.apt)
-    return tuple(dict.fromkeys((*listed, *COMPILERS, *sources)))
 
 
 def wheel(recipe: Recipe, name: str) -> Target:

@@ -9,6 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from bake.errors import UsageError
+from generator.plan.names import FETCHER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,6 +19,7 @@ class Kind(str, Enum):
     """The kinds of target; each has a folder of its name in ``contexts``."""
 
     TOOLS = "tools"
+    FETCH = "fetch"
     INVENTORY = "inventory"
     EXTRACT = "extract"
     PATCH = "patch"
@@ -30,6 +32,7 @@ class Kind(str, Enum):
     REBUILD = "rebuild"
     IMAGE = "image"
     VERIFY = "verify"
+    LOCK = "lock"
     COMPILER_CACHE = "compiler-cache"
 
     def __str__(self) -> str:
@@ -92,13 +95,17 @@ class Target:
     stand_in: str = ""
 
     @property
-    def cache_mode(self) -> str:
-        """How much of a target's steps a registry cache keeps: ``max`` all, ``min`` what its result is made of.
+    def cached(self) -> bool:
+        """Whether a registry cache keeps its result.
 
-        Others start from the stack and the toolchain, which targets of their own keep: with ``max`` each of them would
-        send those gigabytes again, all at the same time, since BuildKit's exports do not know of each other.
+        Not what is fetched: that is installed by other targets, and these keep what became of it.
         """
-        return "max" if self.kind in (Kind.TOOLS, Kind.TOOLCHAIN, Kind.TORCH) else "min"
+        return self.kind not in (Kind.FETCH, Kind.LOCK, Kind.COMPILER_CACHE)
+
+    @property
+    def fetches(self) -> bool:
+        """Whether a step of it has the network."""
+        return FETCHER in self.images
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -88,6 +88,8 @@ def _of_wheel(
         used = graph[name]
         if used.kind in (Kind.SOURCE, Kind.TOOLCHAIN):
             made_of = {**_own_files(used, files), **_served(used, checksums)}
+            for fetched in sorted(set(used.inputs.values())):
+                made_of |= _fetched(graph[fetched], files, checksums)
             found |= {f"{used.kind} {name}": value for name, value in made_of.items()}
         if used.kind is Kind.TORCH:
             found |= {f"stack {key}": _text(used.values[key]) for key in ("install", "index")}
@@ -101,6 +103,18 @@ def _own_files(target: Target, files: Mapping[PurePosixPath, bytes]) -> dict[str
         for path, content in sorted(files.items())
         if path.is_relative_to(folder)
     }
+
+
+def _fetched(target: Target, files: Mapping[PurePosixPath, bytes], checksums: Mapping[str, str]) -> dict[str, str]:
+    """Give what a target fetches for another one: what it is asked for, and its files where these are locked."""
+    if target.kind is not Kind.FETCH:
+        return {}
+    listed = files.get(PurePosixPath("contexts", target.name, "locked.json"))
+    asset = target.values.get("asset")
+    found = {"asks": _text(target.values["asks"]), **_served(target, checksums)}
+    found |= {"files": _hash(listed, headed=False)} if listed is not None else {}
+    found |= {"asset": str(asset["sha256"])} if isinstance(asset, dict) else {}
+    return {f"{target.name} {name}": value for name, value in found.items()}
 
 
 def _served(target: Target, checksums: Mapping[str, str]) -> dict[str, str]:

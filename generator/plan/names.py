@@ -11,6 +11,7 @@ EXTRACT = "extract"
 PATCH = "patch"
 TORCH = "torch"
 LAYERS = "layers"
+LOCK = "lock"
 REQUIREMENTS = "requirements"
 TOOLCHAIN = "toolchain"
 REBUILD = "rebuild"
@@ -18,8 +19,15 @@ IMAGE = "image"
 VERIFY = "verify"
 COMPILER_CACHE = "compiler-cache"
 
+FETCHER = "fetcher"  # the context that steps with the network start from
+FETCHED = "fetched"  # namespace of the cache of what is fetched, which no code of a base writes
 COMPILE_STAGE = "compile"  # of a wheel target: the one step that compiles
 MOMENT = "MOMENT"  # build argument of the compiler cache's target: another value, and its steps run again
+
+
+def fetch_target(group: str) -> str:
+    """Name the target that fetches a group of files."""
+    return f"fetch-{group}"
 
 
 def source_target(extension: str) -> str:

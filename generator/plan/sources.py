@@ -8,28 +8,34 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from bake.errors import UsageError
 from generator.plan import specs
+from generator.plan.fetching import IMAGES, asset, locked_files
 from generator.plan.graph import ContextFile, Kind, Target
-from generator.plan.names import INVENTORY, REQUIREMENTS, TOOLS, TORCH, source_target
+from generator.plan.names import INVENTORY, REQUIREMENTS, TOOLS, TORCH, fetch_target, source_target
+from generator.recipe.groups import BUILD, prebuilt_group
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from generator.recipe.model import Recipe
 
 
-def source(recipe: Recipe, name: str) -> Target:
+def source(recipe: Recipe, name: str, locked: Mapping[str, Mapping[str, str]]) -> Target:
     """Plan the fetch of one extension: its prebuilt wheel, its sdist, archive or repository."""
     extension = recipe.extensions[name]
     made_of = extension.asset_name
+    group = prebuilt_group(name) if extension.prebuilt else ""
     return Target(
         name=source_target(name),
         kind=Kind.SOURCE,
         description=f"{name} {extension.version}: {extension.fetched}",
-        inputs={TOOLS: TOOLS},
+        inputs={TOOLS: TOOLS, INVENTORY: INVENTORY} if group and group not in locked else {TOOLS: TOOLS},
+        images=IMAGES,
         assets={"assets": specs.asset_variable(made_of)} if made_of else {},
-        from_base=True,
         values={
-            **specs.environment(recipe),
+            "what": _what(recipe, name),
+            "group": group,
+            "locked": group in locked,
             "package": name,
             "version": extension.version,
             "full_version": specs.full_version(recipe, name),
@@ -38,13 +44,22 @@ def source(recipe: Recipe, name: str) -> Target:
             **({"asset": asset(recipe, made_of)} if made_of else {}),
             **extension.values(recipe.stack),
         },
-        files=tuple(
-            ContextFile(path=script, package="contexts", resource=f"source/{script}") for script in extension.scripts
-        ),
+        files=locked_files(group, locked),
+        args={specs.checksum_variable(made_of): specs.checksum_variable(made_of)} if made_of else {},
     )
 
 
-def requirements(recipe: Recipe) -> Target:
+def _what(recipe: Recipe, name: str) -> str:
+    extension = recipe.extensions[name]
+    if not extension.prebuilt:
+        return f"The source of {name} {extension.version}: what is compiled, and what says beforehand what it requires."
+    fallback = "; its sdist where there is no such wheel" if extension.compiles else ""
+    return f"{name} {specs.full_version(recipe, name)}, prebuilt for the new stack{fallback}."
+
+
+def requirements(
+    recipe: Recipe, locked: Mapping[str, Mapping[str, str]], preferred: Mapping[str, tuple[str, ...]]
+) -> Target:
     """Plan the check of what all extensions require, and the wheels of what the environment lacks of it."""
     compiles = any(extension.compiles for extension in recipe.extensions.values())
     return Target(
@@ -55,11 +70,15 @@ def requirements(recipe: Recipe) -> Target:
             TOOLS: TOOLS,
             INVENTORY: INVENTORY,
             TORCH: TORCH,
+            **({fetch_target(BUILD): fetch_target(BUILD)} if compiles else {}),
             **{source_target(name): source_target(name) for name in recipe.extensions},
         },
+        images=IMAGES,
         from_base=compiles,
         values={
             **specs.environment(recipe),
+            "locked": REQUIREMENTS in locked,
+            "options": tuple(("--prefer", pin) for pin in preferred.get(REQUIREMENTS, ())),
             "build_requires": recipe.toolkit.build_requires if compiles and recipe.toolkit else (),
             "extensions": [
                 {
@@ -76,6 +95,7 @@ def requirements(recipe: Recipe) -> Target:
             ContextFile(path="source_tree.py", package="contexts", resource="wheel/source_tree.py"),
             *specs.conversion_files("environment", "requirements"),
             ContextFile(path="requirements.json", text=_spec(recipe)),
+            *locked_files(REQUIREMENTS, locked),
         ),
     )
 
@@ -87,19 +107,3 @@ def _spec(recipe: Recipe) -> str:
         for name, extension in recipe.extensions.items()
     ]
     return json.dumps({"extensions": entries}, indent=2, ensure_ascii=False) + "\n"
-
-
-def asset(recipe: Recipe, name: str) -> dict[str, object]:
-    """Give what a build has to know of an asset to fetch it.
-
-    Raises:
-        UsageError: nobody knows its hash.
-    """
-    found = recipe.assets[name]
-    if found.sha256 is None:  # a lock may know what the recipe does not: so this is no matter of the recipe alone
-        raise UsageError(
-            "it has no sha256, in the recipe or a lock; the build checks every file that it fetches",
-            where=f"assets.{name}",
-            remedy="run `lock`, or write the sha256 into the recipe",
-        )
-    return {"file": found.file_name, "sha256": found.sha256, "urls": (found.url, *found.alternatives)}

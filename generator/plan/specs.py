@@ -66,6 +66,17 @@ def full_version(recipe: Recipe, name: str) -> str:
     return recipe.extensions[name].full_version(recipe.stack)
 
 
+def checksum_variable(name: str) -> str:
+    """Name the bake variable that holds the SHA-256 of a host asset, or of what the place serves for it."""
+    return f"SHA256_{name.replace('-', '_').upper()}"
+
+
+def summary(packages: tuple[str, ...]) -> str:
+    """Say in a few words which packages."""
+    more = f" and {len(packages) - 1} more" if len(packages) > 1 else ""
+    return f"{packages[0]}{more}"
+
+
 def asset_variable(name: str) -> str:
     """Name the bake variable that holds the folder of a host asset."""
     return f"ASSET_{name.replace('-', '_').upper()}"

@@ -38,7 +38,6 @@ class ExtensionBase(Section):
     fetched: ClassVar[str]  # what is fetched, for people
     made: ClassVar[str] = "compiled for the new stack"
     prebuilt: ClassVar[bool] = False  # a wheel may be found, and then nothing is compiled
-    scripts: ClassVar[tuple[str, ...]] = ()  # of contexts/source, that fetching it runs
     apt: ClassVar[tuple[str, ...]] = ()  # packages of the distribution that it takes
 
     @property
@@ -85,7 +84,6 @@ class WheelExtension(ExtensionBase):
     fetched: ClassVar[str] = "looked for prebuilt"
     made: ClassVar[str] = "prebuilt for the new stack"
     prebuilt: ClassVar[bool] = True
-    scripts: ClassVar[tuple[str, ...]] = ("prebuilt.py",)
 
     @property
     def compiles(self) -> bool:

@@ -1,13 +1,17 @@
 """The lock: what the names of a recipe stood for, the day it was locked. A TOML file beside the recipe.
 
-Format, version 1, keys in this order and names sorted, so that the same facts give the same bytes:
+Format, version 2, keys in this order and names sorted, so that the same facts give the same bytes:
 
-    schema = 1
+    schema = 2
     recipe = "NAME"
+    platform = "linux/amd64"    that the files are for
+    unlocked = ["apt"]          parts that are left out on purpose
 
     [base]                      the frozen image, and the digest that its name stood for
     image = "NAME:TAG"
     digest = "sha256:…"
+
+    [fetcher]                   the image that the build fetches with, the same way
 
     [assets.NAME]               each asset: its address, and the content found there
     url = "https://…"
@@ -18,39 +22,49 @@ Format, version 1, keys in this order and names sorted, so that the same facts g
     version = "1.2.3"
     sha256 = "…"
 
-An entry whose name, address or version is no longer the recipe's is stale: it is told and not used. An entry that
-contradicts a hash in the recipe is a mistake.
+    [inputs]                    for each group of files, what the recipe asks for
+    GROUP = ["torch==2.11.0"]
+
+    [files.GROUP]               the files that it got, by name, with their SHA-256
+    "torch-2.11.0-cp310-cp310-manylinux_2_28_x86_64.whl" = "…"
+
+What of it still fits the recipe is found out by ``generator.recipe.fit``.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import re
 from typing import TYPE_CHECKING, Annotated, Literal
+from urllib.parse import unquote
 
 from pydantic import Field, ValidationError
 
 from bake.errors import EnvironmentUnfit, UsageError
 from generator.recipe.document import parse_toml
-from generator.recipe.fields import Digest, Sha256, Url
+from generator.recipe.fields import Digest, Sha256, Url, normalised
 from generator.recipe.places import key_lines, line_of
-from generator.recipe.section import Name, NonEmpty, Section
+from generator.recipe.section import Name, NonEmpty, Section, matches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
-
-    from generator.recipe.model import Recipe
 
 
 SUFFIX = ".lock.toml"
+SCHEMA: Literal[2] = 2
+# Names of wheels (PEP 427, with ! and + of versions), sdists and Debian packages (~ of versions, %3a for a colon).
+_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!~%-]{0,254}")
+
+LockedFile = Annotated[str, matches(_FILE, "the name of a wheel, a source archive or a package")]
+LockedFiles = dict[LockedFile, Sha256]
 
 
-class LockedBase(Section):
-    """The frozen image, pinned."""
+class LockedImage(Section):
+    """An image: pinned, or known by name alone where its digest is left out."""
 
     image: NonEmpty
-    digest: Digest
+    digest: Digest | None = None
 
 
 class LockedAsset(Section):
@@ -69,21 +83,18 @@ class LockedPackage(Section):
 
 
 class Lock(Section):
-    """A lock, as parsed."""
+    """A lock, as parsed; one of schema 1 has no files."""
 
-    schema_: Literal[1] = Field(default=1, alias="schema")
+    schema_: Literal[1, 2] = Field(default=SCHEMA, alias="schema")
     recipe: Name
-    base: LockedBase | None = None
+    platform: NonEmpty | None = None
+    unlocked: Annotated[tuple[Name, ...], Field(strict=False)] = ()
+    base: LockedImage | None = None
+    fetcher: LockedImage | None = None
     assets: dict[Name, LockedAsset] = Field(default_factory=dict)
     packages: dict[Name, LockedPackage] = Field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Applied:
-    """A recipe with its lock's facts in it, and what of the lock was not used: one sentence each."""
-
-    recipe: Recipe
-    stale: tuple[str, ...]
+    inputs: dict[Name, Annotated[tuple[NonEmpty, ...], Field(strict=False)]] = Field(default_factory=dict)
+    files: dict[Name, LockedFiles] = Field(default_factory=dict)
 
 
 def lock_path(recipe_path: Path) -> Path:
@@ -97,7 +108,7 @@ def parse_lock(text: str, *, origin: str) -> Lock:
     Raises:
         UsageError: it is not one; every mistake with its line.
     """
-    remedy = "run `lock` again, or remove the file"
+    remedy = "run `lock --upgrade`, which makes all of it anew, or remove the file"
     try:
         raw = parse_toml(text)
     except ValueError as error:
@@ -117,17 +128,23 @@ def as_toml(lock: Lock, *, origin: str, version: str) -> str:
     """Write a lock; the same lock gives the same bytes."""
     out = [
         f"# Written by `lock` of image-uplift {version} from {origin}. Do not edit it: run `lock` again.",
-        "schema = 1",
-        f"recipe = {_quoted(lock.recipe)}",
+        *_pairs({"schema": lock.schema_, "recipe": lock.recipe, "platform": lock.platform}),
     ]
-    if lock.base is not None:
-        out += ["", "[base]", f"image = {_quoted(lock.base.image)}", f"digest = {_quoted(lock.base.digest)}"]
+    if lock.unlocked:
+        out.append(f"unlocked = [{', '.join(map(_quoted, sorted(lock.unlocked)))}]")
+    for name, image in (("base", lock.base), ("fetcher", lock.fetcher)):
+        if image is not None:
+            out += ["", f"[{name}]", *_pairs(image.model_dump())]
     for name, asset in sorted(lock.assets.items()):
-        out += ["", f"[assets.{name}]", f"url = {_quoted(asset.url)}", f"sha256 = {_quoted(asset.sha256)}"]
-        out += [f"size = {asset.size}"]
+        out += ["", f"[assets.{name}]", *_pairs(asset.model_dump())]
     for name, package in sorted(lock.packages.items()):
-        out += ["", f"[packages.{name}]", f"version = {_quoted(package.version)}"]
-        out += [f"sha256 = {_quoted(package.sha256)}"]
+        out += ["", f"[packages.{name}]", *_pairs(package.model_dump())]
+    if lock.inputs:
+        out += ["", "[inputs]"]
+    for name, entries in sorted(lock.inputs.items()):
+        out += _listed(name, entries)
+    for name, files in sorted(lock.files.items()):
+        out += ["", f"[files.{name}]", *(f"{_quoted(file)} = {_quoted(files[file])}" for file in sorted(files))]
     return "\n".join(out) + "\n"
 
 
@@ -151,80 +168,31 @@ def write_lock(text: str, path: Path) -> bool:
     return True
 
 
-def apply_lock(recipe: Recipe, lock: Lock, *, origin: str) -> Applied:
-    """Put the lock's facts into the recipe.
-
-    Raises:
-        UsageError: the lock is another recipe's, or contradicts what the recipe says.
-    """
-    if lock.recipe != recipe.name:
-        raise UsageError(
-            f"this is the lock of {lock.recipe}, not of {recipe.name}",
-            where=origin,
-            remedy="give the right file with --lock, or run `lock` again",
-        )
-    wrong = list(_contradictions(recipe, lock))
-    if wrong:
-        raise UsageError(
-            "\n  ".join(["the lock and the recipe contradict each other:", *wrong]),
-            where=origin,
-            remedy="find out which is right; then mend the recipe, or run `lock` again",
-        )
-    assets = {}
-    for name, asset in recipe.assets.items():
-        known = lock.assets.get(name)
-        assets[name] = asset
-        if known is not None and known.url == asset.url:
-            assets[name] = asset.model_copy(update={"sha256": known.sha256, "size": known.size})
-    base = recipe.base
-    if lock.base is not None and lock.base.image == base.image and "@" not in base.image:
-        base = base.model_copy(update={"image": f"{base.image}@{lock.base.digest}"})
-    return Applied(recipe=recipe.model_copy(update={"assets": assets, "base": base}), stale=tuple(_stale(recipe, lock)))
+def package_of(file: str) -> tuple[str, str]:
+    """Give name (in its normal form) and version of the package that a file is of, from the file's name."""
+    if file.endswith(".deb"):  # NAME_VERSION_ARCHITECTURE.deb
+        name, version, *_ = f"{unquote(file)}__".split("_")
+    elif file.endswith(".whl"):  # NAME-VERSION-TAGS.whl
+        name, version, *_ = f"{file}--".split("-")
+    else:
+        name, _, version = re.sub(r"\.(tar\.\w+|tgz|zip)$", "", file).rpartition("-")
+    return normalised(name), version
 
 
-def locked_packages(recipe: Recipe) -> dict[str, LockedPackage]:
-    """Those packages of the recipe whose files have a known hash."""
-    found = {}
-    for name, extension in recipe.extensions.items():
-        sha256, version = getattr(extension, "sha256", None), getattr(extension, "version", None)
-        if sha256 and version:
-            found[name] = LockedPackage(version=version, sha256=sha256)
-    return found
+def pins_of(files: Iterable[str]) -> tuple[str, ...]:
+    """Give the packages of files with their versions, ``name==version``."""
+    return tuple(sorted(f"{name}=={version}" for name, version in map(package_of, files)))
 
 
-def _contradictions(recipe: Recipe, lock: Lock) -> Iterator[str]:
-    for name, asset in recipe.assets.items():
-        known = lock.assets.get(name)
-        if known is None or known.url != asset.url:
-            continue
-        if asset.sha256 not in (None, known.sha256):
-            yield f"assets.{name}: sha256 {asset.sha256} in the recipe, {known.sha256} in the lock"
-        elif asset.size not in (None, known.size):
-            yield f"assets.{name}: size {asset.size} in the recipe, {known.size} in the lock"
-    for name, package in locked_packages(recipe).items():
-        entry = lock.packages.get(name)
-        if entry is not None and entry.version == package.version and entry.sha256 != package.sha256:
-            yield f"packages.{name}: sha256 {package.sha256} in the recipe, {entry.sha256} in the lock"
+def _pairs(values: Mapping[str, object]) -> Iterator[str]:
+    for key, value in values.items():
+        if value is not None:
+            yield f"{key} = {_quoted(value) if isinstance(value, str) else value}"
 
 
-def _stale(recipe: Recipe, lock: Lock) -> Iterator[str]:
-    if lock.base is not None and lock.base.image != recipe.base.image.partition("@")[0]:
-        yield f"base: it locks {lock.base.image}, and the recipe uses {recipe.base.image}"
-    for name, entry in sorted(lock.assets.items()):
-        asset = recipe.assets.get(name)
-        if asset is None:
-            yield f"assets.{name}: the recipe has no such asset"
-        elif asset.url != entry.url:
-            yield f"assets.{name}: it locks {entry.url}, and the recipe uses {asset.url}"
-    for name in sorted(set(recipe.assets) - set(lock.assets)):
-        yield f"assets.{name}: the lock does not have it yet"
-    packages = locked_packages(recipe)
-    for name, package in sorted(lock.packages.items()):
-        found = packages.get(name)
-        if found is None:
-            yield f"packages.{name}: the recipe compiles no such package"
-        elif found.version != package.version:
-            yield f"packages.{name}: it locks {package.version}, and the recipe uses {found.version}"
+def _listed(name: str, entries: Iterable[str]) -> list[str]:
+    """Write a list with one entry a line, which is what a difference of two locks shows."""
+    return [f"{name} = [", *(f"    {_quoted(entry)}," for entry in entries), "]"]
 
 
 def _quoted(text: str) -> str:

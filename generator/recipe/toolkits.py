@@ -40,6 +40,11 @@ class ToolkitBase(Section):
         """The image that it is taken from."""
         return None
 
+    @property
+    def installer_packages(self) -> tuple[str, ...]:
+        """Packages of the distribution that laying it out needs."""
+        return ()
+
     def values(self) -> dict[str, object]:
         """Give what laying it out has to know."""
         return {}
@@ -57,6 +62,11 @@ class RunfileToolkit(ToolkitBase):
     def asset_name(self) -> str | None:
         """The asset that it is taken from."""
         return self.asset
+
+    @property
+    def installer_packages(self) -> tuple[str, ...]:
+        """Packages of the distribution that laying it out needs."""
+        return self.installer_apt
 
     def values(self) -> dict[str, object]:
         """Give what laying it out has to know."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from generator.resolve.site import Site
 
 OFF = "none"
+NONE = CacheOptions(cache=OFF, wheels=OFF, wheels_readonly=OFF, compiler_cache=OFF)
 WHEELS, COMPILER_CACHE = "uplift-wheels", "uplift-ccache"  # below the registry, where nothing else is said
 # What tells that a build is of a pull request, and the branch that it comes from.
 _PULL_REQUESTS = ("GITHUB_HEAD_REF", "CI_MERGE_REQUEST_IID", "CI_EXTERNAL_PULL_REQUEST_IID")

@@ -47,6 +47,7 @@ class Choices:
     push_tries: int = 6
     push_wait: float = 120.0
     base: str | None = None
+    fetcher: str | None = None
     builder: str | None = None
     ca_bundle: Path | None = None
     netrc: Path | None = None

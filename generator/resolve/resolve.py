@@ -13,6 +13,7 @@ from bake.reference import check_tag, parse_reference
 from bake.retry import Policy
 from generator.recipe import load_recipe, recipe_file, shipped
 from generator.recipe.arch import Arch, parse_arch_list, unsupported
+from generator.recipe.groups import FETCHER_IMAGE
 from generator.resolve.assets import assets_folder
 from generator.resolve.caches import combined, resolve_caches
 from generator.resolve.facts import Facts
@@ -21,6 +22,7 @@ from generator.resolve.origin import origin_of
 from generator.resolve.site import mirrored_image, mirrors_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from generator.recipe import Recipe
@@ -28,8 +30,11 @@ if TYPE_CHECKING:
     from generator.resolve.site import SiteFile
 
 
-def resolve(recipe: Recipe, choices: Choices, place: SiteFile) -> Facts:
+def resolve(recipe: Recipe, choices: Choices, place: SiteFile, *, fetcher: str | None = None) -> Facts:
     """Decide what to use, option and environment before site before recipe, and check every name that was given.
+
+    Args:
+        fetcher: the image that fetches, as a lock pins it.
 
     Raises:
         UsageError: a tag, registry or base that is not a valid reference.
@@ -40,10 +45,11 @@ def resolve(recipe: Recipe, choices: Choices, place: SiteFile) -> Facts:
     parse_reference(tag, where="--tag")
     if registry:
         parse_reference(f"{registry}/{tag}", where="--registry")
-    base = choices.base or recipe.base.image
-    parse_reference(base, where="--base")
+    base = recipe.base.image
+    parse_reference(base, where="--base" if choices.base else "base.image")
     mirrors = mirrors_of(place.site, recipe)
-    moved = mirrored_image(base, mirrors)
+    fetcher = choices.fetcher or place.site.fetcher or fetcher or FETCHER_IMAGE
+    parse_reference(fetcher, where="--fetcher")
     devel = recipe.toolkit.devel_image if recipe.toolkit else None
     return Facts(
         folder=choices.output,
@@ -57,18 +63,36 @@ def resolve(recipe: Recipe, choices: Choices, place: SiteFile) -> Facts:
         netrc=_netrc(choices.netrc or place.path(place.site.netrc)),
         mirrors=mirrors,
         checksums=place.site.checksums,
+        served=_served(recipe, place.site.checksums),
+        fetcher=fetcher,
+        fetcher_mirror=_moved(fetcher, mirrors),
         disk_gib=recipe.image.disk_gib if place.site.disk_gib is None else place.site.disk_gib,
-        base_mirror=moved if moved != base else None,
+        base_mirror=_moved(base, mirrors),
         toolkit_image=mirrored_image(devel, mirrors) if devel else None,
         assets_folder=assets_folder(choices.assets_dir or place.path(place.site.assets), os.environ),
         caches=resolve_caches(combined(choices.caches, place.site), registry=registry, environ=os.environ),
-        platform=_platform(),
+        platform=this_platform(),
         more_tags=_more_tags(tag, choices.more_tags),
         origin=origin_of(recipe_file(choices.recipe), os.environ),
         keyring=keyring_for(registry, choices.login),
         pushing=Policy(tries=choices.push_tries, wait=choices.push_wait),
         layer_limit_mib=layer_limit_mib(choices, place),
     )
+
+
+def _moved(image: str, mirrors: Mapping[str, str]) -> str | None:
+    """Give an image's name in the mirror of its registry; None where there is no such mirror."""
+    moved = mirrored_image(image, mirrors)
+    return moved if moved != image else None
+
+
+def _served(recipe: Recipe, checksums: Mapping[str, str]) -> dict[str, str]:
+    """Give the SHA-256 of what the site serves in place of an asset, by the asset's name."""
+    found = {
+        name: next((checksums[url] for url in (asset.url, *asset.alternatives) if url in checksums), None)
+        for name, asset in recipe.assets.items()
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def _more_tags(tag: str, others: tuple[str, ...]) -> tuple[str, ...]:
@@ -91,7 +115,7 @@ def _more_tags(tag: str, others: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _platform() -> str:
+def this_platform() -> str:
     """Give the platform of this machine as BuildKit names it; what is built here is for it."""
     machine = platform.machine().lower()
     return f"linux/{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(machine, machine) }"
@@ -114,6 +138,11 @@ def _netrc(path: Path | None) -> Path | None:
             remedy="one line a host: machine HOST login NAME password WORD",
         ) from None
     return path.resolve()
+
+
+def with_base(recipe: Recipe, image: str | None) -> Recipe:
+    """Give the recipe another frozen image, where one was asked for."""
+    return recipe.model_copy(update={"base": recipe.base.model_copy(update={"image": image})}) if image else recipe
 
 
 def with_archs(recipe: Recipe, archs: str | None) -> Recipe:

@@ -3,7 +3,7 @@
 It is the file that ``--site`` names, else ``site.toml`` in the user's configuration folder. One beside a recipe is not
 read: whoever wrote it would choose registry, package index and credentials of this machine. Keys:
 
-    registry, builder, ca-bundle, netrc, assets        as the options of these names
+    registry, fetcher, builder, ca-bundle, netrc, assets   as the options of these names
     cache, wheels, wheels-readonly, compiler-cache     the same: where builds keep what they made; "none" for nowhere
     disk-gib           room that a first bake takes here, in place of the recipe's estimate
     layer-limit-mib    the largest layer that the registry takes, compressed; the stack is shared out over several
@@ -49,6 +49,7 @@ class Site(Section):
     """One site file; paths count from its folder."""
 
     registry: NonEmpty | None = None
+    fetcher: NonEmpty | None = None
     builder: Annotated[NonEmpty | None, BeforeValidator(_no_table)] = None
     ca_bundle: NonEmpty | None = None
     netrc: NonEmpty | None = None
@@ -134,9 +135,7 @@ def mirrors_of(site: Site, recipe: Recipe) -> dict[str, str]:
     """
     table = {**recipe.mirrors, **site.mirrors}
     for prefix, replacement in table.items():
-        if any(char.isspace() or char in "*?[]\\" for char in prefix + replacement) or prefix.startswith(
-            ("#", "sha256:")
-        ):
+        if any(char.isspace() or char in "*?[]\\" for char in prefix + replacement) or prefix.startswith("#"):
             raise UsageError(
                 f"mirrors: {quoted(prefix)} = {quoted(replacement)} has a character that no address has",
                 remedy="mend that row",
@@ -161,8 +160,6 @@ def mirrored_image(image: str, mirrors: Mapping[str, str]) -> str:
     return image if moved == full else moved
 
 
-def secret_table(mirrors: Mapping[str, str], checksums: Mapping[str, str]) -> str:
+def secret_table(mirrors: Mapping[str, str]) -> str:
     """Write the table that steps of the build read as the secret ``mirrors``: one row a line."""
-    rows = [f"{prefix} {to}" for prefix, to in mirrors.items()]
-    rows += [f"sha256:{url} {value}" for url, value in sorted(checksums.items())]
-    return "".join(f"{row}\n" for row in rows)
+    return "".join(f"{prefix} {to}\n" for prefix, to in mirrors.items())

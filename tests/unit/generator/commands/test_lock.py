@@ -1,189 +1,255 @@
+"""What `lock` keeps of an earlier lock, what it adds, and what `lock --check` tells."""
+
 from __future__ import annotations
 
 import pytest
-import tomli
-from hypothesis import given
-from hypothesis import strategies as st
 
-from bake.errors import EnvironmentUnfit, UsageError
-from generator.commands.lock import base_digest, locked, make_lock, save, written_to
+from bake.errors import Drifted, EnvironmentUnfit, UsageError
+from generator.commands.lock import (
+    LockOptions,
+    base_digest,
+    check,
+    earlier,
+    images_to_lock,
+    kept,
+    locked,
+    missing,
+    save,
+    with_assets,
+    with_files,
+    written_to,
+)
 from generator.recipe import Recipe, load_recipe, shipped
-from generator.recipe.lock import Lock, _quoted, apply_lock, as_toml, lock_path, parse_lock
+from generator.recipe.groups import FETCHER_IMAGE
+from generator.recipe.lock import Lock, LockedImage, lock_path
+from generator.resolve.facts import Facts
 
-DIGEST = "sha256:" + "d" * 64
+DIGEST, OTHER = "sha256:" + "d" * 64, "sha256:" + "e" * 64
 ONE, TWO = "1" * 64, "2" * 64
+HERE = "linux/amd64"
+LOCKED_FETCHER = LockedImage(image=FETCHER_IMAGE, digest=OTHER)
+EVERYTHING = ("stack", "requirements", "build", "apt")
+TORCH, JINJA = "torch-2.11.0-cp310-cp310-manylinux_2_28_x86_64.whl", "jinja2-3.1.6-py3-none-any.whl"
+NINJA = "ninja-1.13.0-py3-none-manylinux2014_x86_64.whl"
 MORE = """
 [toolkit]
-source = "runfile"
-asset = "tool"
+source = "image"
+image = "devel:1"
+build-requires = ["ninja==1.13.0"]
 
 [extensions.torch-scatter]
 source = "sdist"
 version = "2.1.2"
-sha256 = "{sha256}"
-
-[assets.tool]
-url = "https://example.org/tool.run"
-"""
-
-
-@pytest.fixture
-def loaded(minimal, write_recipe):
-    return load_recipe(str(write_recipe(minimal + MORE.format(sha256=ONE))))
-
-
-@pytest.fixture
-def lock(loaded):
-    return make_lock(loaded.recipe, digest=DIGEST, assets={"tool": (TWO, 123)})
-
-
-def changed(recipe: Recipe, section: str, **values) -> Recipe:
-    part = getattr(recipe, section)
-    if isinstance(part, dict):
-        new = {name: entry.model_copy(update=values) for name, entry in part.items()}
-    else:
-        new = part.model_copy(update=values)
-    return recipe.model_copy(update={section: new})
-
-
-def test_a_lock_reads_as_it_was_written(lock):
-    text = as_toml(lock, origin="recipe.toml", version="1")
-    assert parse_lock(text, origin="x") == lock
-    assert (
-        text
-        == """\
-# Written by `lock` of image-uplift 1 from recipe.toml. Do not edit it: run `lock` again.
-schema = 1
-recipe = "small"
-
-[base]
-image = "base:1"
-digest = "sha256:dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd"
-
-[assets.tool]
-url = "https://example.org/tool.run"
-sha256 = "2222222222222222222222222222222222222222222222222222222222222222"
-size = 123
-
-[packages.torch-scatter]
-version = "2.1.2"
 sha256 = "1111111111111111111111111111111111111111111111111111111111111111"
 """
+
+
+@pytest.fixture
+def recipe(minimal, write_recipe):
+    return load_recipe(str(write_recipe(minimal + MORE))).recipe
+
+
+@pytest.fixture
+def lock(recipe):
+    """A lock of all that the recipe needs."""
+    empty = Lock(schema=2, recipe="small", platform=HERE)
+    images = {"base": LockedImage(image="base:1", digest=DIGEST), "fetcher": LOCKED_FETCHER}
+    made = with_assets(recipe, empty.model_copy(update=images), {})
+    return with_files(
+        recipe, made, {"build": {NINJA: ONE}, "stack": {TORCH: ONE, JINJA: TWO}, "requirements": {}, "apt": {}}
     )
 
 
-def test_its_facts_come_into_the_recipe(loaded, lock):
-    applied = apply_lock(loaded.recipe, lock, origin="x")
-    assert applied.stale == ()
-    assert applied.recipe.base.image == f"base:1@{DIGEST}"
-    assert (applied.recipe.assets["tool"].sha256, applied.recipe.assets["tool"].size) == (TWO, 123)
+def facts_of(recipe: Recipe) -> Facts:
+    return Facts(tag="x:1", registry="", base=recipe.base.image, archs="12.0", ca_bundle=None, platform=HERE)
 
 
-def test_a_lock_beside_the_recipe_is_found(loaded, lock, tmp_path):
+def on_base(recipe: Recipe, image: str) -> Recipe:
+    return recipe.model_copy(update={"base": recipe.base.model_copy(update={"image": image})})
+
+
+def stays(recipe, before, *names, upgrade=False, without=()):
+    options = LockOptions(upgrade=upgrade, names=names, without=without)
+    return kept(recipe, before, options, platform=HERE)
+
+
+def test_a_lock_beside_the_recipe_is_found(recipe, lock, tmp_path):
     path = tmp_path / "recipe.toml"
-    assert locked(loaded, str(path), None) is None
+    nothing = locked(recipe, str(path), None, platform=HERE)
+    assert (nothing.recipe, nothing.files, nothing.missing) == (
+        recipe,
+        {},
+        (
+            "base",
+            *(f"files.{group}" for group in EVERYTHING),
+        ),
+    )
     assert lock_path(path) == tmp_path / "recipe.lock.toml" == written_to(str(path))
     assert save(lock, origin="recipe.toml", path=lock_path(path))
     assert not save(lock, origin="recipe.toml", path=lock_path(path))
-    applied = locked(loaded, str(path), None)
-    assert applied is not None
-    assert applied.recipe.assets["tool"].sha256 == TWO
+    applied = locked(recipe, str(path), None, platform=HERE)
+    assert applied.recipe.base.image == f"base:1@{DIGEST}"
+    assert applied.files["stack"] == {TORCH: ONE, JINJA: TWO}
+    assert earlier(recipe, lock_path(path)) == lock
 
 
 def test_the_lock_of_a_shipped_recipe_stands_in_this_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    loaded = load_recipe("demo")
-    assert locked(loaded, "demo", None) is None
-    save(make_lock(loaded.recipe, digest=DIGEST, assets={}), origin="demo.toml", path=written_to("demo"))
+    demo = load_recipe("demo").recipe
+    empty = Lock(schema=2, recipe="demo", platform=HERE)
+    lock = empty.model_copy(update={"base": LockedImage(image=demo.base.image, digest=DIGEST)})
+    save(lock, origin="demo.toml", path=written_to("demo"))
     assert (tmp_path / "demo.lock.toml").is_file()
-    applied = locked(loaded, "demo", None)
-    assert applied is not None
-    assert applied.recipe.base.image.endswith(DIGEST)
+    assert locked(demo, "demo", None, platform=HERE).recipe.base.image.endswith(DIGEST)
 
 
 def test_no_lock_counts_as_a_recipe():
     assert not [name for name in shipped() if name.endswith(".lock")]
 
 
+def test_a_lock_that_is_named_has_to_be_there(recipe, tmp_path):
+    with pytest.raises(UsageError, match="the lock can't be read"):
+        locked(recipe, "small", tmp_path / "none.lock.toml", platform=HERE)
+    assert earlier(recipe, tmp_path / "none.lock.toml") is None
+
+
+def test_what_is_locked_stays(recipe, lock):
+    found = stays(recipe, lock)
+    assert (found.lock, found.preferred) == (lock, {})
+    assert missing(recipe, found.lock) == ()
+    assert images_to_lock(recipe, found.lock, facts_of(recipe), own_fetcher=False) == found.lock
+
+
+def test_only_what_no_longer_fits_is_made_anew(recipe, lock):
+    other = recipe.model_copy(update={"stack": recipe.stack.model_copy(update={"install": ("torch==2.12.0",)})})
+    found = stays(other, lock)
+    assert missing(other, found.lock) == ("stack", "requirements")
+    assert found.lock.files == {"build": {NINJA: ONE}, "apt": {}}
+    assert found.lock.base == lock.base
+
+
+def test_a_lock_of_the_first_schema_gets_files(recipe, lock):
+    first = Lock(schema=1, recipe="small", base=lock.base)
+    found = stays(recipe, first).lock
+    assert (found.schema_, found.platform, found.base) == (2, HERE, lock.base)
+    assert missing(recipe, found) == EVERYTHING
+
+
+def test_everything_is_made_anew(recipe):
+    assert LockOptions(upgrade=True).everything_anew
+    found = stays(recipe, None, upgrade=True).lock
+    assert (found.base, found.files) == (None, {})
+    assert missing(recipe, found) == EVERYTHING
+
+
+def test_one_package_is_made_anew_and_the_others_keep_their_version(recipe, lock):
+    found = stays(recipe, lock, "Jinja2", upgrade=True)
+    assert found.preferred == {"stack": ("torch==2.11.0",), "requirements": ()}
+    assert missing(recipe, found.lock) == ("stack", "requirements")
+    assert found.lock.files == {"build": {NINJA: ONE}, "apt": {}}
+    assert found.lock.base == lock.base
+
+
 @pytest.mark.parametrize(
-    ("section", "values", "said"),
+    ("part", "left"),
     [
-        ("base", {"image": "base:2"}, "base: it locks base:1, and the recipe uses base:2"),
-        ("assets", {"url": "https://example.org/2.run"}, "assets.tool: it locks https://example.org/tool.run, and"),
-        ("extensions", {"version": "3"}, "packages.torch-scatter: it locks 2.1.2, and the recipe uses 3"),
+        ("base", {"build"}),
+        ("build", {"stack", "requirements", "apt"}),
+        ("apt", {"stack", "requirements", "build"}),
+        ("stack", {"build", "apt"}),
     ],
 )
-def test_what_is_stale_is_told_and_not_used(loaded, lock, section, values, said):
-    recipe = changed(loaded.recipe, section, **values)
-    applied = apply_lock(recipe, lock, origin="x")
-    (sentence,) = applied.stale
-    assert sentence.startswith(said)
-    assert getattr(applied.recipe, section) == getattr(recipe, section)
+def test_one_part_is_made_anew(recipe, lock, part, left):
+    found = stays(recipe, lock, part, upgrade=True)
+    assert set(found.lock.files) == left
+    assert not any(found.preferred.values())
+    assert (found.lock.base is None) == (part == "base")
 
 
-def test_what_is_gone_or_new_is_stale(loaded, lock):
-    without = loaded.recipe.model_copy(update={"assets": {}, "extensions": {}})
-    assert apply_lock(without, lock, origin="x").stale == (
-        "assets.tool: the recipe has no such asset",
-        "packages.torch-scatter: the recipe compiles no such package",
-    )
-    more = loaded.recipe.model_copy(update={"assets": {**loaded.recipe.assets, "new": loaded.recipe.assets["tool"]}})
-    assert apply_lock(more, lock, origin="x").stale == ("assets.new: the lock does not have it yet",)
+def test_a_name_that_is_not_in_the_lock_is_told(recipe, lock):
+    with pytest.raises(UsageError, match="the lock has no package 'jinja'") as caught:
+        stays(recipe, lock, "jinja", upgrade=True)
+    assert 'did you mean "jinja2"?' in str(caught.value)
+    with pytest.raises(UsageError, match="there is no part 'tools' to leave out"):
+        stays(recipe, lock, without=("tools",))
+
+
+def test_what_is_left_out_stays_out_until_it_is_asked_for(recipe, lock):
+    found = stays(recipe, lock, without=("base", "apt")).lock
+    assert found.unlocked == ("base", "apt")
+    images = images_to_lock(recipe, found, facts_of(recipe), own_fetcher=False)
+    assert images.base == LockedImage(image="base:1")
+    assert images.fetcher == LOCKED_FETCHER
+    assert missing(recipe, found) == ()
+    assert stays(recipe, found).lock == found
+    again = stays(recipe, found, "apt", upgrade=True).lock
+    assert again.unlocked == ("base",)
+    assert missing(recipe, again) == ("apt",)
 
 
 @pytest.mark.parametrize(
-    ("section", "values", "said"),
-    [
-        ("assets", {"sha256": ONE}, f"assets.tool: sha256 {ONE} in the recipe, {TWO} in the lock"),
-        ("assets", {"size": 5}, "assets.tool: size 5 in the recipe, 123 in the lock"),
-        ("extensions", {"sha256": TWO}, f"packages.torch-scatter: sha256 {TWO} in the recipe, {ONE} in the lock"),
-    ],
+    "options", [{"names": ("torch",)}, {"check": True, "upgrade": True}, {"check": True, "without": ("apt",)}]
 )
-def test_a_contradiction_is_a_mistake(loaded, lock, section, values, said):
-    with pytest.raises(UsageError) as caught:
-        apply_lock(changed(loaded.recipe, section, **values), lock, origin="my.lock.toml")
-    assert said in caught.value.message
-    assert caught.value.where == "my.lock.toml"
+def test_options_that_contradict_each_other_are_refused(options):
+    with pytest.raises(UsageError):
+        LockOptions(**options)
 
 
-def test_another_recipes_lock_is_refused(loaded):
-    with pytest.raises(UsageError, match="this is the lock of other, not of small"):
-        apply_lock(loaded.recipe, Lock(schema=1, recipe="other"), origin="x")
+@pytest.fixture
+def today(monkeypatch):
+    """What the base's name stands for."""
+    found = {"digest": DIGEST}
+    monkeypatch.setattr("generator.commands.lock.base_digest", lambda *_, **__: found["digest"])
+    return found
 
 
-def test_every_mistake_in_a_lock_has_its_line():
-    text = 'schema = 1\nrecipe = "small"\n[base]\nimage = "x"\ndigest = "d"\n[assets.a]\nurl = "u"\nsha265 = "1"\n'
-    with pytest.raises(UsageError) as caught:
-        parse_lock(text, origin="x.lock.toml")
-    lines = str(caught.value).splitlines()
-    assert lines[0] == "this is not a lock:"
-    assert any(line.strip().startswith("x.lock.toml:5: base.digest") for line in lines)
-    assert any(line.strip().startswith("x.lock.toml:8: assets.a.sha265") for line in lines)
-    with pytest.raises(UsageError, match="not valid TOML"):
-        parse_lock("schema = ", origin="x")
+@pytest.mark.usefixtures("today")
+def test_a_lock_that_is_as_it_would_be_passes(recipe, lock, tmp_path):
+    check(recipe, lock, facts_of(recipe), path=tmp_path)
 
 
-@given(st.text())
-def test_any_text_is_quoted_so_that_toml_reads_it_back(text):
-    text = text.encode("utf-8", "ignore").decode()
-    assert tomli.loads(f"x = {_quoted(text)}")["x"] == text
+def test_all_that_drifted_is_told(recipe, lock, today, tmp_path):
+    today["digest"] = OTHER
+    other = recipe.model_copy(update={"stack": recipe.stack.model_copy(update={"install": ("torch==2.12.0",)})})
+    with pytest.raises(Drifted) as caught:
+        check(other, lock, facts_of(recipe), path=tmp_path)
+    assert caught.value.exit_status == 1
+    assert "files.stack: it is for torch==2.11.0, and the recipe asks for torch==2.12.0" in caught.value.message
+    assert f"base: base:1 is {OTHER} now, and {DIGEST} is locked" in caught.value.message
 
 
-def test_a_digest_that_the_recipe_pins_needs_no_engine(loaded, monkeypatch):
+def test_no_lock_has_drifted_too(recipe, tmp_path):
+    with pytest.raises(Drifted, match="there is no lock"):
+        check(recipe, None, facts_of(recipe), path=tmp_path)
+    with pytest.raises(Drifted, match=r"files\.stack: the lock does not have it yet"):
+        check(recipe, Lock(schema=2, recipe="small", platform=HERE), facts_of(recipe), path=tmp_path)
+    first = Lock(schema=1, recipe="small", base=LockedImage(image="base:2", digest=DIGEST))
+    with pytest.raises(Drifted, match="it is of schema 1"):
+        check(recipe, first, facts_of(recipe), path=tmp_path)
+
+
+def test_a_fetcher_of_the_place_is_not_locked(recipe, lock):
+    bare = lock.model_copy(update={"fetcher": None})
+    assert images_to_lock(recipe, bare, facts_of(recipe), own_fetcher=True).fetcher is None
+
+
+def test_the_fetcher_is_locked_as_it_is_found(recipe, lock, monkeypatch):
+    monkeypatch.setattr("generator.commands.lock.image_digest", lambda *_, **__: OTHER)
+    bare = lock.model_copy(update={"fetcher": None})
+    assert images_to_lock(recipe, bare, facts_of(recipe), own_fetcher=False) == lock
+
+
+def test_a_digest_that_the_recipe_pins_needs_no_engine(recipe, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
-    pinned = changed(loaded.recipe, "base", image=f"base:1@{DIGEST}")
-    assert base_digest(pinned, ca_bundle=None) == DIGEST
+    pinned = on_base(recipe, f"base:1@{DIGEST}")
+    assert base_digest(pinned, facts_of(pinned)) == DIGEST
 
 
-def test_no_engine_and_no_registry_says_both(loaded, monkeypatch):
+def test_no_engine_and_no_registry_says_both(recipe, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
-    absent = changed(loaded.recipe, "base", image="127.0.0.1:1/base:1")
+    absent = on_base(recipe, "127.0.0.1:1/base:1")
     with pytest.raises(EnvironmentUnfit) as caught:
-        base_digest(absent, ca_bundle=None)
+        base_digest(absent, facts_of(absent))
     assert "no Docker Engine answers" in caught.value.message
     assert "127.0.0.1:1 does not give it" in caught.value.message
-
-
-def test_a_lock_that_can_not_be_written(lock, tmp_path):
-    with pytest.raises(EnvironmentUnfit, match="can't be written"):
-        save(lock, origin="x", path=tmp_path / "none" / "x.lock.toml")
+    assert str(caught.value.remedy).endswith("or leave it out: lock --without base")
