@@ -5,7 +5,7 @@ Each command of the command line is one function here; each step is one call.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ from generator.commands import fetch as fetching
 from generator.commands import lock as locking
 from generator.commands import report as reporting
 from generator.commands import run as running
-from generator.commands import verify_gpu
+from generator.commands import verify_gpu, verify_provenance
 from generator.job import Rendered
 from generator.plan import build_graph, matrix, svg, views
 from generator.plan.names import IMAGE, VERIFY
@@ -35,10 +35,13 @@ from generator.render import render as render_files
 from generator.resolve.assets import requests_here
 from generator.resolve.resolve import layer_limit_mib, resolve, with_archs
 from generator.resolve.site import SiteFile, beside, load_site
+from generator.trust.provenance import hashed
 from generator.verification.junit import as_junit
 from generator.verification.report import as_json, merged, require_passed, show_table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from generator.baking.archive import Archive
     from generator.ci import CiOptions
     from generator.commands.clean import Wanted
@@ -48,15 +51,20 @@ if TYPE_CHECKING:
     from generator.recipe import Recipe
     from generator.resolve.choices import Choices
     from generator.resolve.facts import Facts
+    from generator.verification.report import VerificationReport
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """What is read from files: the recipe for the archs that were chosen, with its lock's facts; the site."""
+    """What is read from files: the recipe for the archs that were chosen, with its lock's facts; the site.
+
+    ``documents``: SHA-256 of ``recipe`` and ``lock``.
+    """
 
     recipe: Recipe
     origin: str
     site: SiteFile
+    documents: Mapping[str, str]
 
 
 def _site(reporter: Reporter, choices: Choices) -> SiteFile:
@@ -72,11 +80,12 @@ def _load(reporter: Reporter, choices: Choices, site: SiteFile | None = None) ->
     for sentence in applied.stale if applied else ():
         reporter.warning(f"the lock is stale, {sentence}; run `lock` again")
     recipe = applied.recipe if applied else loaded.recipe
-    return Loaded(recipe=with_archs(recipe, choices.archs), origin=loaded.origin, site=site)
+    documents = {"recipe": hashed(loaded.text), **({"lock": hashed(applied.text)} if applied else {})}
+    return Loaded(recipe=with_archs(recipe, choices.archs), origin=loaded.origin, site=site, documents=documents)
 
 
 def _resolve(loaded: Loaded, choices: Choices) -> Facts:
-    return resolve(loaded.recipe, choices, loaded.site)
+    return replace(resolve(loaded.recipe, choices, loaded.site), documents=loaded.documents)
 
 
 def _plan(loaded: Loaded, choices: Choices) -> Graph:
@@ -177,6 +186,12 @@ def warm(reporter: Reporter, choices: Choices) -> None:
             remedy="give --registry (wheels and compiler caches go there), or --wheels, --compiler-cache, --cache; "
             "--caches-readonly, and the job of a pull request, write none of them",
         )
+    if facts.trust and facts.signer is None:
+        raise UsageError(
+            "this place takes signed wheels alone ([trust] of the site file), and nothing signs those that are made",
+            where="warm",
+            remedy="give --sign-key",
+        )
     probe = ask(facts)
     rendered = _render(_plan(loaded, choices), facts.folder)
     job = prepare(reporter, loaded.recipe, facts, probe, rendered, destination=Destination.NOWHERE)
@@ -205,13 +220,29 @@ def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str
     report = build.check(job, image=image)
     if gpu:
         report = merged(report, verify_gpu.check(job, image or facts.image))
+    _show(reporter, report, form)
+    require_passed(report)
+
+
+def verify_statements(reporter: Reporter, choices: Choices, *, image: str, form: str) -> None:
+    """Check who signed an image in a registry and what it was made from, against recipe and lock; show the rows.
+
+    Raises:
+        VerificationFailed: a row failed. UsageError: nobody is trusted here. EnvironmentUnfit: it can't be read.
+    """
+    loaded = _load(reporter, choices)
+    report = verify_provenance.check(loaded.recipe, _resolve(loaded, choices), image)
+    _show(reporter, report, form)
+    require_passed(report, remedy="don't use the image, unless you know why; `bake --push --sign-key` makes it anew")
+
+
+def _show(reporter: Reporter, report: VerificationReport, form: str) -> None:
     if form == "json":
         reporter.document(as_json(report))
     elif form == "junit":
         reporter.document(as_junit(report))
     else:
         show_table(reporter, report)
-    require_passed(report)
 
 
 def report(reporter: Reporter, folder: Path, *, form: str, output: Path | None, ca_bundle: Path | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,7 +50,7 @@ def locked(loaded: LoadedRecipe, name_or_path: str, explicit: Path | None) -> Ap
     if found is None:
         return None
     origin, text = found
-    return apply_lock(loaded.recipe, parse_lock(text, origin=origin), origin=origin)
+    return replace(apply_lock(loaded.recipe, parse_lock(text, origin=origin), origin=origin), text=text)
 
 
 def _find(name_or_path: str, explicit: Path | None) -> tuple[str, str] | None:

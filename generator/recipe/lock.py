@@ -80,10 +80,11 @@ class Lock(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Applied:
-    """A recipe with its lock's facts in it, and what of the lock was not used: one sentence each."""
+    """A recipe with its lock's facts in it, and what of the lock was not used: one sentence each; the lock's text."""
 
     recipe: Recipe
     stale: tuple[str, ...]
+    text: str = ""
 
 
 def lock_path(recipe_path: Path) -> Path:

@@ -11,9 +11,12 @@ from bake.retry import Policy
 from generator.resolve.caches import Caches
 from generator.resolve.choices import BUILD_FOLDER
 from generator.resolve.origin import Origin
+from generator.trust import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from generator.trust import Signer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +27,8 @@ class Facts:
 
     Args:
         base_mirror: the base's name at this site, None where it has no other. disk_gib: room that a first bake takes,
-            in GiB. platform: of this machine, as BuildKit names it.
+            in GiB. platform: of this machine, as BuildKit names it. trust: whose signatures count; whoever it is false
+            for takes all. signer: signs what is pushed. documents: SHA-256 of ``recipe`` and ``lock``.
     """
 
     tag: str
@@ -49,6 +53,9 @@ class Facts:
     keyring: Keyring = field(default_factory=Keyring)
     pushing: Policy = field(default_factory=Policy)
     layer_limit_mib: int | None = None
+    trust: Trust = field(default_factory=Trust)
+    signer: Signer | None = None
+    documents: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def image(self) -> str:
