@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bake.errors import UsageError
 from generator.trust import bundle
-from generator.trust.statement import TYPE
+from generator.trust.statement import TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -150,7 +150,7 @@ def _about(payload: bytes, *, by: str, digest: str, name: str | None) -> Verifie
     """Read a statement whose signature was checked."""
     try:
         data: Any = json.loads(payload)
-        if data["_type"] != TYPE:
+        if data["_type"] not in TYPES:
             raise Mistrusted(f"what {by} signed is another kind of statement")
         algorithm, _, value = digest.partition(":")
         subjects = [entry for entry in data["subject"] if entry["digest"].get(algorithm) == value]

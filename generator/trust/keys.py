@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
     from securesystemslib.signer import CryptoSigner, SSlibKey
 
-_KINDS = "ECDSA (P-256, P-384, P-521) or RSA"
+_KINDS = "ECDSA (P-256, P-384, P-521) or RSA (2048 to 4096 bits)"
+_CURVES, _RSA_BITS = ("secp256r1", "secp384r1", "secp521r1"), range(2048, 4097)
 _COSIGN = re.compile(rb"-----BEGIN ENCRYPTED (?:SIGSTORE|COSIGN) PRIVATE KEY-----([A-Za-z0-9+/=\s]+)-----END ENCRYPTED")
 _SCRYPT = {(1 << power, 8, 1) for power in (15, 16, 17)}  # N, r, p: those that cosign takes; others may take all memory
 
@@ -54,7 +55,7 @@ def private_key(text: bytes, password: str, *, where: str) -> CryptoSigner:
         ) from None
     except (ValueError, KeyError, UnsupportedAlgorithm):  # their texts may hold parts of the key
         raise UsageError(
-            "this is no private key that can be read, or its password is another one",
+            "this is no private key that can be read, or it has a password, and another one than was given",
             where=where,
             remedy="give a key of `cosign generate-key-pair` or in PEM (PKCS #8), and its password",
         ) from None
@@ -84,8 +85,9 @@ def _known(key: PublicKeyTypes, where: str) -> SSlibKey:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
     from securesystemslib.signer import SSlibKey
 
-    if not isinstance(key, (EllipticCurvePublicKey, RSAPublicKey)):
-        raise UsageError("this kind of key can't be used", where=where, remedy=f"give a key of the kind {_KINDS}")
+    curve = isinstance(key, EllipticCurvePublicKey) and key.curve.name in _CURVES
+    if not curve and not (isinstance(key, RSAPublicKey) and key.key_size in _RSA_BITS):
+        raise UsageError("this kind of key can't be used", where=where, remedy=f"give one of the kind {_KINDS}")
     scheme = "rsa-pkcs1v15-sha256" if isinstance(key, RSAPublicKey) else None
     return SSlibKey.from_crypto(key, scheme=scheme)
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TYPE = "https://in-toto.io/Statement/v1"
+TYPES = (TYPE, "https://in-toto.io/Statement/v0.1")  # the second: of `cosign attest`
 PAYLOAD = "application/vnd.in-toto+json"
 # Types of predicates: cosign's own, SLSA's, CycloneDX's; the last one is our verification report.
 SIGNATURE = "https://sigstore.dev/cosign/sign/v1"
