@@ -1,6 +1,6 @@
 """Sigstore bundles: a statement in its envelope (DSSE), with its signature and what it is checked with.
 
-The form that cosign writes since version 3, and reads since 2.4 (``--new-bundle-format``, later the default):
+The form that cosign writes and reads since version 3, and since 2.6 with ``--new-bundle-format``:
 https://github.com/sigstore/protobuf-specs/blob/main/protos/sigstore_bundle.proto, version 0.3. A bundle has one
 signature; the name of a key in an envelope is signed by nobody, so none is written and none is looked at.
 """
