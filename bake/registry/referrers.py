@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bake.reference import Reference
     from bake.registry.client import Registry
 
-CONTENT_BYTES = 32 << 20  # of an artifact: the list of a large image's packages has some 1 MB
+CONTENT_BYTES = 16 << 20  # of an artifact: the list of a large image's packages has some 1 MB
 _ALL_BYTES = 4 * CONTENT_BYTES  # of those that are read of one image
 _EMPTY, _EMPTY_KIND = b"{}", "application/vnd.oci.empty.v1+json"
 _TRIES = 5  # of a list that others write too
@@ -81,17 +81,17 @@ def attached(
     rows = registry.referrers(image)
     if isinstance(rows, Answer):
         return rows
-    found, size = [], 0
+    found, left = [], _ALL_BYTES
     for row in rows:
         said = _texts(row.get("annotations"))
         if row.get("artifactType") != kind or any(said.get(key, value) != value for key, value in annotations.items()):
             continue
         manifest = registry.manifest(replace(image, tag=None, digest=row["digest"])).data
         layers = manifest.get("layers", ())
-        size += layers[0].get("size", 0) if len(layers) == 1 else 0
-        if len(layers) != 1 or size > _ALL_BYTES:
+        if len(layers) != 1 or not left:
             continue
-        answer = registry.blob(image.repository, layers[0]["digest"], limit=CONTENT_BYTES)
+        answer = registry.blob(image.repository, layers[0]["digest"], limit=min(left, CONTENT_BYTES))
+        left -= len(answer.body)
         if answer.outcome is Outcome.ANSWERS:
             found.append(Artifact(kind=kind, content=answer.body, annotations=_texts(manifest.get("annotations"))))
     return found

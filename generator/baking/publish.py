@@ -138,7 +138,7 @@ def _attach(
         return None, done
     try:
         said = statements_of(job, str(image.digest))
-        artifacts = signed(registry, image, said, job.facts.signer)
+        artifacts = signed(registry, image, said, job.facts.signer, job.facts.trust)
         answer, tries = retried(
             lambda: attach(registry, image, artifacts),
             trouble.of_answer,

@@ -94,7 +94,7 @@ class RegistryStore:
         text = statement(digest, f"{self.kind}/{name}", SIGNATURE)
         try:
             image = parse_reference(f"{self.repository}@{digest}")
-            artifacts = signed(self.registry, image, {SIGNATURE: text}, self.signer)
+            artifacts = signed(self.registry, image, {SIGNATURE: text}, self.signer, self.trust)
         except UpliftError as failure:
             return failure.message
         answer = attach(self.registry, image, artifacts)

@@ -57,17 +57,17 @@ def find(registry: Registry, image: Reference, trust: Trust, *, name: str | None
 
 
 def signed(
-    registry: Registry, image: Reference, statements: Mapping[str, bytes], signer: Signer
+    registry: Registry, image: Reference, statements: Mapping[str, bytes], signer: Signer, trust: Trust
 ) -> tuple[Artifact, ...]:
-    """Sign statements of an image, but for those that this signer has signed and the registry has.
+    """Sign statements of an image, but for those that the registry has and this signer has signed.
 
     Args:
-        image: by digest. statements: by type of predicate.
+        image: by digest. statements: by type of predicate. trust: stands for a signer that can't tell its own.
 
     Raises:
         EnvironmentUnfit: the registry does not list what it has, or a service does not sign.
     """
-    own = signer.own
+    own = signer.own or trust
     there = {entry.payload for entry in find(registry, image, own).verified} if own else set()
     return tuple(
         Artifact(kind=bundle.KIND, content=signer.sign(text), annotations=bundle.described(predicate_type))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 FILE = "installed.json"  # as conversion.verify.installed writes it
 _MOST = 100_000  # packages; large images have some 2,000
+_LONGEST = 1024  # of a version, says CycloneDX
 
 
 def sbom(text: bytes, *, name: str, digest: str) -> dict[str, Any]:
@@ -59,12 +60,18 @@ def _packages(found: Any) -> Iterator[PackageURL]:
     if sum(map(len, kinds)) > _MOST:
         raise ValueError(f"it lists more than {_MOST} packages")
     python, conda, dpkg = kinds
-    vendor = found["os"]["id"]
-    distribution = "-".join(filter(None, (vendor, found["os"]["version"])))
-    for package in python:
-        yield PackageURL("pypi", None, package["name"], package["version"])
-    for package in conda:
-        yield PackageURL("conda", None, package["name"], package["version"], {"build": package["build"]})
-    for package in dpkg:
-        qualifiers = {"arch": package["architecture"], "distro": distribution}
-        yield PackageURL("deb", vendor or None, package["name"], package["version"], qualifiers)
+    vendor, release = _texts(found["os"], "id", "version")
+    for name, version in (_texts(package, "name", "version") for package in python):
+        yield PackageURL("pypi", None, name, version)
+    for name, version, build in (_texts(package, "name", "version", "build") for package in conda):
+        yield PackageURL("conda", None, name, version, {"build": build})
+    for name, version, arch in (_texts(package, "name", "version", "architecture") for package in dpkg):
+        qualifiers = {"arch": arch, "distro": f"{vendor}-{release}" if release else vendor}
+        yield PackageURL("deb", vendor or None, name, version, qualifiers)
+
+
+def _texts(row: Any, *keys: str) -> tuple[str, ...]:
+    found = tuple(row[key] for key in keys)
+    if not all(isinstance(text, str) and len(text) <= _LONGEST for text in found):
+        raise ValueError(f"a {', '.join(keys)} is no text of at most {_LONGEST} characters")
+    return found

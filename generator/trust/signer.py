@@ -15,7 +15,7 @@ from generator.trust.keys import private_key
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
-    from sigstore.sign import Signer as SigstoreSigner
+    from sigstore.sign import SigningContext
 
 KEYLESS = "keyless"
 
@@ -33,7 +33,7 @@ class Signer(ABC):
 
     @property
     def own(self) -> Trust:
-        """What tells this signer's statements from those of others; nobody, where that can't be told beforehand."""
+        """What tells this signer's statements from those of others; false where that can't be told beforehand."""
         return Trust()
 
 
@@ -65,9 +65,13 @@ class KeylessSigner(Signer):
     def sign(self, statement: bytes) -> bytes:
         """Give the bundle of a statement."""
         from sigstore.dsse import Statement
+        from sigstore.oidc import IdentityToken
+        from sigstore.sign import Signer as SigstoreSigner
 
+        # Tokens last for minutes, and a bake for hours: each statement takes one of its own.
         try:
-            return self._signer.sign_dsse(Statement(statement)).to_json().encode()
+            signer = SigstoreSigner(IdentityToken(_token()), self._services)
+            return signer.sign_dsse(Statement(statement)).to_json().encode()
         except EnvironmentUnfit:
             raise
         except Exception as error:  # noqa: BLE001 - of many libraries: TUF, Fulcio, Rekor, the network
@@ -78,20 +82,24 @@ class KeylessSigner(Signer):
             ) from None
 
     @cached_property
-    def _signer(self) -> SigstoreSigner:
+    def _services(self) -> SigningContext:
         from sigstore.models import ClientTrustConfig
-        from sigstore.oidc import IdentityToken, detect_credential
-        from sigstore.sign import Signer as SigstoreSigner
         from sigstore.sign import SigningContext
 
-        token = detect_credential()
-        if not token:
-            raise EnvironmentUnfit(
-                "this job has no identity to sign with",
-                where="--sign-key keyless",
-                remedy="GitHub: permissions id-token: write; GitLab: id_tokens with SIGSTORE_ID_TOKEN, aud sigstore",
-            )
-        return SigstoreSigner(IdentityToken(token), SigningContext.from_trust_config(ClientTrustConfig.production()))
+        return SigningContext.from_trust_config(ClientTrustConfig.production())
+
+
+def _token() -> str:
+    from sigstore.oidc import detect_credential
+
+    token = detect_credential()
+    if not token:
+        raise EnvironmentUnfit(
+            "this job has no identity to sign with",
+            where="--sign-key keyless",
+            remedy="GitHub: permissions id-token: write; GitLab: id_tokens with SIGSTORE_ID_TOKEN, aud sigstore",
+        )
+    return token
 
 
 def signer_of_key(text: bytes, password: str, *, where: str) -> Signer:

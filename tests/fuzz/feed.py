@@ -37,6 +37,7 @@ from bake.registry.transport import _SameMethod
 from conversion.models import forms
 from conversion.patch import source_files, text_mentions, torch_load
 from conversion.verify import checkpoints
+from generator.commands import verify_provenance
 from generator.commands.report import _text
 from generator.console.reporter import Reporter
 from generator.plan import Graph, build_graph
@@ -45,7 +46,13 @@ from generator.recipe import Recipe, load_recipe
 from generator.recipe import lock as locks
 from generator.render import render
 from generator.report import make_report
+from generator.resolve.facts import Facts
 from generator.resolve.site import Site, load_site, mirrored_image, mirrors_of, secret_table
+from generator.trust import Mistrusted, Trust
+from generator.trust import bundle as bundles
+from generator.trust.check import _about
+from generator.trust.keys import public_key
+from generator.trust.sbom import sbom
 from generator.verification import junit
 from generator.verification import report as reports
 from tests.fuzz.mutate import MARK, NEXT
@@ -300,6 +307,30 @@ def report(content: bytes) -> None:
     if len(content) < 1 << 20:
         reports.show_table(Reporter(stdout=io.StringIO(), stderr=io.StringIO()), held)
     reports.require_passed(held)
+
+
+@functools.cache
+def _trust() -> Trust:
+    return Trust(keys={"bundle.pub": public_key(_TOP / "tests/fuzz/seeds/bundle.pub")})
+
+
+def bundle(content: bytes) -> None:
+    """What a registry gives as a signature; only what was signed may count."""
+    (signed, _, _), name = bundles.opened((_TOP / "tests/fuzz/seeds/bundle.json").read_bytes()), "wheel/x-1"
+    with suppress(Mistrusted):
+        found = _trust().check(content, digest=f"sha256:{'a' * 64}", name=name)
+        assert found.payload == signed.payload
+    with suppress(Mistrusted):  # a statement of somebody trusted, whatever it says
+        about = _about(content, by="bundle.pub", digest=f"sha256:{'a' * 64}", name=None)
+        recipe = _known("demo")
+        facts = Facts(tag="x:1", registry="", base=recipe.base.image, archs="9.0", ca_bundle=None)
+        list(verify_provenance._origin(about, recipe, facts))
+
+
+def installed(content: bytes) -> None:
+    """What a verification left as the list of packages."""
+    with suppress(ValueError):
+        json.dumps(sbom(content, name="x", digest=f"sha256:{'a' * 64}"))
 
 
 def model(content: bytes) -> None:

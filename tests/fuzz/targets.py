@@ -55,6 +55,7 @@ def _contents(seeds: tuple[str, ...]) -> tuple[bytes, ...]:
 
 
 _RECIPES = ("generator/recipes/*.toml", "tests/golden/other-kinds.toml")
+_SIGNED = ("tests/fuzz/seeds/bundle.json", "tests/fuzz/seeds/statement.json")
 TARGETS = {
     target.name: target
     for target in (
@@ -72,6 +73,10 @@ TARGETS = {
         Target(name="registry", seeds=("tests/fuzz/seeds/*.http",), mutate=mutate.of_answers, feed=feed.registry),
         Target(name="page", seeds=("tests/fuzz/seeds/*.html",), mutate=mutate.of_bytes, feed=feed.page),
         Target(name="report", seeds=("tests/fuzz/seeds/report.json",), mutate=mutate.of_json, feed=feed.report),
+        Target(name="bundle", seeds=_SIGNED, mutate=mutate.of_json, feed=feed.bundle),
+        Target(
+            name="installed", seeds=("tests/fuzz/seeds/installed.json",), mutate=mutate.of_json, feed=feed.installed
+        ),
         Target(
             name="model",
             seeds=("tests/fuzz/seeds/*.pt", "tests/fuzz/seeds/*.pt.gz"),

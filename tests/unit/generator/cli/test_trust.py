@@ -17,7 +17,7 @@ from bake.registry.referrers import attach
 from generator.commands.lock import locked
 from generator.recipe import load_recipe
 from generator.resolve.signing import Signing, signer_of
-from generator.trust import provenance
+from generator.trust import Trust, provenance
 from generator.trust.attached import signed
 from generator.trust.statement import PROVENANCE, SBOM, SIGNATURE, VERIFICATION, statement
 from tests.loopback import Loopback
@@ -60,7 +60,7 @@ def push(lab: Loopback, folder: Path, private: Path) -> Reference:
     texts = {kind: statement(str(image.digest), "image/small", kind, predicate) for kind, predicate in said.items()}
     signer = signer_of(Signing(key=str(private)))
     assert signer is not None
-    answer = attach(lab.registry(), image, signed(lab.registry(), image, texts, signer))
+    answer = attach(lab.registry(), image, signed(lab.registry(), image, texts, signer, Trust()))
     assert answer.outcome is Outcome.ANSWERS
     return image
 

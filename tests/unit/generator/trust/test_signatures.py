@@ -92,7 +92,7 @@ def test_what_is_signed_is_found_with_who_signed_it(lab: Loopback, we: Someone) 
         SIGNATURE: statement(str(image.digest), NAME, SIGNATURE),
         PROVENANCE: statement(str(image.digest), NAME, PROVENANCE, {"a": 1}),
     }
-    assert attach(registry, image, signed(registry, image, said, we.signer)).outcome is Outcome.ANSWERS
+    assert attach(registry, image, signed(registry, image, said, we.signer, Trust())).outcome is Outcome.ANSWERS
     found = find(registry, image, we.trust)
     assert sorted((entry.by, entry.predicate_type) for entry in found.verified) == [
         ("lab.pub", SIGNATURE),
@@ -101,20 +101,20 @@ def test_what_is_signed_is_found_with_who_signed_it(lab: Loopback, we: Someone) 
     (entry,) = find(registry, image, we.trust, kind=PROVENANCE).verified
     assert entry.predicate == {"a": 1}
     # The same again is not signed again, and a statement with another content is.
-    assert signed(registry, image, said, we.signer) == ()
+    assert signed(registry, image, said, we.signer, Trust()) == ()
     changed = {PROVENANCE: statement(str(image.digest), NAME, PROVENANCE, {"a": 2})}
-    assert len(signed(registry, image, changed, we.signer)) == 1
+    assert len(signed(registry, image, changed, we.signer, Trust())) == 1
 
 
 def test_an_image_that_nobody_or_somebody_else_signed(lab: Loopback, we: Someone, others: Someone) -> None:
     image, registry = lab.put_image("some/body:1"), lab.registry()
     assert find(registry, image, we.trust).why_none == "not signed"
     said = {SIGNATURE: statement(str(image.digest), NAME, SIGNATURE)}
-    attach(registry, image, signed(registry, image, said, others.signer))
+    attach(registry, image, signed(registry, image, said, others.signer, Trust()))
     found = find(registry, image, we.trust)
     assert (found.verified, found.why_none) == ((), "signed by nobody who is trusted here")
     # What others signed keeps nobody from signing.
-    attach(registry, image, signed(registry, image, said, we.signer))
+    attach(registry, image, signed(registry, image, said, we.signer, Trust()))
     assert [entry.by for entry in find(registry, image, we.trust).verified] == ["lab.pub"]
 
 
@@ -169,7 +169,7 @@ def test_what_else_refers_to_the_image_keeps_no_signature_from_being_found(lab: 
     said = {SIGNATURE: statement(str(image.digest), NAME, SIGNATURE)}
     odd = [Artifact(kind=KIND, content=content) for content in (b"", b"[" * 100_000, b"{}")]
     note = Artifact(kind="text/plain", content=b"a note")
-    attach(registry, image, [*odd, note, *signed(registry, image, said, we.signer)])
+    attach(registry, image, [*odd, note, *signed(registry, image, said, we.signer, Trust())])
     assert [entry.by for entry in find(registry, image, we.trust, name=NAME, kind=SIGNATURE).verified] == ["lab.pub"]
 
 
