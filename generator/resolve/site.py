@@ -104,10 +104,17 @@ class SiteFile:
     file: Path | None = None
 
     def path(self, value: str | None) -> Path | None:
-        """Give a path of the file as an absolute one."""
+        """Give a path of the file as an absolute one.
+
+        Raises:
+            UsageError: it begins with the home of a user that there is not.
+        """
         if value is None or self.file is None:
             return None
-        return (self.file.parent / Path(value).expanduser()).resolve()
+        try:
+            return (self.file.parent / Path(value).expanduser()).resolve()
+        except RuntimeError:
+            raise UsageError(f"{value!r} is no path: there is no such user", where=str(self.file)) from None
 
 
 def load_site(chosen: Path | None) -> SiteFile:

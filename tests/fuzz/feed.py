@@ -47,6 +47,7 @@ from generator.recipe import lock as locks
 from generator.render import render
 from generator.report import make_report
 from generator.resolve.facts import Facts
+from generator.resolve.signing import trust_of
 from generator.resolve.site import Site, load_site, mirrored_image, mirrors_of, secret_table
 from generator.trust import Mistrusted, Trust
 from generator.trust import bundle as bundles
@@ -127,6 +128,8 @@ def site(content: bytes) -> None:
     for path in (loaded.site.ca_bundle, loaded.site.netrc, loaded.site.assets):
         with suppress(UsageError):
             loaded.path(path)
+    with suppress(UsageError):
+        trust_of(loaded)
     table = mirrors_of(loaded.site, _known("demo"))
     mirrored_image("pbfslab/deepprep:25.1.0", table)
     rows = secret_table(table, loaded.site.checksums).splitlines()
