@@ -47,16 +47,16 @@ def attach(registry: Registry, image: Reference, artifacts: Sequence[Artifact]) 
         the last answer: the first one that stood in the way, where one did.
     """
     answer = registry.manifest(image)
-    if answer.outcome is not Outcome.ANSWERS:
+    if answer.outcome is not Outcome.ANSWERS or not artifacts:
         return answer
     kind = answer.headers.get("content-type") or str(answer.data.get("mediaType", ""))
     subject = {"mediaType": kind, "digest": image.digest, "size": len(answer.body)}
     unlisted = []
+    for content in (_EMPTY, *(artifact.content for artifact in artifacts)):
+        answer = registry.put_blob(image.repository, content)
+        if answer.outcome is not Outcome.ANSWERS:
+            return answer
     for artifact in artifacts:
-        for content in (_EMPTY, artifact.content):
-            answer = registry.put_blob(image.repository, content)
-            if answer.outcome is not Outcome.ANSWERS:
-                return answer
         manifest = _manifest(artifact, subject)
         row = _descriptor(MANIFEST, manifest)
         answer = registry.put_manifest(image.repository, row["digest"], manifest, MANIFEST)

@@ -9,9 +9,9 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from bake.errors import UsageError
+from bake.errors import EnvironmentUnfit, UsageError
 from generator.trust import bundle
-from generator.trust.statement import TYPES
+from generator.trust.statement import PAYLOAD, TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,12 +90,13 @@ class Trust:
             envelope, signature, keyless = bundle.opened(content)
         except ValueError as error:
             raise Mistrusted(str(error)) from None
-        by = self._by_identity(content) if keyless else self._by_key(envelope, signature)
-        if by is None:
+        signed = self._by_identity(content) if keyless else self._by_key(envelope, signature)
+        if signed is None:
             raise Mistrusted("signed by nobody who is trusted here")
-        return _about(envelope.payload, by=by, digest=digest, name=name)
+        by, payload = signed
+        return _about(payload, by=by, digest=digest, name=name)
 
-    def _by_key(self, envelope: Envelope, signature: bytes) -> str | None:
+    def _by_key(self, envelope: Envelope, signature: bytes) -> tuple[str, bytes] | None:
         from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError
         from securesystemslib.signer import Signature
 
@@ -104,10 +105,11 @@ class Trust:
                 key.verify_signature(Signature(key.keyid, signature.hex()), envelope.pae())
             except (UnverifiedSignatureError, VerificationError):
                 continue
-            return name
+            return name, envelope.payload
         return None
 
-    def _by_identity(self, content: bytes) -> str | None:
+    def _by_identity(self, content: bytes) -> tuple[str, bytes] | None:
+        """Give who signed, and what: as the library read it, which may read a strange text otherwise than we do."""
         if not self.identities:
             return None
         from sigstore.errors import Error
@@ -115,10 +117,11 @@ class Trust:
 
         for identity in self.identities:
             try:
-                _sigstore().verify_dsse(Bundle.from_json(content), identity)
+                kind, payload = _sigstore().verify_dsse(Bundle.from_json(content), identity)
             except (Error, ValueError, KeyError):
                 continue
-            return str(identity)
+            if kind == PAYLOAD:
+                return str(identity), payload
         return None
 
 
@@ -136,14 +139,24 @@ def require_sigstore(where: str) -> None:
 
 @lru_cache(maxsize=1)
 def _sigstore() -> Verifier:
-    """Give what checks keyless signatures; where Sigstore's roots can't be updated, with those known here."""
+    """Give what checks keyless signatures; where Sigstore's roots can't be updated, with those known here.
+
+    Raises:
+        EnvironmentUnfit: the library has no place to keep them.
+    """
     from sigstore.errors import TUFError
     from sigstore.verify import Verifier
 
     try:
-        return Verifier.production()
-    except TUFError:
-        return Verifier.production(offline=True)
+        try:
+            return Verifier.production()
+        except TUFError:
+            return Verifier.production(offline=True)
+    except OSError as error:
+        raise EnvironmentUnfit(
+            f"Sigstore's roots can't be kept: {error}",
+            remedy="set XDG_DATA_HOME and XDG_CACHE_HOME to writable folders",
+        ) from None
 
 
 def _about(payload: bytes, *, by: str, digest: str, name: str | None) -> Verified:

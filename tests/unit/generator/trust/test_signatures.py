@@ -212,6 +212,20 @@ def test_a_keyless_signature_of_somebody_else(identity: Identity) -> None:
 
 
 @pytest.mark.usefixtures("known_roots")
+@pytest.mark.parametrize("last", ["signed", "forged"])
+def test_two_envelopes_in_one_bundle_bring_no_statement_that_nobody_signed(last: str) -> None:
+    trust = Trust(identities=(Identity(issuer=ISSUER, identity=PERSON),))
+    data = json.loads(KEYLESS)
+    signed_ = json.dumps(data.pop("dsseEnvelope"))
+    payload = base64.b64encode(statement(DIGEST, NAME, SIGNATURE)).decode()
+    forged = json.dumps({**json.loads(signed_), "payload": payload})
+    first, second = (forged, signed_) if last == "signed" else (signed_, forged)
+    content = f'{json.dumps(data)[:-1]}, "dsseEnvelope": {first}, "dsseEnvelope": {second}}}'
+    with pytest.raises(Mistrusted):
+        trust.check(content.encode(), digest=DIGEST)
+
+
+@pytest.mark.usefixtures("known_roots")
 def test_a_changed_keyless_signature(we: Someone) -> None:
     trust = Trust(identities=(Identity(issuer=ISSUER, identity=PERSON),))
     data = copy.deepcopy(json.loads(KEYLESS))
