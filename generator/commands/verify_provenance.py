@@ -79,7 +79,7 @@ def _origin(entry: Verified, recipe: Recipe, facts: Facts) -> Iterator[Row]:
     for name in ("name", "archs"):
         yield _row("recipe", name, _shown(wanted[name]), _shown(asked.get(name)))
     for name in sorted({"recipe", "lock"} & {*wanted, *asked}):
-        yield _row("recipe", f"{name} file", _hash(wanted.get(name)), _hash(asked.get(name)))
+        yield _row(name, "file", _hash(wanted.get(name)), _hash(asked.get(name)))
     listed = build.get("resolvedDependencies")
     made_of = {str(_table(row).get("name", "")): _table(row) for row in (listed if isinstance(listed, list) else ())}
     for needed in provenance.inputs_of(recipe, base=facts.base, checksums=facts.checksums):

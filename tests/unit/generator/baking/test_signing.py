@@ -309,9 +309,9 @@ def test_another_recipe_lock_base_or_arch_fails_its_row(
     image = str(push(make_job, driver, lab, facts))
     recipe = make_job().recipe
     changed = replace(facts, documents={**DOCUMENTS, "recipe": hashed("another recipe")})
-    assert rows(verify_provenance.check(recipe, changed, image)) == ["recipe recipe file"]
+    assert rows(verify_provenance.check(recipe, changed, image)) == ["recipe file"]
     unlocked = replace(facts, documents={"recipe": DOCUMENTS["recipe"]})
-    assert rows(verify_provenance.check(recipe, unlocked, image)) == ["recipe lock file"]
+    assert rows(verify_provenance.check(recipe, unlocked, image)) == ["lock file"]
     rebased = replace(facts, base=f"base:1@sha256:{'d' * 64}")
     assert rows(verify_provenance.check(recipe, rebased, image)) == ["input base"]
     other = recipe.model_copy(update={"stack": recipe.stack.model_copy(update={"archs": ("9.0",)})})

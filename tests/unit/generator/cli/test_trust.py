@@ -86,12 +86,12 @@ def test_verify_tells_who_signed_an_image_and_what_it_was_made_from(
     assert "FAIL" not in done.stdout
     told = json.loads(generator(folder, *command, "--format", "json").stdout)
     assert told["passed"] is True
-    assert {row["check"] for row in told["rows"]} == {"signed", "recipe", "input", "made by", "verification"}
+    assert {row["check"] for row in told["rows"]} == {"signed", "recipe", "lock", "input", "made by", "verification"}
     # A comment is another recipe than the one that was signed.
     (folder / "small.toml").write_text((folder / "small.toml").read_text() + "# changed\n")
     changed = generator(folder, *command)
     assert changed.returncode == 4
-    assert "recipe recipe file: expected sha256:" in changed.stderr
+    assert "recipe file: expected sha256:" in changed.stderr
     assert "don't use the image" in changed.stderr
 
 
