@@ -28,7 +28,7 @@ from generator.commands import fetch as fetching
 from generator.commands import lock as locking
 from generator.commands import report as reporting
 from generator.commands import run as running
-from generator.commands import verify_gpu
+from generator.commands import verify_gpu, verify_provenance
 from generator.job import Rendered
 from generator.plan import build_graph, matrix, svg, views
 from generator.plan.names import IMAGE, LOCK, VERIFY
@@ -40,6 +40,7 @@ from generator.resolve import caches
 from generator.resolve.assets import requests_here
 from generator.resolve.resolve import layer_limit_mib, resolve, this_platform, with_archs, with_base
 from generator.resolve.site import SiteFile, beside, load_site
+from generator.trust.provenance import hashed
 from generator.verification.junit import as_junit
 from generator.verification.report import as_json, merged, require_passed, show_table
 
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from generator.recipe.lock import LockedFiles
     from generator.resolve.choices import Choices
     from generator.resolve.facts import Facts
+    from generator.verification.report import VerificationReport
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +66,14 @@ class Loaded:
     """What is read from files: the recipe for the base and archs that were chosen, its lock's facts in it; the site.
 
     Args:
-        fetcher, files: as the lock names them, files by group. preferred: versions for groups that are resolved anew.
-        unlocked: parts that no lock has.
+        documents: SHA-256 of ``recipe`` and ``lock``. fetcher, files: as the lock names them, files by group.
+        preferred: versions for groups that are resolved anew. unlocked: parts that no lock has.
     """
 
     recipe: Recipe
     origin: str
     site: SiteFile
+    documents: Mapping[str, str] = field(default_factory=dict)
     fetcher: str | None = None
     files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     preferred: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -95,6 +98,7 @@ def _load(reporter: Reporter, choices: Choices, site: SiteFile | None = None) ->
         recipe=recipe,
         origin=loaded.origin,
         site=site,
+        documents={"recipe": hashed(loaded.text), **({"lock": hashed(applied.text)} if applied.text else {})},
         fetcher=applied.fetcher,
         files=applied.files,
         unlocked=applied.missing,
@@ -102,7 +106,8 @@ def _load(reporter: Reporter, choices: Choices, site: SiteFile | None = None) ->
 
 
 def _resolve(loaded: Loaded, choices: Choices) -> Facts:
-    return resolve(loaded.recipe, choices, loaded.site, fetcher=loaded.fetcher)
+    facts = resolve(loaded.recipe, choices, loaded.site, fetcher=loaded.fetcher)
+    return dataclasses.replace(facts, documents=loaded.documents)
 
 
 def _plan(loaded: Loaded, choices: Choices) -> Graph:
@@ -215,6 +220,12 @@ def warm(reporter: Reporter, choices: Choices) -> None:
             where="warm",
             remedy="give --registry (wheels and compiler caches go there), or --wheels, --compiler-cache, --cache",
         )
+    if facts.trust and facts.signer is None:
+        raise UsageError(
+            "this place takes signed wheels alone ([trust] of the site file), and nothing signs those that are made",
+            where="warm",
+            remedy="give --sign-key",
+        )
     probe = ask(facts)
     rendered = _render(_plan(loaded, choices), facts.folder)
     job = prepare(reporter, loaded.recipe, facts, probe, rendered, destination=Destination.NOWHERE)
@@ -243,13 +254,29 @@ def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str
     report = build.check(job, image=image)
     if gpu:
         report = merged(report, verify_gpu.check(job, image or facts.image))
+    _show(reporter, report, form)
+    require_passed(report)
+
+
+def verify_statements(reporter: Reporter, choices: Choices, *, image: str, form: str) -> None:
+    """Check who signed an image in a registry and what it was made from, against recipe and lock; show the rows.
+
+    Raises:
+        VerificationFailed: a row failed. UsageError: nobody is trusted here. EnvironmentUnfit: it can't be read.
+    """
+    loaded = _load(reporter, choices)
+    report = verify_provenance.check(loaded.recipe, _resolve(loaded, choices), image)
+    _show(reporter, report, form)
+    require_passed(report, remedy="don't use the image, unless you know why; `bake --push --sign-key` makes it anew")
+
+
+def _show(reporter: Reporter, report: VerificationReport, form: str) -> None:
     if form == "json":
         reporter.document(as_json(report))
     elif form == "junit":
         reporter.document(as_junit(report))
     else:
         show_table(reporter, report)
-    require_passed(report)
 
 
 def report(reporter: Reporter, folder: Path, *, form: str, output: Path | None, ca_bundle: Path | None = None) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import re
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
@@ -13,7 +15,7 @@ from bake.address import origin
 from bake.credentials import Keyring
 from bake.registry.answer import Answer, Outcome, Pushed, faulty
 from bake.registry.authorization import Authorizer
-from bake.registry.manifest import fault_of
+from bake.registry.manifest import IMAGES, INDEX, fault_of
 from bake.registry.texts import failure_of
 from bake.registry.transport import ANSWER_BYTES, Transport
 
@@ -24,10 +26,12 @@ if TYPE_CHECKING:
     from bake.reference import Reference
 
 _MANIFESTS = (
-    "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
+    f"{INDEX}, application/vnd.oci.image.manifest.v1+json, "
     "application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json"
 )
 CONFIG_BYTES = 8 << 20  # of an image's configuration, with its history
+_PAGES = 16  # of a list of referrers
+_NEXT = re.compile(r"<([^>]+)>[^,]*rel=\"?next\"?")  # RFC 8288, as the specification uses it
 _AT_ONCE = 8  # blobs that are asked for at the same time
 
 
@@ -140,6 +144,66 @@ class Registry:
             if self._is_own(place):
                 self._ask("DELETE", place, purpose=purpose)
 
+    def blob(self, repository: str, digest: str, *, limit: int) -> Answer:
+        """Fetch a blob of a few bytes, held against its digest."""
+        answer = self._ask("GET", f"/v2/{repository}/blobs/{digest}", limit=limit)
+        if answer.outcome is Outcome.ANSWERS and f"sha256:{hashlib.sha256(answer.body).hexdigest()}" != digest:
+            return faulty(answer.url, f"what it gives as {digest} is something else", answer.headers)
+        return answer
+
+    def put_blob(self, repository: str, content: bytes) -> Answer:
+        """Write a blob of a few bytes, unless it is there (specification, "POST then PUT")."""
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        there = self._ask("HEAD", f"/v2/{repository}/blobs/{digest}")
+        if there.outcome is Outcome.ANSWERS:
+            return there
+        purpose = f"POST {repository}"
+        begun = self._ask("POST", f"/v2/{repository}/blobs/uploads/", purpose=purpose, body=b"")
+        if begun.outcome is not Outcome.ANSWERS:
+            return begun
+        place = urljoin(begun.url, begun.headers.get("location", ""))
+        if not self._is_own(place):
+            return faulty(begun.url, "it wants uploads to be sent to another server", begun.headers)
+        url = f"{place}{'&' if '?' in place else '?'}{urlencode({'digest': digest})}"
+        return self._ask("PUT", url, {"Content-Type": "application/octet-stream"}, purpose=purpose, body=content)
+
+    def referrers(self, reference: Reference) -> list[dict[str, Any]] | Answer:
+        """List what refers to an image: descriptors of manifests whose ``subject`` it is.
+
+        Specification, "Listing Referrers": a registry without that interface has them in an index under a tag of the
+        digest.
+
+        Args:
+            reference: the image, by digest.
+
+        Returns:
+            the descriptors, or the answer that stood in the way.
+        """
+        found: list[dict[str, Any]] = []
+        url = f"/v2/{reference.repository}/referrers/{reference.digest}"
+        purpose = f"GET {reference.repository}"
+        for _ in range(_PAGES):
+            answer = self._ask("GET", url, {"Accept": INDEX}, purpose=purpose)
+            if not found and (_unknown(answer) or not _is_index(answer)):
+                return self.listed(reference)
+            if answer.outcome is not Outcome.ANSWERS:
+                return answer
+            if fault := fault_of(answer.data):
+                return faulty(answer.url, fault, answer.headers)
+            found += answer.data["manifests"]
+            following = _NEXT.search(answer.headers.get("link", ""))
+            url = urljoin(answer.url, following[1]) if following else ""
+            if not following or not self._is_own(url) or len(found) > IMAGES:
+                break
+        return found[:IMAGES]
+
+    def listed(self, reference: Reference) -> list[dict[str, Any]] | Answer:
+        """Read the index under the tag of an image's digest (specification, "Referrers Tag Schema")."""
+        answer = self.manifest(dataclasses.replace(reference, digest=None, tag=list_tag(reference)))
+        if answer.outcome is Outcome.ABSENT:
+            return []
+        return list(answer.data.get("manifests", ())) if answer.outcome is Outcome.ANSWERS else answer
+
     def put_manifest(self, repository: str, name: str, content: bytes, media_type: str) -> Answer:
         """Write a manifest under a tag or its digest."""
         return self._ask("PUT", f"/v2/{repository}/manifests/{name}", {"Content-Type": media_type}, body=content)
@@ -238,6 +302,22 @@ class Registry:
         limit: int,
     ) -> Answer:
         return self._transport.send(method, url, headers, authorization=authorization, body=body, limit=limit)
+
+
+def list_tag(reference: Reference) -> str:
+    """Give the tag that lists what refers to an image: its digest, as a tag can be written."""
+    return str(reference.digest).replace(":", "-")
+
+
+def _unknown(answer: Answer) -> bool:
+    """Tell whether a registry does not know what it was asked; some say so with another status than 404."""
+    return answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST, HTTPStatus.METHOD_NOT_ALLOWED)
+
+
+def _is_index(answer: Answer) -> bool:
+    """Tell whether an answer may be a list; one that failed is the caller's to judge."""
+    kind = answer.headers.get("content-type", "").partition(";")[0]
+    return answer.outcome is not Outcome.ANSWERS or kind == INDEX
 
 
 def _platform(entry: dict[str, Any]) -> list[str]:

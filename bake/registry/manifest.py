@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+INDEX = "application/vnd.oci.image.index.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 IMAGES = 256  # of an index, and of all indexes below one; official images have some 10
 LAYERS = 1024  # of an image; engines take 127
 

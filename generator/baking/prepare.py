@@ -9,7 +9,7 @@ from generator.baking.preflight import BuildxProbe, preflight
 from generator.job import Job, Preflight, Rendered, Reuse
 from generator.plan.keys import keys_of
 from generator.reuse import registry_cache, wheel_store
-from generator.reuse.store import store_of
+from generator.reuse.store import WHEEL, store_of
 
 if TYPE_CHECKING:
     from generator.baking.delivery import Destination
@@ -55,7 +55,7 @@ def find_reuse(facts: Facts, rendered: Rendered, found: Preflight) -> Reuse:
         checksums=facts.checksums,
     )
     names = (found.caches.wheels, found.caches.wheels_readonly)
-    stores = {name: store for name in names if (store := store_of(name, facts))}
+    stores = {name: store for name in names if (store := store_of(name, facts, WHEEL))}
     lookup = wheel_store.look_up(wheel_store.wheels_of(rendered.graph, keys), stores)
     tags = registry_cache.input_tags(rendered.graph, keys, lookup)
     return Reuse(keys=keys, lookup=lookup, exact=registry_cache.exact(found.caches.repository, facts, tags))

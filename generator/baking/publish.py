@@ -3,7 +3,8 @@
 buildx refuses to push by digest with the engine's own BuildKit ("push-by-digest is currently not implemented for docker
 driver"), so the image is first exported to nowhere, beside its verification: that compresses its layers and gives the
 digest. Then BuildKit pushes it, layers before manifest, under the tag that this digest gives. That name is nobody's
-yet: whatever breaks, the tags in use still name the image from before. They move at the end, by a copy of the manifest.
+yet: whatever breaks, the tags in use still name the image from before. Signed statements are attached to it, where
+something signs. Tags move at the end, by a copy of the manifest.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ from bake.registry import Pushed, Registry, failure_of
 from bake.registry import troubles as trouble
 from bake.registry.answer import Outcome
 from bake.registry.layer_sizes import MIB, layers_in, listed, too_large
+from bake.registry.referrers import attach
 from bake.retry import Trouble, retried
 from generator.baking.digests import digest_in, held_to
+from generator.baking.statements import statements_of
 from generator.compression import FORM
 from generator.job import run
 from generator.plan.names import IMAGE
+from generator.trust.attached import signed
 
 if TYPE_CHECKING:
     from bake.buildx.driver import BakeOutcome
@@ -43,12 +47,16 @@ _TIMEOUT = 30.0  # seconds; a manifest is small, and registries on object stores
 
 @dataclass(frozen=True, kw_only=True)
 class Publication:
-    """What was pushed where: full names of the tags in the order in which they were written, and all tries."""
+    """What was pushed where: full names of the tags in the order in which they were written, and all tries.
+
+    ``statements``: the types of what was signed and attached.
+    """
 
     repository: str
     digest: str
     tags: tuple[str, ...]
     tries: tuple[Try, ...]
+    statements: tuple[str, ...] = ()
 
     def as_data(self) -> dict[str, Any]:
         """What ``results.json`` keeps of it."""
@@ -56,6 +64,7 @@ class Publication:
             "repository": self.repository,
             "digest": self.digest,
             "tags": list(self.tags),
+            **({"statements": list(self.statements)} if self.statements else {}),
             "tries": [
                 {**dataclasses.asdict(entry), "at": round(entry.at, 3), "seconds": round(entry.seconds, 3)}
                 for entry in self.tries
@@ -113,10 +122,40 @@ def publish(job: Job, built: BakeOutcome) -> tuple[BakeOutcome, Publication]:
         registry.untag(dataclasses.replace(target, tag=named))  # where it can't: the next push writes it anew
         return held, dataclasses.replace(done, tags=())
     _warn_of_large_layers(job, registry, pushed)
-    failure, done = _name(job, registry, pushed, done)
+    failure, done = _attach(job, registry, pushed, done)
+    if failure is None:
+        failure, done = _name(job, registry, pushed, done)
     if failure is not None:
         exported = dataclasses.replace(exported, state=State.FAILED, failure=failure)
     return exported, done
+
+
+def _attach(
+    job: Job, registry: Registry, image: Reference, done: Publication
+) -> tuple[UpliftError | None, Publication]:
+    """Attach a signature and the signed statements; gives what went wrong, and what was done."""
+    if job.facts.signer is None:
+        return None, done
+    try:
+        said = statements_of(job, str(image.digest))
+        artifacts = signed(registry, image, said, job.facts.signer, job.facts.trust)
+        answer, tries = retried(
+            lambda: attach(registry, image, artifacts),
+            trouble.of_answer,
+            job.facts.pushing,
+            lambda text: job.reporter.note(f"statements: {text}"),
+        )
+        if answer.outcome is not Outcome.ANSWERS:
+            raise failure_of(answer, registry.host)
+    except UpliftError as failure:
+        told = type(failure)(
+            f"the image is pushed, and its signed statements are not attached: {failure.message}",
+            where=f"{image.registry}/{image.repository}@{image.digest}",
+            remedy=f"{failure.remedy or 'see above'}; no tag in use has moved, and the same command again goes on",
+        )
+        return told, done
+    told_tries = tries if len(tries) > 1 else ()
+    return None, dataclasses.replace(done, statements=tuple(said), tries=(*done.tries, *told_tries))
 
 
 def _is_whole(registry: Registry, image: Reference, digest: str) -> bool:

@@ -14,7 +14,7 @@ import typer
 from bake.errors import Interrupted, UpliftError
 from generator import __version__
 from generator.cli import bake, ci, host, report
-from generator.cli.options import ARCHS, DOWNLOADS, LOCK, LOGIN, TOKEN, takes
+from generator.cli.options import ARCHS, DOWNLOADS, LOCK, LOGIN, SIGN_KEY, SIGN_PASSWORD, TOKEN, takes
 from generator.cli.root import Root
 from generator.console import streams
 from generator.console.reporter import Reporter
@@ -82,7 +82,8 @@ def _root(
 ) -> None:
     context.obj = recipe
     context.meta[LOCK] = lock
-    context.meta[TOKEN] = os.environ.pop(TOKEN, "")  # no child of any command gets it
+    for secret in (TOKEN, SIGN_KEY, SIGN_PASSWORD):
+        context.meta[secret] = os.environ.pop(secret, "")  # no child of any command gets it
 
 
 @app.command()

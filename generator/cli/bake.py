@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from bake.errors import UsageError
 from generator.baking.archive import Archive, ArchiveFormat
-from generator.cli.options import ARCHS, CACHES, DOWNLOADS, LOGIN, takes
+from generator.cli.options import ARCHS, CACHES, DOWNLOADS, LOGIN, SIGNING, takes
 from generator.console.reporter import Reporter
 from generator.resolve.choices import Choices
 
@@ -44,6 +45,7 @@ def add_to(app: typer.Typer) -> None:
     "progress",
     "output",
     *CACHES,
+    *SIGNING,
 )
 def bake(
     choices: Choices,
@@ -105,6 +107,7 @@ def bake(
     "progress",
     "output",
     *CACHES,
+    *SIGNING,
 )
 def warm(choices: Choices) -> None:
     """Fill the registry cache, the wheel store and the compiler cache for CI; export no image."""
@@ -125,6 +128,14 @@ def verify(
             "--gpu", envvar="GENERATOR_VERIFY_GPU", help="Also run operations and every model on this machine's GPU."
         ),
     ] = False,
+    provenance: Annotated[
+        bool,
+        typer.Option(
+            "--provenance",
+            envvar="GENERATOR_VERIFY_PROVENANCE",
+            help="Instead: who signed IMAGE in its registry, and whether it was made from this recipe and lock.",
+        ),
+    ] = False,
     format_: Annotated[
         VerifyFormat, typer.Option("--format", envvar="GENERATOR_VERIFY_FORMAT", help="How the result is written.")
     ] = VerifyFormat.TABLE,
@@ -132,4 +143,13 @@ def verify(
     """Check an image against the recipe: versions, device code, models, conflicts; with --gpu on a real card."""
     from generator import pipeline
 
+    if provenance:
+        if image is None or gpu:
+            raise UsageError(
+                "--provenance is about one image in a registry",
+                where="--provenance",
+                remedy="name IMAGE; leave --gpu out",
+            )
+        pipeline.verify_statements(Reporter(), choices, image=image, form=format_.value)
+        return
     pipeline.verify(Reporter(), choices, image=image, form=format_.value, gpu=gpu)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from generator.resolve.login import Given
+    from generator.resolve.signing import Signing
 
 
 class ProgressForm(str, Enum):
@@ -37,6 +38,7 @@ class ProgressForm(str, Enum):
 
 LOCK = "generator.lock"  # where the root command leaves --lock
 TOKEN = "GENERATOR_REGISTRY_TOKEN"  # noqa: S105 - the variable, and where the root command leaves what it held
+SIGN_KEY, SIGN_PASSWORD = "GENERATOR_SIGN_KEY", "GENERATOR_SIGN_PASSWORD"
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,18 @@ OPTIONS = {
         "--compiler-cache",
         help="Repository of compiler caches; default: uplift-ccache in the registry; none: this builder's own only.",
     ),
+    "sign_key": _option(
+        str | None,
+        "--sign-key",
+        metavar="FILE|keyless",
+        help="Sign what is pushed, and attach statements: a private key (the variable may hold the key itself); "
+        "keyless: the identity of this CI job.",
+    ),
+    "sign_password_file": _option(
+        Path | None,
+        "--sign-password-file",
+        help="File with the password of --sign-key; or set GENERATOR_SIGN_PASSWORD.",
+    ),
     "caches_readonly": _option(
         bool | None,
         "--caches-readonly/--no-caches-readonly",
@@ -156,6 +170,7 @@ OPTIONS = {
 # What commands take together.
 ARCHS = ("arch", "gpu")
 LOGIN = ("username", "password_stdin")
+SIGNING = ("sign_key", "sign_password_file")
 DOWNLOADS = ("ca_bundle", "netrc", "assets_dir")
 CACHES = {
     "cache": "cache",
@@ -205,6 +220,8 @@ def _choices(context: typer.Context, given: dict[str, Any]) -> Choices:
         fields["archs"] = chosen_archs(given.pop("arch"), given.pop("gpu", None))
     if "username" in given:
         fields["login"] = login_of(context, given.pop("username"), password_stdin=given.pop("password_stdin"))
+    if "sign_key" in given:
+        fields["signing"] = _signing(context, given.pop("sign_key"), given.pop("sign_password_file"))
     if tags := given.pop("tags", None):
         fields["tag"], *more = tags
         fields["more_tags"] = tuple(more)
@@ -212,6 +229,15 @@ def _choices(context: typer.Context, given: dict[str, Any]) -> Choices:
         fields["progress"] = given.pop("progress").value
     caches = CacheOptions(**{name: given.pop(option) for option, name in CACHES.items() if option in given})
     return Choices(**fields, **given, caches=caches)
+
+
+def _signing(context: typer.Context, key: str | None, file: Path | None) -> Signing | None:
+    """Give what signs; the option's variable was taken out of the environment, as those of other secrets."""
+    from generator.resolve.signing import chosen_signing  # not for --help
+
+    return chosen_signing(
+        key or context.meta[SIGN_KEY], shown=key is not None, password=context.meta[SIGN_PASSWORD], file=file
+    )
 
 
 def login_of(context: typer.Context, username: str | None, *, password_stdin: bool) -> Given | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,7 +98,8 @@ def locked(recipe: Recipe, name_or_path: str, explicit: Path | None, *, platform
         nothing = Lock(recipe=recipe.name)
         return Applied(recipe=recipe, missing=fit(recipe, nothing, platform=platform).missing)
     origin, text = found
-    return apply_lock(recipe, parse_lock(text, origin=origin), origin=origin, platform=platform)
+    applied = apply_lock(recipe, parse_lock(text, origin=origin), origin=origin, platform=platform)
+    return replace(applied, text=text)
 
 
 def earlier(recipe: Recipe, path: Path) -> Lock | None:

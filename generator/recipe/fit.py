@@ -38,7 +38,7 @@ class Applied:
 
     Args:
         fetcher: the image that fetches, by digest. files: those that are locked, by group. stale: what was not used.
-        missing: what is not locked.
+        missing: what is not locked. text: the lock's, "" without one.
     """
 
     recipe: Recipe
@@ -46,6 +46,7 @@ class Applied:
     files: Mapping[str, LockedFiles] = field(default_factory=dict)
     stale: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    text: str = ""
 
 
 def fit(recipe: Recipe, lock: Lock, *, platform: str) -> Fit:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from generator.resolve.login import Given
+    from generator.resolve.signing import Signing
 
 BUILD_FOLDER = Path("build")
 
@@ -55,4 +56,5 @@ class Choices:
     site: Path | None = None
     layer_limit_mib: int | None = None
     progress: str = "auto"
+    signing: Signing | None = None
     caches: CacheOptions = field(default_factory=CacheOptions)

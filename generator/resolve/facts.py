@@ -13,9 +13,12 @@ from generator.recipe.groups import FETCHER_IMAGE
 from generator.resolve.caches import Caches
 from generator.resolve.choices import BUILD_FOLDER
 from generator.resolve.origin import Origin
+from generator.trust import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from generator.trust import Signer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +31,9 @@ class Facts:
         fetcher: the image that fetches. base_mirror, fetcher_mirror: their names at this site, None where they have no
             other.
         served: SHA-256 by asset, of what the site's mirrors serve in place of the original. disk_gib: room that a
-            first bake takes, in GiB. platform: of this machine, as BuildKit names it.
+            first bake takes, in GiB. platform: of this machine, as BuildKit names it. trust: whose signatures count;
+            whoever it is false for takes all. signer: signs what is pushed. documents: SHA-256 of ``recipe`` and
+            ``lock``.
     """
 
     tag: str
@@ -56,6 +61,9 @@ class Facts:
     keyring: Keyring = field(default_factory=Keyring)
     pushing: Policy = field(default_factory=Policy)
     layer_limit_mib: int | None = None
+    trust: Trust = field(default_factory=Trust)
+    signer: Signer | None = None
+    documents: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def image(self) -> str:

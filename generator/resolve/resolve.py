@@ -19,6 +19,7 @@ from generator.resolve.caches import combined, resolve_caches
 from generator.resolve.facts import Facts
 from generator.resolve.login import keyring_for
 from generator.resolve.origin import origin_of
+from generator.resolve.signing import signer_of, trust_of
 from generator.resolve.site import mirrored_image, mirrors_of
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ def resolve(recipe: Recipe, choices: Choices, place: SiteFile, *, fetcher: str |
         keyring=keyring_for(registry, choices.login),
         pushing=Policy(tries=choices.push_tries, wait=choices.push_wait),
         layer_limit_mib=layer_limit_mib(choices, place),
+        trust=trust_of(place),
+        signer=signer_of(choices.signing),
     )
 
 

@@ -7,6 +7,8 @@ read: whoever wrote it would choose registry, package index and credentials of t
     cache, wheels, wheels-readonly, compiler-cache     the same: where builds keep what they made; "none" for nowhere
     disk-gib           room that a first bake takes here, in place of the recipe's estimate
     layer-limit-mib    the largest layer that the registry takes, compressed; the stack is shared out over several
+    [trust]      keys = ["lab.pub"]     public keys: what others signed, or nobody, is compiled anew
+    [[trust.identities]]   issuer = "https://…", identity = "…" or identity-regexp = "…"     who may sign without a key
     [mirrors]    "https://download.pytorch.org/" = "https://mirror.lab/pytorch/"     prefix = replacement
                  "docker.io/" = "registry.lab/hub/"   for images;   pypi = "https://mirror.lab/simple"
     [checksums]  "https://…/file" = "sha256"          of what a mirror serves in place of the original, if it differs
@@ -15,11 +17,12 @@ read: whoever wrote it would choose registry, package index and credentials of t
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from bake.address import quoted
 from bake.errors import UsageError
@@ -45,6 +48,35 @@ def _no_table(value: Any) -> Any:
     return value
 
 
+def _pattern(text: str | None) -> str | None:
+    try:
+        re.compile(text or "")
+    except re.error as error:
+        raise ValueError(f"it is no regular expression: {error}") from None
+    return text
+
+
+class SignedBy(Section):
+    """Who may sign without a key, as the options of cosign name it; a pattern has to fit all of an identity."""
+
+    issuer: NonEmpty
+    identity: NonEmpty | None = None
+    identity_regexp: Annotated[NonEmpty | None, AfterValidator(_pattern)] = None
+
+    @model_validator(mode="after")
+    def _one(self) -> SignedBy:
+        if (self.identity is None) == (self.identity_regexp is None):
+            raise ValueError("give one of identity and identity-regexp")
+        return self
+
+
+class Trusted(Section):
+    """Whose signatures count at this place."""
+
+    keys: Annotated[tuple[NonEmpty, ...], Field(strict=False)] = ()
+    identities: Annotated[tuple[SignedBy, ...], Field(strict=False)] = ()
+
+
 class Site(Section):
     """One site file; paths count from its folder."""
 
@@ -61,6 +93,7 @@ class Site(Section):
     compiler_cache: NonEmpty | None = None
     disk_gib: Gib | None = None
     layer_limit_mib: Annotated[int, Field(gt=0)] | None = None
+    trust: Trusted = Field(default_factory=Trusted)
     mirrors: Mirrors = Field(default_factory=dict)
     checksums: Checksums = Field(default_factory=dict)
 
@@ -73,10 +106,17 @@ class SiteFile:
     file: Path | None = None
 
     def path(self, value: str | None) -> Path | None:
-        """Give a path of the file as an absolute one."""
+        """Give a path of the file as an absolute one.
+
+        Raises:
+            UsageError: it begins with the home of a user that there is not.
+        """
         if value is None or self.file is None:
             return None
-        return (self.file.parent / Path(value).expanduser()).resolve()
+        try:
+            return (self.file.parent / Path(value).expanduser()).resolve()
+        except RuntimeError:
+            raise UsageError(f"{value!r} is no path: there is no such user", where=str(self.file)) from None
 
 
 def load_site(chosen: Path | None) -> SiteFile:

@@ -14,8 +14,8 @@ from generator.job import Job, Wheel, run
 from generator.plan.names import COMPILER_CACHE, MOMENT, TOOLCHAIN, load_stage, save_stage
 from generator.plan.specs import compiler_cache_variable
 from generator.reuse.cached_run import run_cached
-from generator.reuse.steps import first_line, raise_if_interrupted
-from generator.reuse.store import Store, store_of
+from generator.reuse.steps import digest_of, first_line, raise_if_interrupted
+from generator.reuse.store import CACHE, Store, store_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,6 +45,8 @@ def load(job: Job, wanted: tuple[Wheel, ...]) -> None:
         found = saved.look_up(tag(job, wheel))
         if found.trouble:
             return
+        if found.refused:
+            job.reporter.warning(f"the compiler cache of {wheel.extension} is not taken: {found.refused}")
         if found.absent:
             continue
         image = f"docker-image://{found.reference}"
@@ -74,10 +76,12 @@ def save(job: Job, fresh: Iterable[Wheel]) -> None:
         if outcome.failure is not None:
             raise_if_interrupted(outcome)
             job.reporter.warning(f"the compiler cache of {wheel.extension} was not saved: {first_line(outcome)}")
+        elif why := saved.sign(tag(job, wheel), digest_of(outcome, COMPILER_CACHE)):
+            job.reporter.warning(f"the compiler cache of {wheel.extension} is saved without a signature: {why}")
 
 
 def _store(job: Job) -> Store | None:
-    return store_of(job.preflight.caches.compiler_cache, job.facts)
+    return store_of(job.preflight.caches.compiler_cache, job.facts, CACHE)
 
 
 def _stage(name: str) -> dict[str, str]:

@@ -53,6 +53,11 @@ def raise_if_interrupted(outcome: BakeOutcome) -> None:
         raise outcome.failure
 
 
+def digest_of(outcome: BakeOutcome, target: str) -> str:
+    """The digest of what a target's export made, as buildx tells it."""
+    return str(outcome.metadata.get(target, {}).get("containerimage.digest", ""))
+
+
 def first_line(outcome: BakeOutcome) -> str:
     """The first line of what went wrong."""
     return str(outcome.failure).splitlines()[0]

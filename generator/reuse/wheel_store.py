@@ -15,8 +15,8 @@ from bake.errors import EnvironmentUnfit
 from bake.reference import parse_reference
 from generator.job import Job, Reuse, Wheel, WheelLookup
 from generator.reuse.cached_run import run_cached
-from generator.reuse.steps import first_line, raise_if_interrupted
-from generator.reuse.store import Store, store_of
+from generator.reuse.steps import digest_of, first_line, raise_if_interrupted
+from generator.reuse.store import WHEEL, Store, store_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -53,6 +53,11 @@ def look_up(wheels: tuple[Wheel, ...], stores: Mapping[str, Store]) -> WheelLook
             answers = list(pool.map(store.look_up, (wheel.tag for wheel in wanted)))
         found = {wheel.target: answer.reference for wheel, answer in zip(wanted, answers, strict=True)}
         wheels = tuple(dataclasses.replace(w, reference=w.reference or found[w.target]) for w in wheels)
+        warnings += [
+            f"the wheel store {name} has {wheel.tag}, and it is not taken: {answer.refused}"
+            for wheel, answer in zip(wanted, answers, strict=True)
+            if answer.refused
+        ]
         troubles = dict.fromkeys(answer.trouble for answer in answers if answer.trouble)
         warnings += [f"the wheel store {name} {said}; wheels are compiled here if need be" for said in troubles]
     return WheelLookup(wheels=wheels, warnings=tuple(warnings))
@@ -70,20 +75,31 @@ def push(job: Job, made: tuple[Wheel, ...], *, required: bool) -> tuple[str, ...
         EnvironmentUnfit: a push failed, and was required. Interrupted: Ctrl-C.
     """
     repository = job.preflight.caches.wheels
-    store = store_of(repository, job.facts)
+    store = store_of(repository, job.facts, WHEEL)
     if store is None or not made or job.preflight.caches.readonly:
         return ()
     names = tuple(wheel.target for wheel in made)
     outcome = run_cached(job, names, push_overrides(made, store))
-    if outcome.failure is None:
-        return names
     raise_if_interrupted(outcome)
-    message = f"the wheels of {', '.join(names)} could not be pushed to {repository}: {first_line(outcome)}"
+    if outcome.failure is not None:
+        _tell(
+            job,
+            f"the wheels of {', '.join(names)} could not be pushed to {repository}: {first_line(outcome)}",
+            required,
+        )
+        return ()
+    unsigned = {wheel.target: store.sign(wheel.tag, digest_of(outcome, wheel.target)) for wheel in made}
+    for name, why in unsigned.items():
+        if why:
+            _tell(job, f"{name} is in the wheel store {repository} without a signature: {why}", required)
+    return names
+
+
+def _tell(job: Job, message: str, required: bool) -> None:
     if required:
         remedy = "`doctor --registry` says whether it may be written; docker login, or mend --wheels"
         raise EnvironmentUnfit(message, where="wheel store", remedy=remedy)
     job.reporter.warning(message)
-    return ()
 
 
 def push_overrides(wheels: Iterable[Wheel], store: Store) -> dict[str, str]:

@@ -157,7 +157,10 @@ def show_table(reporter: Reporter, report: VerificationReport) -> None:
     reporter.data_console.print(table)
 
 
-def require_passed(report: VerificationReport) -> None:
+_NOT_DELIVERED = "the image was not tagged or pushed; mend the recipe, or the package named above, and bake again"
+
+
+def require_passed(report: VerificationReport, *, remedy: str = _NOT_DELIVERED) -> None:
     """Let a good report through.
 
     Raises:
@@ -174,7 +177,7 @@ def require_passed(report: VerificationReport) -> None:
     raise VerificationFailed(
         "\n  ".join([f"{len(lines)} of {len(report.rows)} checks failed:", *lines, *known]),
         where=report.image,
-        remedy="the image was not tagged or pushed; mend the recipe, or the package named above, and bake again",
+        remedy=remedy,
     )
 
 

@@ -42,6 +42,7 @@ from conversion.verify import checkpoints
 from generator.baking.digests import config_digest_in, digest_in
 from generator.ci.summary import NEEDS as SUMMARY_NEEDS
 from generator.ci.summary import summary
+from generator.commands import verify_provenance
 from generator.commands.report import _contents, _text
 from generator.console.reporter import Reporter
 from generator.plan import Graph, build_graph
@@ -52,7 +53,14 @@ from generator.recipe.fit import apply_lock
 from generator.render import render
 from generator.report import Report, make_report
 from generator.report.model import NEEDS as REPORT_NEEDS
+from generator.resolve.facts import Facts
+from generator.resolve.signing import trust_of
 from generator.resolve.site import Site, load_site, mirrored_image, mirrors_of, secret_table
+from generator.trust import Mistrusted, Trust
+from generator.trust import bundle as bundles
+from generator.trust.check import _about
+from generator.trust.keys import public_key
+from generator.trust.sbom import sbom
 from generator.verification import junit
 from generator.verification import report as reports
 from tests.fuzz.mutate import MARK, NEXT
@@ -131,6 +139,8 @@ def site(content: bytes) -> None:
     for path in (loaded.site.ca_bundle, loaded.site.netrc, loaded.site.assets):
         with suppress(UsageError):
             loaded.path(path)
+    with suppress(UsageError):
+        trust_of(loaded)
     table = mirrors_of(loaded.site, _known("demo"))
     mirrored_image("pbfslab/deepprep:25.1.0", table)
     rows = secret_table(table).splitlines()
@@ -361,6 +371,30 @@ def report(content: bytes) -> None:
     if len(content) < 1 << 20:
         reports.show_table(Reporter(stdout=io.StringIO(), stderr=io.StringIO()), held)
     reports.require_passed(held)
+
+
+@functools.cache
+def _trust() -> Trust:
+    return Trust(keys={"bundle.pub": public_key(_TOP / "tests/fuzz/seeds/bundle.pub")})
+
+
+def bundle(content: bytes) -> None:
+    """What a registry gives as a signature; only what was signed may count."""
+    (signed, _, _), name = bundles.opened((_TOP / "tests/fuzz/seeds/bundle.json").read_bytes()), "wheel/x-1"
+    with suppress(Mistrusted):
+        found = _trust().check(content, digest=f"sha256:{'a' * 64}", name=name)
+        assert found.payload == signed.payload
+    with suppress(Mistrusted):  # a statement of somebody trusted, whatever it says
+        about = _about(content, by="bundle.pub", digest=f"sha256:{'a' * 64}", name=None)
+        recipe = _known("demo")
+        facts = Facts(tag="x:1", registry="", base=recipe.base.image, archs="9.0", ca_bundle=None)
+        list(verify_provenance._origin(about, recipe, facts))
+
+
+def installed(content: bytes) -> None:
+    """What a verification left as the list of packages."""
+    with suppress(ValueError):
+        json.dumps(sbom(content, name="x", digest=f"sha256:{'a' * 64}"))
 
 
 def model(content: bytes) -> None:

@@ -55,6 +55,7 @@ def _contents(seeds: tuple[str, ...]) -> tuple[bytes, ...]:
 
 
 _RECIPES = ("generator/recipes/*.toml", "tests/golden/other-kinds.toml")
+_SIGNED = ("tests/fuzz/seeds/bundle.json", "tests/fuzz/seeds/statement.json")
 TARGETS = {
     target.name: target
     for target in (
@@ -75,6 +76,10 @@ TARGETS = {
         Target(name="results", seeds=("tests/fuzz/seeds/results.json",), mutate=mutate.of_json, feed=feed.results),
         Target(name="contents", seeds=("tests/fuzz/seeds/bytes.json",), mutate=mutate.of_json, feed=feed.contents),
         Target(name="report", seeds=("tests/fuzz/seeds/report.json",), mutate=mutate.of_json, feed=feed.report),
+        Target(name="bundle", seeds=_SIGNED, mutate=mutate.of_json, feed=feed.bundle),
+        Target(
+            name="installed", seeds=("tests/fuzz/seeds/installed.json",), mutate=mutate.of_json, feed=feed.installed
+        ),
         Target(
             name="model",
             seeds=("tests/fuzz/seeds/*.pt", "tests/fuzz/seeds/*.pt.gz"),

@@ -32,6 +32,14 @@ DIGEST, CONFIG = f"sha256:{'a' * 64}", f"sha256:{hashlib.sha256(CONFIGURATION).h
 MADE = {"containerimage.digest": DIGEST, "containerimage.config.digest": CONFIG}
 ROW = {"check": "version", "subject": "torch", "expected": "2.11.0", "found": "2.11.0", "status": "pass", "detail": ""}
 
+INSTALLED = {
+    "schema": 1,
+    "os": {"id": "debian", "version": "12"},
+    "python": [{"name": "torch", "version": "2.11.0"}],
+    "conda": [{"name": "python", "version": "3.11.9", "build": "h955ad1f_0"}],
+    "dpkg": [{"name": "libc6", "version": "2.36-9+deb12u10", "architecture": "amd64"}],
+}
+
 
 @dataclass
 class Driver:
@@ -42,7 +50,7 @@ class Driver:
             image's code puts into the exported folder before the report. writes: whether a report is.
         rows: those that pass. made: what buildx tells of the image, one export after the other. then: how the
             requests after the first end, one after the other. configuration: that of the image in an archive; none: no
-            image.
+            image. pushed: digests of what other targets make.
     """
 
     folder: Path
@@ -56,6 +64,7 @@ class Driver:
     rows: Sequence[dict[str, str]] = ()
     configuration: bytes = CONFIGURATION
     then: list[BakeOutcome] = field(default_factory=list)
+    pushed: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, request: BakeRequest, _listener: Callable[[Event], None]) -> BakeOutcome:
         self.requests.append(request)
@@ -70,12 +79,17 @@ class Driver:
             self.plants(self.folder / "verify")
             if self.writes:
                 (self.folder / "verify/report.json").write_text(json.dumps({**document, "rows": rows}))
+                (self.folder / "verify/installed.json").write_text(json.dumps(INSTALLED))
         for override in request.overrides.values():
             if "dest=" in override:
                 write_archive(Path(override.rpartition("dest=")[2]), self.configuration)
-        metadata = {}
+        metadata = {
+            target: {"containerimage.digest": self.pushed[target]}
+            for target in request.targets
+            if target in self.pushed
+        }
         if "image" in request.targets:
-            metadata = {"image": self.made.pop(0) if len(self.made) > 1 else self.made[0]}
+            metadata["image"] = self.made.pop(0) if len(self.made) > 1 else self.made[0]
         return outcome(request, steps=self.steps, metadata=metadata)
 
     @property

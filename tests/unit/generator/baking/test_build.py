@@ -358,12 +358,17 @@ class Wheels:
     def output(self, name: str) -> str:
         return f"to {name}"
 
+    def sign(self, _name: str, _digest: str) -> str:
+        return ""
+
 
 @pytest.fixture
 def stores(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def use(store: Wheels) -> None:
         for module in ("wheel_store", "compiler_cache"):
-            monkeypatch.setattr(f"generator.reuse.{module}.store_of", lambda name, _facts: store if name else None)
+            monkeypatch.setattr(
+                f"generator.reuse.{module}.store_of", lambda name, _facts, _kind: store if name else None
+            )
 
     return use
 

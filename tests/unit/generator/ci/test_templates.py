@@ -9,10 +9,11 @@ import pytest
 import typer
 
 from generator.cli.app import app
-from generator.cli.options import TOKEN
+from generator.cli.options import SIGN_KEY, SIGN_PASSWORD, TOKEN
 from tests.workflows import CREDENTIALS, RECORDED, SOURCE, commands_of, parse, recorded, steps_of
 
 TOP = Path(__file__).parents[4]
+SIGNING = {SIGN_KEY, SIGN_PASSWORD}
 OWN = TOP / ".github/workflows/ci.yml"
 GITHUB = [name for name in RECORDED if "github" in name]
 GITLAB = [name for name in RECORDED if "gitlab" in name]
@@ -57,7 +58,7 @@ def test_every_command_line_parses(name: str) -> None:
 @pytest.mark.parametrize("name", RECORDED)
 def test_every_variable_is_one_that_the_program_reads(name: str) -> None:
     named = set(re.findall(r"GENERATOR_[A-Z_]+", recorded(name)))
-    assert named <= known_variables() | {TOKEN}
+    assert named <= known_variables() | {TOKEN, SIGN_PASSWORD}
 
 
 @pytest.mark.parametrize("name", [*RECORDED, "own"])
@@ -104,7 +105,10 @@ def test_only_steps_that_use_the_registry_see_its_credentials(name: str) -> None
     seeing = {step.job: step.script for step in steps_of(text) if set(step.env) & CREDENTIALS}
     assert set(seeing) == {"pull-request", "compile", "push", "warm"}
     assert all("python -m generator" in script for script in seeing.values())
-    assert text.count("secrets.") == len(CREDENTIALS) * len(seeing)
+    # What signs goes to those jobs that push, and to no other.
+    signing = {step.job for step in steps_of(text) if set(step.env) & SIGNING}
+    assert signing == {"compile", "push", "warm"}
+    assert text.count("secrets.") == len(CREDENTIALS) * len(seeing) + len(SIGNING) * len(signing)
 
 
 @pytest.mark.parametrize("name", GITHUB)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).parents[4]
+SIGNING = {"cryptography", "cyclonedx", "nacl", "packageurl", "securesystemslib", "sigstore"}
 
 
 @pytest.mark.parametrize(
@@ -15,12 +16,12 @@ TOP = Path(__file__).parents[4]
 )
 def test_help_imports_nothing_heavy(command: list[str]) -> None:
     # pydantic is not in the list: typer itself imports it for commands with parameters.
-    heavy = {"jinja2", "rich.console", "docker", "python_on_whales", "requests", "tomli"}
+    heavy = {*SIGNING, "jinja2", "rich.console", "docker", "python_on_whales", "requests", "tomli"}
     assert not heavy & modules_of(command, cwd=TOP, path=os.environ["PATH"])
 
 
 # What a command has no use for and takes its time: the engine's clients, what renders, what shows tables.
-CLIENTS = {"docker", "python_on_whales", "requests"}
+CLIENTS = {"docker", "python_on_whales", "requests", *SIGNING}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,348 @@
+"""What a bake signs and takes, in a real registry, with a driver that builds nothing."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from bake.errors import EnvironmentUnfit, UsageError, VerificationFailed
+from bake.reference import Reference
+from bake.registry import Answer
+from bake.registry.manifest import IMAGES, INDEX
+from generator.baking import build
+from generator.baking.delivery import Push
+from generator.baking.publish import content_tag
+from generator.commands import verify_provenance
+from generator.job import Job
+from generator.resolve.caches import Caches
+from generator.resolve.facts import Facts
+from generator.resolve.signing import Signing, signer_of
+from generator.reuse import compiler_cache, wheel_store
+from generator.reuse.store import CACHE, WHEEL, store_of
+from generator.trust import Trust, Verified
+from generator.trust.attached import find
+from generator.trust.keys import public_key
+from generator.trust.provenance import hashed
+from generator.trust.statement import PROVENANCE, SBOM, SIGNATURE, VERIFICATION
+from generator.verification.report import VerificationReport, require_passed
+from tests.loopback import Loopback
+from tests.unit.generator.baking.conftest import WHEEL as SCATTER
+from tests.unit.generator.baking.conftest import Driver, step
+
+MakeJob = Callable[..., Job]
+Keys = Callable[..., tuple[Path, Path]]
+DOCUMENTS = {"recipe": hashed("a recipe"), "lock": hashed("its lock")}
+
+
+@pytest.fixture
+def facts_of(write_keys: Keys, lab: Loopback) -> Callable[..., Facts]:
+    """Facts of somebody with a key of his own, who trusts himself, or somebody else."""
+    files = {name: write_keys(name) for name in ("lab", "others")}
+
+    def make(signs: str = "", trusts: str = "", **more: Any) -> Facts:
+        signer = signer_of(Signing(key=str(files[signs][0]))) if signs else None
+        trust = Trust(keys={f"{trusts}.pub": public_key(files[trusts][1])}) if trusts else Trust()
+        return Facts(
+            tag="demo:1",
+            registry=f"{lab.host}/lab",
+            base="base:1",
+            archs="12.0",
+            ca_bundle=None,
+            folder=Path("build"),
+            progress="json",
+            signer=signer,
+            trust=trust,
+            documents=DOCUMENTS,
+            **more,
+        )
+
+    return make
+
+
+FactsOf = Callable[..., Facts]
+
+
+def looked_up(lab: Loopback, facts: Facts) -> tuple[bool, str]:
+    """Whether the store's wheel is taken, and what is said."""
+    name = f"{lab.host}/uplift-wheels"
+    store = store_of(name, facts, WHEEL)
+    assert store is not None
+    lookup = wheel_store.look_up((SCATTER,), {name: store})
+    assert bool(lookup.variables()) is not bool(lookup.missing)
+    return not lookup.missing, "\n".join(lookup.warnings).replace(lab.host, "REGISTRY")
+
+
+def put_wheel(lab: Loopback, tag: str = SCATTER.tag, content: bytes = b"a wheel") -> Reference:
+    return lab.put_image(f"uplift-wheels:{tag}", content)
+
+
+def sign_wheel(lab: Loopback, facts: Facts, image: Reference, tag: str = SCATTER.tag) -> None:
+    store = store_of(f"{lab.host}/uplift-wheels", facts, WHEEL)
+    assert store is not None
+    assert store.sign(tag, str(image.digest)) == ""
+
+
+def test_a_wheel_is_taken_that_somebody_trusted_signed(lab: Loopback, facts_of: FactsOf) -> None:
+    image = put_wheel(lab)
+    sign_wheel(lab, facts_of("lab"), image)
+    assert looked_up(lab, facts_of(trusts="lab")) == (True, "")
+
+
+def test_an_unsigned_wheel_is_compiled_anew_and_the_line_says_why(lab: Loopback, facts_of: FactsOf) -> None:
+    put_wheel(lab, content=b"unsigned")
+    said = f"the wheel store REGISTRY/uplift-wheels has {SCATTER.tag}, and it is not taken: not signed"
+    assert looked_up(lab, facts_of(trusts="lab")) == (False, said)
+    assert looked_up(lab, facts_of()) == (True, "")  # nobody in particular is trusted: as ever
+
+
+def test_a_wheel_that_somebody_else_signed_is_compiled_anew(lab: Loopback, facts_of: FactsOf) -> None:
+    sign_wheel(lab, facts_of("others"), put_wheel(lab, content=b"of others"))
+    taken, said = looked_up(lab, facts_of(trusts="lab"))
+    assert (taken, said.endswith("it is not taken: signed by nobody who is trusted here")) == (False, True)
+
+
+def test_a_signed_wheel_of_another_key_is_not_taken_under_this_one(lab: Loopback, facts_of: FactsOf) -> None:
+    other = f"torch-scatter-{'0' * 32}"
+    sign_wheel(lab, facts_of("lab"), put_wheel(lab, other, b"another"), other)
+    put_wheel(lab, content=b"another")  # the same image, by whoever may push
+    taken, said = looked_up(lab, facts_of(trusts="lab"))
+    assert not taken
+    assert f"lab.pub signed it as 'wheel/{other}', and not as 'wheel/{SCATTER.tag}'" in said
+
+
+def test_a_signed_compiler_cache_is_no_wheel(lab: Loopback, facts_of: FactsOf) -> None:
+    image = put_wheel(lab, content=b"objects")
+    caches = store_of(f"{lab.host}/uplift-wheels", facts_of("lab"), CACHE)
+    assert caches is not None
+    assert caches.sign(SCATTER.tag, str(image.digest)) == ""
+    assert not looked_up(lab, facts_of(trusts="lab"))[0]
+
+
+def test_a_changed_wheel_under_a_signed_tag_is_not_taken(lab: Loopback, facts_of: FactsOf) -> None:
+    sign_wheel(lab, facts_of("lab"), put_wheel(lab, content=b"good"))
+    put_wheel(lab, content=b"poisoned")
+    assert looked_up(lab, facts_of(trusts="lab")) == (
+        False, f"the wheel store REGISTRY/uplift-wheels has {SCATTER.tag}, and it is not taken: not signed"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("signs", "taken"), [("lab", True), ("", False)])
+def test_what_is_compiled_is_pushed_signed_and_taken_by_the_next_bake(
+    make_job: MakeJob,
+    driver: Driver,
+    lab: Loopback,
+    facts_of: FactsOf,
+    capsys: pytest.CaptureFixture[str],
+    signs: str,
+    *,
+    taken: bool,
+) -> None:
+    job = make_job(caches=Caches(wheels=f"{lab.host}/uplift-wheels", compiler_cache=f"{lab.host}/uplift-ccache"))
+    job = replace(job, facts=replace(facts_of(signs, "lab"), folder=driver.folder))
+    saved = lab.put_image(f"uplift-ccache:{compiler_cache.tag(job, SCATTER)}", signs.encode())
+    driver.pushed = {
+        SCATTER.target: str(put_wheel(lab, content=f"by {signs}".encode()).digest),
+        "compiler-cache": str(saved.digest),
+    }
+    driver.steps = (step(SCATTER.target),)
+    build.bake_targets(job, ("verify",))
+    assert looked_up(lab, job.facts)[0] is taken
+    caches = store_of(f"{lab.host}/uplift-ccache", job.facts, CACHE)
+    assert caches is not None
+    found = caches.look_up(compiler_cache.tag(job, SCATTER))
+    assert (bool(found.reference), found.refused) == (taken, "" if taken else "not signed")
+    said = capsys.readouterr().err
+    assert ("without a signature: nothing signs it (--sign-key)" in said) is not taken
+
+
+def test_a_compiler_cache_that_nobody_signed_is_not_loaded_and_saved_anew(
+    make_job: MakeJob, driver: Driver, lab: Loopback, facts_of: FactsOf, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = make_job(caches=Caches(compiler_cache=f"{lab.host}/ccache-of-others"))
+    job = replace(job, facts=replace(facts_of("lab", "lab"), folder=driver.folder))
+    poisoned = lab.put_image(f"ccache-of-others:{compiler_cache.tag(job, SCATTER)}")
+    driver.pushed = {"compiler-cache": str(poisoned.digest)}
+    driver.steps = (step(SCATTER.target),)
+    build.bake_targets(job, ("verify",))
+    assert driver.asked == [("verify",), ("compiler-cache",)]  # the second one saves
+    assert "warning: the compiler cache of torch-scatter is not taken: not signed" in capsys.readouterr().err
+    driver.requests.clear()
+    build.bake_targets(job, ("verify",))
+    assert driver.asked[0] == ("compiler-cache",)  # loaded
+
+
+def push(make_job: MakeJob, driver: Driver, lab: Loopback, facts: Facts, content: bytes = b"an image") -> Reference:
+    """Push the image of a bake, as BuildKit has made it, with all that is said of it."""
+    image = lab.put_image("lab/demo:made", content)
+    driver.made = [{"containerimage.digest": str(image.digest)}]
+    lab.registry().tag(image, content_tag("1", str(image.digest)))
+    job = make_job(base=f"base:1@sha256:{'c' * 64}")
+    build.bake_verified(replace(job, facts=replace(facts, folder=driver.folder)), Push())
+    return replace(image, tag=None)
+
+
+def said_of(lab: Loopback, image: Reference, facts: Facts) -> dict[str, Verified]:
+    return {entry.predicate_type: entry for entry in find(lab.registry(), image, facts.trust).verified}
+
+
+def test_a_pushed_image_carries_signed_statements_and_stays_as_it_is(
+    make_job: MakeJob, driver: Driver, lab: Loopback, facts_of: FactsOf
+) -> None:
+    facts = facts_of("lab", "lab")
+    image = push(make_job, driver, lab, facts)
+    registry = lab.registry()
+    assert registry.digest_of(dataclasses.replace(image, digest=None, tag="1")) == image.digest
+    said = said_of(lab, image, facts)
+    assert list(said) == [SIGNATURE, PROVENANCE, SBOM, VERIFICATION]
+    record = json.loads((driver.folder / "results.json").read_text())
+    assert record["published"]["statements"] == list(said)
+    report = said[VERIFICATION].predicate
+    assert report["passed"] is True
+    assert report == json.loads((driver.folder / "verify/report.json").read_text())
+
+
+def test_pushed_again_nothing_is_signed_twice(
+    make_job: MakeJob, driver: Driver, lab: Loopback, facts_of: FactsOf
+) -> None:
+    facts = facts_of("lab", "lab")
+    image = push(make_job, driver, lab, facts, b"twice")
+    before = lab.registry().referrers(image)
+    push(make_job, driver, lab, facts, b"twice")
+    assert lab.registry().referrers(image) == before
+
+
+def test_the_bill_of_materials_is_valid_and_has_what_verification_saw(
+    make_job: MakeJob, driver: Driver, lab: Loopback, facts_of: FactsOf
+) -> None:
+    facts = facts_of("lab", "lab")
+    image = push(make_job, driver, lab, facts)
+    bom = said_of(lab, image, facts)[SBOM].predicate
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(bom)) is None
+    assert sorted(row["purl"] for row in bom["components"]) == [
+        "pkg:conda/python@3.11.9?build=h955ad1f_0",
+        "pkg:deb/debian/libc6@2.36-9%2Bdeb12u10?arch=amd64&distro=debian-12",
+        "pkg:pypi/torch@2.11.0",
+    ]
+    assert bom["metadata"]["component"]["version"] == image.digest
+
+
+def test_the_provenance_has_the_inputs_and_nothing_of_this_place(
+    make_job: MakeJob, driver: Driver, lab: Loopback, facts_of: FactsOf, tmp_path: Path
+) -> None:
+    facts = facts_of("lab", "lab", mirrors={"docker.io/": "mirror.lab/hub/"}, base_mirror="mirror.lab/hub/base:1")
+    image = push(make_job, driver, lab, facts)
+    entry = said_of(lab, image, facts)[PROVENANCE]
+    build_ = entry.predicate["buildDefinition"]
+    assert build_["externalParameters"] == {
+        "name": "demo",
+        "archs": ["9.0", "12.0"],
+        "recipe": {"digest": {"sha256": DOCUMENTS["recipe"]}},
+        "lock": {"digest": {"sha256": DOCUMENTS["lock"]}},
+    }
+    made_of = {row["name"]: row for row in build_["resolvedDependencies"]}
+    assert made_of["base"] == {"name": "base", "uri": "base:1", "digest": {"sha256": "c" * 64}}
+    assert made_of["source torch-scatter"]["uri"].startswith("pkg:pypi/torch-scatter@")
+    assert made_of[SCATTER.target]["uri"] == f"urn:image-uplift:wheel:{SCATTER.key.digest}"
+    for private in (str(tmp_path), lab.host, "mirror.lab"):
+        assert private not in entry.payload.decode()
+
+
+def test_nothing_is_attached_where_nothing_signs(
+    make_job: MakeJob, driver: Driver, lab: Loopback, facts_of: FactsOf
+) -> None:
+    image = push(make_job, driver, lab, facts_of(), b"unsigned")
+    assert lab.registry().referrers(image) == []
+    assert lab.registry().digest_of(dataclasses.replace(image, digest=None, tag="1")) == image.digest
+
+
+def test_where_the_statements_can_not_be_attached_no_tag_moves(
+    make_job: MakeJob, driver: Driver, lab: Loopback, facts_of: FactsOf
+) -> None:
+    before = push(make_job, driver, lab, facts_of("lab"))
+    registry, image = lab.registry(), lab.put_image("lab/demo:made", b"another")
+    listed = registry.listed(before)
+    assert not isinstance(listed, Answer)
+    full = {"schemaVersion": 2, "mediaType": INDEX, "manifests": listed[:1] * IMAGES}
+    registry.put_manifest("lab/demo", str(image.digest).replace(":", "-"), json.dumps(full).encode(), INDEX)
+    with pytest.raises(EnvironmentUnfit, match=r"its signed statements are not attached: .*256") as told:
+        push(make_job, driver, lab, facts_of("lab"), b"another")
+    assert "no tag in use has moved" in str(told.value)
+    assert registry.digest_of(dataclasses.replace(before, digest=None, tag="1")) == before.digest
+    record = json.loads((driver.folder / "results.json").read_text())
+    assert (record["state"], "statements" in record["published"]) == ("failed", False)
+
+
+def rows(report: VerificationReport, status: str = "fail") -> list[str]:
+    return [f"{row.check} {row.subject}" for row in report.rows if row.status == status]
+
+
+def test_an_image_is_held_against_recipe_and_lock(
+    make_job: MakeJob, driver: Driver, lab: Loopback, facts_of: FactsOf
+) -> None:
+    facts = facts_of("lab", "lab")
+    image = push(make_job, driver, lab, facts)
+    recipe = make_job().recipe
+    pinned = replace(facts, base=f"base:1@sha256:{'c' * 64}")
+    for name in (str(image), str(dataclasses.replace(image, digest=None, tag="1"))):
+        report = verify_provenance.check(recipe, pinned, name)
+        require_passed(report)
+        assert report.image.endswith(f"@{image.digest}")
+    assert rows(report, "pass")[:4] == ["signed signature", "signed provenance", "signed sbom", "signed verification"]
+    without_lock = verify_provenance.check(recipe, facts, str(image))
+    assert rows(without_lock) == []
+    assert "input base" in rows(without_lock, "info")
+
+
+def test_another_recipe_lock_base_or_arch_fails_its_row(
+    make_job: MakeJob, driver: Driver, lab: Loopback, facts_of: FactsOf
+) -> None:
+    facts = facts_of("lab", "lab")
+    image = str(push(make_job, driver, lab, facts))
+    recipe = make_job().recipe
+    changed = replace(facts, documents={**DOCUMENTS, "recipe": hashed("another recipe")})
+    assert rows(verify_provenance.check(recipe, changed, image)) == ["recipe file"]
+    unlocked = replace(facts, documents={"recipe": DOCUMENTS["recipe"]})
+    assert rows(verify_provenance.check(recipe, unlocked, image)) == ["lock file"]
+    rebased = replace(facts, base=f"base:1@sha256:{'d' * 64}")
+    assert rows(verify_provenance.check(recipe, rebased, image)) == ["input base"]
+    other = recipe.model_copy(update={"stack": recipe.stack.model_copy(update={"archs": ("9.0",)})})
+    assert rows(verify_provenance.check(other, facts, image)) == ["recipe archs"]
+    extension = recipe.extensions["torch-scatter"].model_copy(update={"sha256": "e" * 64})
+    swapped = recipe.model_copy(update={"extensions": {"torch-scatter": extension}})
+    assert rows(verify_provenance.check(swapped, facts, image)) == ["input source torch-scatter"]
+
+
+def test_an_image_that_nobody_trusted_signed_fails_and_says_why(
+    make_job: MakeJob, driver: Driver, lab: Loopback, facts_of: FactsOf
+) -> None:
+    image = str(push(make_job, driver, lab, facts_of("others"), b"of others"))
+    report = verify_provenance.check(make_job().recipe, facts_of(trusts="lab"), image)
+    assert rows(report) == ["signed signature", "signed provenance", "signed sbom", "signed verification"]
+    assert {row.found for row in report.rows} == {"signed by nobody who is trusted here"}
+    with pytest.raises(VerificationFailed):
+        require_passed(report)
+    with pytest.raises(UsageError, match="nobody is trusted here"):
+        verify_provenance.check(make_job().recipe, facts_of(), image)
+    with pytest.raises(EnvironmentUnfit, match="does not have the image"):
+        verify_provenance.check(make_job().recipe, facts_of(trusts="lab"), f"{lab.host}/lab/absent:1")
+
+
+def test_no_secret_is_in_what_is_sent(
+    make_job: MakeJob, driver: Driver, lab: Loopback, facts_of: FactsOf, write_keys: Keys
+) -> None:
+    private, _ = write_keys("canary")
+    signer = signer_of(Signing(key=str(private)))
+    push(make_job, driver, lab, replace(facts_of("lab"), signer=signer), b"canary")
+    secret = private.read_text().splitlines()[1].encode()
+    files = [path for folder in (lab.folder, driver.folder) for path in folder.rglob("*") if path.is_file()]
+    assert len(files) > 5
+    assert not [path for path in files if secret in path.read_bytes() or base64.b64encode(secret) in path.read_bytes()]
