@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from itertools import zip_longest
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import zstandard
 
@@ -111,7 +111,7 @@ def _entries(archive: tarfile.TarFile, digest: str) -> dict[str, Entry]:
 
 
 @contextlib.contextmanager
-def _plain(archive: tarfile.TarFile, digest: str) -> Iterator[IO[bytes]]:
+def _plain(archive: tarfile.TarFile, digest: str) -> Iterator[Any]:
     found = archive.extractfile(f"blobs/sha256/{digest.partition(':')[2]}")
     assert found is not None
     start = found.read(4)
