@@ -82,6 +82,7 @@ def bake_targets(job: Job, targets: tuple[str, ...], *, require_warm: bool = Fal
 
 def bake_verified(job: Job, delivery: Delivery, *, require_warm: bool = False) -> None:
     """Build and verify; the image gets its name, wherever it goes, only after every check passed."""
+    delivery.begin(job)
     with packed_early(job, unpacked=delivery.unpacked) as early:
         targets = (VERIFY, *delivery.targets, *early.targets)
         overrides = {**delivery.overrides, **early.overrides}

@@ -96,5 +96,12 @@ def _mirrors(job: Job) -> str:
     if not text:
         (job.folder / MIRRORS).unlink(missing_ok=True)
         return ""
-    untrusted.write(job.folder, MIRRORS, text, mode=0o600)
+    try:
+        untrusted.write(job.folder, MIRRORS, text, mode=0o600)
+    except OSError as error:
+        raise EnvironmentUnfit(
+            f"the table of mirrors can't be written: {error.strerror or error}",
+            where=str(job.folder / MIRRORS),
+            remedy="mend permissions and space there",
+        ) from None
     return (job.folder / MIRRORS).as_posix()

@@ -43,6 +43,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         "generator.baking.delivery.remove_nameless", lambda digest, context: calls.append(("remove", digest, context))
     )
     monkeypatch.setattr("generator.baking.delivery.remove_name", lambda name: calls.append(("forget", name)))
+    monkeypatch.setattr("generator.baking.delivery.remove_parts", lambda *_, **__: None)
     monkeypatch.setattr("generator.baking.early_export.remove_name", lambda *_, **__: None)
     return calls
 
