@@ -28,7 +28,7 @@ import os, signal, sys
 from pathlib import Path, PurePosixPath
 from generator.render import write_folder
 Path.write_bytes = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-write_folder({PurePosixPath("docker-bake.hcl"): b"1"}, Path(sys.argv[1]))
+write_folder({PurePosixPath("docker-bake.hcl"): b"1", PurePosixPath("contexts/a/Dockerfile"): b"2"}, Path(sys.argv[1]))
 """
 
 
@@ -100,5 +100,5 @@ def test_a_folder_whose_first_rendering_was_killed_is_known_as_ours(tmp_path: Pa
     killed = subprocess.run([sys.executable, "-c", KILLED, str(folder)], check=False)
     assert killed.returncode == -signal.SIGKILL
     assert any(path.name.startswith(".render-") for path in folder.iterdir())
-    write_folder({PurePosixPath("docker-bake.hcl"): b"1"}, folder)
+    write_folder({PurePosixPath("docker-bake.hcl"): b"1", PurePosixPath("contexts/a/Dockerfile"): b"2"}, folder)
     assert (folder / "docker-bake.hcl").read_bytes() == b"1"
