@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import glob
 import os
 import shutil
 import tempfile
@@ -38,7 +39,7 @@ def temporary_folder(prefix: str, within: str | None = None) -> Iterator[Path]:
         raise EnvironmentUnfit(
             f"no temporary folder can be made: {error.strerror or error}",
             where=str(parent),
-            remedy="free space there, or set TMPDIR to another folder",
+            remedy="free space there" if within else "free space there, or set TMPDIR to another folder",
         ) from None
     try:
         yield path
@@ -60,7 +61,7 @@ def _made(parent: Path, prefix: str) -> tuple[Path, int]:
 
 
 def _remove_left(parent: Path, prefix: str) -> None:
-    for path in parent.glob(f"{prefix}*"):
+    for path in parent.glob(f"{glob.escape(prefix)}*"):
         with suppress(OSError):
             number = os.open(path, _OPENED)
             try:

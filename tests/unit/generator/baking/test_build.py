@@ -140,6 +140,19 @@ def test_from_another_builder_it_is_sent_without_its_name_and_named_after_it_pas
     assert json.loads((driver.folder / "results.json").read_text())["targets"] is not None
 
 
+@pytest.mark.usefixtures("engine")
+def test_a_record_that_cannot_be_written_is_said_beside_what_failed(
+    make_job: MakeJob, driver: Driver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (driver.folder / "results.json/kept").mkdir(parents=True)
+    with pytest.raises(EnvironmentUnfit, match="the record of the bake can't be written"):
+        build.bake_verified(make_job(), Store())
+    driver.fails["verify"] = [outcome(BakeRequest(file=Path("x")), failure="nvcc failed")]
+    with pytest.raises(BuildFailed, match="nvcc failed"):
+        build.bake_verified(make_job(), Store())
+    assert "the record of the bake can't be written" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_from_another_builder_nothing_is_left_of_one_that_does_not_pass(
     make_job: MakeJob, driver: Driver, engine: list[Any], *, fails: bool
