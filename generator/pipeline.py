@@ -29,7 +29,7 @@ from generator.commands import lock as locking
 from generator.commands import report as reporting
 from generator.commands import run as running
 from generator.commands import verify_gpu, verify_provenance
-from generator.job import Rendered
+from generator.job import Rendered, held
 from generator.plan import build_graph, matrix, svg, views
 from generator.plan.names import IMAGE, LOCK, VERIFY
 from generator.recipe import load_recipe
@@ -130,7 +130,8 @@ def _render(graph: Graph, folder: Path) -> Rendered:
 def render(reporter: Reporter, choices: Choices) -> None:
     """Write the rendered folder; the path of its bake file goes to stdout."""
     graph = _plan(_load(reporter, choices), choices)
-    file = _render(graph, choices.output).file
+    with held(choices.output, reporter.note):
+        file = _render(graph, choices.output).file
     reporter.data(str(file))
     reporter.note(f"{len(graph.targets)} targets; bake them with: docker buildx bake -f {file}")
 
@@ -185,18 +186,19 @@ def bake(
     graph = _plan(loaded, choices)
     for name in targets:
         graph[name]  # an unknown target is refused before anything is written
-    rendered = _render(graph, facts.folder)
-    if probe is None:
-        build.show_dry_run(reporter, facts, rendered, targets, push=push, archive=archive)
-        return
     destination = Destination.NOWHERE if targets else destination_of(push=push, archive=archive)
-    job = prepare(reporter, loaded.recipe, facts, probe, rendered, destination=destination, targets=targets)
-    with step_summary(job.folder):
-        if targets:
-            build.bake_targets(job, targets, require_warm=require_warm)
+    with held(facts.folder, reporter.note):
+        rendered = _render(graph, facts.folder)
+        if probe is None:
+            build.show_dry_run(reporter, facts, rendered, targets, push=push, archive=archive)
             return
-        delivery = delivery_to(destination, own_builder=job.preflight.own_builder, archive=archive)
-        build.bake_verified(job, delivery, require_warm=require_warm)
+        job = prepare(reporter, loaded.recipe, facts, probe, rendered, destination=destination, targets=targets)
+        with step_summary(job.folder):
+            if targets:
+                build.bake_targets(job, targets, require_warm=require_warm)
+                return
+            delivery = delivery_to(destination, own_builder=job.preflight.own_builder, archive=archive)
+            build.bake_verified(job, delivery, require_warm=require_warm)
 
 
 def warm(reporter: Reporter, choices: Choices) -> None:
@@ -227,10 +229,12 @@ def warm(reporter: Reporter, choices: Choices) -> None:
             remedy="give --sign-key",
         )
     probe = ask(facts)
-    rendered = _render(_plan(loaded, choices), facts.folder)
-    job = prepare(reporter, loaded.recipe, facts, probe, rendered, destination=Destination.NOWHERE)
-    with step_summary(job.folder):
-        build.warm(job)
+    graph = _plan(loaded, choices)
+    with held(facts.folder, reporter.note):
+        rendered = _render(graph, facts.folder)
+        job = prepare(reporter, loaded.recipe, facts, probe, rendered, destination=Destination.NOWHERE)
+        with step_summary(job.folder):
+            build.warm(job)
 
 
 def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str, gpu: bool = False) -> None:
@@ -249,11 +253,12 @@ def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str
         verify_gpu.require(image or facts.image)  # before anything is built
     # An image by name takes the place of the one that would be built.
     parts = tuple(name for name in graph[VERIFY].inputs.values() if name != IMAGE) if image else ()
-    rendered = _render(graph, facts.folder)
-    job = prepare(reporter, loaded.recipe, facts, probe, rendered, destination=Destination.NOWHERE, targets=parts)
-    report = build.check(job, image=image)
-    if gpu:
-        report = merged(report, verify_gpu.check(job, image or facts.image))
+    with held(facts.folder, reporter.note):
+        rendered = _render(graph, facts.folder)
+        job = prepare(reporter, loaded.recipe, facts, probe, rendered, destination=Destination.NOWHERE, targets=parts)
+        report = build.check(job, image=image)
+        if gpu:
+            report = merged(report, verify_gpu.check(job, image or facts.image))
     _show(reporter, report, form)
     require_passed(report)
 

@@ -14,10 +14,10 @@ import sys
 import threading
 import time
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from bake.errors import EnvironmentUnfit
+from bake.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,8 +46,8 @@ class Client:
         self._hidden = hidden
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._read, name="docker-client", daemon=True)
-        self._folder = TemporaryDirectory(prefix="uplift-bake-")
-        self._pidfile = Path(self._folder.name) / "pid"
+        self._stack = contextlib.ExitStack()
+        self._pidfile = Path()
         self._escalation = 0
         self._next_signal = float("inf")
         self._stopping = threading.Event()
@@ -55,6 +55,7 @@ class Client:
         self.failure: BaseException | None = None
 
     def __enter__(self) -> Client:  # noqa: PYI034 - typing.Self is 3.11
+        self._pidfile = self._stack.enter_context(temporary_folder("image-uplift-bake-")) / "pid"
         self._thread.start()
         return self
 
@@ -65,7 +66,7 @@ class Client:
             while self._thread.is_alive() and time.monotonic() < deadline:
                 self._thread.join(0.05)
                 self._escalate_when_due()
-        self._folder.cleanup()
+        self._stack.close()
 
     def lines(self, tick: float) -> Iterator[str | None]:
         """Output lines as they come, and None after every ``tick`` seconds of silence; ends with the client."""

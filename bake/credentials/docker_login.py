@@ -12,11 +12,11 @@ import shlex
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from bake.credentials.agent import Agent
 from bake.errors import EnvironmentUnfit
+from bake.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -48,8 +48,7 @@ def docker_login_env(keyring: Keyring, environ: Mapping[str, str] | None = None)
         return
     environ = os.environ if environ is None else environ
     own = _own_folder(environ)
-    with TemporaryDirectory(prefix="uplift-login-", dir=_short_folder()) as name:  # mode 0700
-        folder = Path(name)
+    with temporary_folder("image-uplift-login-", _short_folder()) as folder:
         _check_runs(folder)
         socket, programs, config = folder / "agent", folder / "bin", folder / "config"
         programs.mkdir()
@@ -72,7 +71,7 @@ def _own_folder(environ: Mapping[str, str]) -> Path:
 def _short_folder() -> str | None:
     """A socket's path is short: a deep TMPDIR gives way to /tmp."""
     chosen = os.environ.get("TMPDIR", "")
-    return "/tmp" if len(os.fsencode(chosen)) > _SOCKET_LENGTH - len("/uplift-login-12345678/agent") else None  # noqa: S108
+    return "/tmp" if len(os.fsencode(chosen)) > _SOCKET_LENGTH - len("/image-uplift-login-12345678/agent") else None  # noqa: S108
 
 
 def _check_runs(folder: Path) -> None:

@@ -58,7 +58,7 @@ class EngineFacts:
 class ImageFacts:
     """An image on the engine: ``digest`` is the manifest's, None when it never came from a registry or store.
 
-    ``user`` and ``environment`` (``NAME=value``) are those of its configuration.
+    ``user``, ``environment`` (``NAME=value``) and ``created`` (RFC 3339) are those of its configuration.
     """
 
     reference: str
@@ -69,6 +69,7 @@ class ImageFacts:
     architecture: str
     user: str = ""
     environment: tuple[str, ...] = ()
+    created: str = ""
 
 
 def connect(context: str | None = None) -> docker.DockerClient:
@@ -200,6 +201,7 @@ def image_facts(client: docker.DockerClient, reference: str) -> ImageFacts | Non
         architecture=str(attributes.get("Architecture", "")),
         user=str(config.get("User") or ""),
         environment=tuple(map(str, config.get("Env") or ())),
+        created=str(attributes.get("Created") or ""),
     )
 
 

@@ -2,20 +2,55 @@
 
 from __future__ import annotations
 
+import hashlib
+import platform
+import uuid
 from typing import TYPE_CHECKING, Any
 
+from bake.engine.facts import connect, remove_name
 from bake.errors import EnvironmentUnfit
 from bake.leftovers.leftover import Kind, Leftover
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import docker
 
 LABEL = "io.image-uplift.recipe"
 # What a bake names an image's first layers by, until the image has its own name; generator.baking.early_export.
 PART = "image-uplift-part"
+_OWNER = 12  # hexadecimal digits that tell a build folder
 KEPT = "a result that has a name; --images removes it"
+
+
+def part_of(folder: Path) -> str:
+    """Give a name that is nobody's yet for a part of the bake in a build folder."""
+    return f"{_prefix(folder)}{uuid.uuid4().hex[:12]}"
+
+
+def remove_parts(folder: Path, *, context: str | None = None) -> None:
+    """Remove the parts of earlier bakes in a build folder, which were killed: hold the folder meanwhile.
+
+    Args:
+        context: the docker context of the engine; None: the current one.
+
+    Raises:
+        EnvironmentUnfit: no engine answers.
+    """
+    client = connect(context)
+    try:
+        names = [tag for image in client.api.images(name=PART) for tag in image.get("RepoTags") or ()]
+    finally:
+        client.close()
+    for name in names:
+        if name.startswith(_prefix(folder)):
+            remove_name(name, context=context)
+
+
+def _prefix(folder: Path) -> str:
+    place = f"{platform.node()}:{folder.resolve()}"
+    return f"{PART}:{hashlib.sha256(place.encode()).hexdigest()[:_OWNER]}-"
 
 
 def find_images(

@@ -73,7 +73,7 @@ class Registry:
         return answer
 
     def image_config(self, reference: Reference, platform: str) -> dict[str, Any] | None:
-        """Fetch the configuration of an image, as its ``config`` holds it; None where the registry gives none.
+        """Fetch the configuration of an image, all of it; None where the registry gives none.
 
         Args:
             platform: the one of several, as ``linux/amd64``.
@@ -91,8 +91,8 @@ class Registry:
         digest = str((manifest.get("config") or {}).get("digest", ""))
         path = f"/v2/{reference.repository}/blobs/{digest}"
         answer = self._ask("GET", path, limit=CONFIG_BYTES) if digest else None
-        config = answer.data.get("config") if answer is not None and answer.outcome is Outcome.ANSWERS else None
-        return config if isinstance(config, dict) else None
+        whole = answer.data if answer is not None and answer.outcome is Outcome.ANSWERS else {}
+        return whole if isinstance(whole.get("config"), dict) else None
 
     def digest_of(self, reference: Reference) -> str | None:
         """Give the digest that a tag stands for now; None: there is no such image.

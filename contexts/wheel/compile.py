@@ -50,6 +50,7 @@ TOGETHER = "compiled-together"  # folder in the package's, for the sources of gr
 LAUNCHER = "ccache "  # before a compiler's path; tests/bench measures compilers without it
 DEVICE_TOOLS = ("nvvm/bin/cicc", "bin/ptxas", "bin/cudafe++")
 NINJA = "_write_ninja_file_and_compile_objects"  # of torch.utils.cpp_extension
+EPOCH = 315532800  # the earliest time that a zip file can hold: equal input, equal wheel, and equal layer with it
 _ELF = b"\x7fELF"
 Groups = Dict[Path, List[Path]]  # the members of each, by its own source
 
@@ -117,7 +118,7 @@ def prepare_environment(package: str, *, awaited: bool) -> None:
         CFLAGS=added("CFLAGS", "-g0"),  # debug sections cost time, and nobody reads them
         LDFLAGS=added("LDFLAGS", "-Wl,-s"),  # without the names of local symbols: nvcc's temporary files are among them
         FORCE_CUDA="1",
-        SOURCE_DATE_EPOCH="315532800",  # the earliest time that a zip file can hold: equal input, equal wheel
+        SOURCE_DATE_EPOCH=str(EPOCH),
         PYTHONDONTWRITEBYTECODE="1",
         # ccache can't cache an nvcc call that also writes dependencies; a build from scratch needs none.
         PYTORCH_NVCC=f"{wrapper('nvcc', f'{LAUNCHER}{nvcc}')}",
@@ -209,6 +210,7 @@ def build_wheel(source: Path, out: Path) -> None:
     backend = importlib.import_module("setuptools.build_meta").__legacy__
     # setuptools keeps sys.argv and prints a lot; the compile lines are what one wants to see.
     name = backend.build_wheel(str(out))
+    os.utime(out / name, (EPOCH, EPOCH))
     for folder in ("build", TOGETHER):
         shutil.rmtree(source / folder, ignore_errors=True)
     print(f"compile.py: {name}, {(out / name).stat().st_size:,} bytes", flush=True)

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from bake.errors import EnvironmentUnfit, UsageError
+from bake.temporary import temporary_folder
 from generator.compression import FORM
 
 if TYPE_CHECKING:
@@ -73,19 +74,18 @@ class Archive:
             EnvironmentUnfit: the file could not be put in place.
         """
         target = self.path.absolute()
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            outcome = export(part)
-            if outcome.failure is None:
-                with part.open("rb") as written:
-                    os.fsync(written.fileno())
-                part.replace(target)
-        except OSError as error:
-            raise EnvironmentUnfit(
-                f"the image could not be saved: {error.strerror or error}", where=str(self.path)
-            ) from None
-        finally:
-            part.unlink(missing_ok=True)
+        with temporary_folder(f".{target.name}.", str(target.parent)) as folder:
+            part = folder / target.name
+            try:
+                outcome = export(part)
+                if outcome.failure is None:
+                    with part.open("rb") as written:
+                        os.fsync(written.fileno())
+                    part.replace(target)
+            except OSError as error:
+                raise EnvironmentUnfit(
+                    f"the image could not be saved: {error.strerror or error}", where=str(self.path)
+                ) from None
         return outcome
 
     def exporter(self, part: Path) -> str:

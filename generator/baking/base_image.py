@@ -7,6 +7,7 @@ container that is made and never started.
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from bake.engine.facts import folders_in, image_facts
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 REQUIREMENT = "NVIDIA_REQUIRE_CUDA"
 _MINORS = range(6, 20)
+_MOMENT = re.compile(r"(?P<second>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(?P<zone>Z|[+-]\d\d:\d\d)")
 
 
 def inherited(base: str, builder: BuilderFacts | None, facts: Facts, engine: Engine) -> Inherited:
@@ -35,19 +37,39 @@ def inherited(base: str, builder: BuilderFacts | None, facts: Facts, engine: Eng
     if builder is None or builder.own:
         found = image_facts(engine.client, base)
         if found is not None:
-            return _inherited(found.user, found.environment)
+            return _inherited(found.user, found.environment, found.created)
     reference = parse_reference(base)
     registry = Registry(reference.registry, ca_bundle=facts.ca_bundle, keyring=facts.keyring)
-    config = registry.image_config(reference, facts.platform)
-    if config is None:
+    whole = registry.image_config(reference, facts.platform)
+    if whole is None:
         return Inherited()
-    return _inherited(str(config.get("User") or ""), tuple(map(str, config.get("Env") or ())))
+    config = whole["config"]
+    user, environment = str(config.get("User") or ""), tuple(map(str, config.get("Env") or ()))
+    return _inherited(user, environment, str(whole.get("created") or ""))
 
 
-def _inherited(user: str, environment: tuple[str, ...]) -> Inherited:
+def _inherited(user: str, environment: tuple[str, ...], created: str) -> Inherited:
     name = user.partition(":")[0]
     requires = any(entry.startswith(f"{REQUIREMENT}=") and not entry.endswith("=") for entry in environment)
-    return Inherited(known=True, user="" if name in ("", "0", "root") else user, requires=requires)
+    return Inherited(
+        known=True,
+        user="" if name in ("", "0", "root") else user,
+        requires=requires,
+        created=_seconds(created),
+    )
+
+
+def _seconds(moment: str) -> str:
+    """Give a time as RFC 3339 writes it in whole seconds since 1970; "" for none, or one from before."""
+    match = _MOMENT.fullmatch(moment)
+    if match is None:
+        return ""
+    zone = match["zone"].replace("Z", "+00:00")  # Python 3.10 reads no Z, and no fraction of nine digits
+    try:
+        seconds = datetime.fromisoformat(f"{match['second']}{zone}").timestamp()
+    except ValueError:
+        return ""
+    return str(int(seconds)) if seconds >= 0 else ""
 
 
 def require_python(recipe: Recipe, base: str, builder: BuilderFacts | None, engine: Engine) -> None:

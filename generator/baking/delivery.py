@@ -7,7 +7,6 @@ when every check passed, the delivery gives it its name.
 from __future__ import annotations
 
 import dataclasses
-import uuid
 from abc import ABC, abstractmethod
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from bake.buildx.results import joined
 from bake.engine.facts import name_image, remove_name, remove_nameless
 from bake.errors import EnvironmentUnfit
-from bake.leftovers.images import PART
+from bake.leftovers.images import part_of, remove_parts
 from generator.baking.archive import config_digest_of
 from generator.baking.digests import digest_in, held_to
 from generator.baking.publish import publish
@@ -84,6 +83,7 @@ class Delivery(ABC):
 
         An error of any kind may: a step, a check, an interruption.
         """
+        self.begin(job)
         made: list[BakeOutcome] = []
         try:
             yield made.append
@@ -91,7 +91,10 @@ class Delivery(ABC):
             self.discard(job, made[-1] if made else None)
             raise
 
-    def discard(self, job: Job, built: BakeOutcome | None) -> None:  # noqa: B027 - most leave nothing
+    def begin(self, job: Job) -> None:  # noqa: B027 - most leave nothing
+        """Remove what a bake into this folder left on the engine that was killed."""
+
+    def discard(self, job: Job, built: BakeOutcome | None) -> None:  # noqa: B027 - the same
         """Remove what the first bake left of the image; None: it did not come to an end."""
 
     @abstractmethod
@@ -124,6 +127,10 @@ class Store(Delivery):
     overrides = MappingProxyType(_NAMELESS)
     unpacked = True
 
+    def begin(self, job: Job) -> None:
+        """Remove the names of earlier parts."""
+        remove_parts(job.folder, context=job.preflight.context)
+
     def discard(self, job: Job, built: BakeOutcome | None) -> None:
         """Remove the nameless image; what can't be removed now `clean` does."""
         if built is not None and (digest := digest_in(built.metadata)):
@@ -146,8 +153,12 @@ class Load(Delivery):
 
     targets = (IMAGE,)
 
-    def __init__(self) -> None:
-        self.name = f"{PART}:{uuid.uuid4().hex[:12]}"
+    name = ""
+
+    def begin(self, job: Job) -> None:
+        """Remove the names of earlier parts, and choose this one's."""
+        remove_parts(job.folder)
+        self.name = part_of(job.folder)
         self.overrides = MappingProxyType({f"{IMAGE}.output": f"type=docker,name={self.name},{_UNPACKED}", **_NAMELESS})
 
     def discard(self, job: Job, built: BakeOutcome | None) -> None:  # noqa: ARG002 - one shape for all

@@ -7,7 +7,6 @@ finds its blobs, and on the engine its unpacked layers (measured with Engine 28.
 
 from __future__ import annotations
 
-import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 from bake.buildx import results
 from bake.engine.facts import remove_name
 from bake.errors import EnvironmentUnfit, UsageError
-from bake.leftovers.images import PART
+from bake.leftovers.images import part_of
 from generator.plan.names import IMAGE
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def packed_early(job: Job, *, unpacked: bool) -> Iterator[Early]:
     if not unpacked:
         yield Early(targets=(stack,), overrides={f"{stack}.output": _NOT_STORED})
         return
-    name = f"{PART}:{uuid.uuid4().hex[:12]}"
+    name = part_of(job.folder)
     try:
         yield Early(targets=(stack,), overrides={f"{stack}.output": f"type=image,name={name},compression=zstd"})
     finally:

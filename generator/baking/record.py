@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bake.buildx import results
+from bake.errors import EnvironmentUnfit
 from generator.reuse.cache_summary import as_data
 
 if TYPE_CHECKING:
@@ -22,8 +23,19 @@ def record(
 
     Args:
         built: the bake. exported: what followed it and delivered the image. more: what else belongs into the record.
+
+    Raises:
+        EnvironmentUnfit: it can't be written. Where the bake failed too, that is what is told, and this a warning.
     """
     outcome = results.joined(built, exported) if exported else built
-    return results.record(
-        outcome, recipe=job.recipe.name, folder=job.folder, more={**as_data(built, job.reuse), **(more or {})}
-    )
+    more = {**as_data(built, job.reuse), **(more or {})}
+    try:
+        return results.record(outcome, recipe=job.recipe.name, folder=job.folder, more=more)
+    except OSError as error:
+        path, reason = job.folder / results.FILE_NAME, error.strerror or str(error)
+        if outcome.failure is None:
+            raise EnvironmentUnfit(
+                f"the record of the bake can't be written: {reason}", where=str(path), remedy="free space, bake again"
+            ) from None
+        job.reporter.warning(f"{path}: the record of the bake can't be written: {reason}")
+        return path

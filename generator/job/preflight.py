@@ -19,12 +19,13 @@ class Inherited:
 
     Args:
         known: whether anybody told. user: as its configuration writes it; "" is root. requires: whether it sets
-            NVIDIA_REQUIRE_CUDA.
+            NVIDIA_REQUIRE_CUDA. created: when it was made, in seconds since 1970; "" where it does not say.
     """
 
     known: bool = False
     user: str = ""
     requires: bool = False
+    created: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,5 +57,6 @@ class Preflight:
             "FETCHER_IMAGE": self.fetcher,
             "BASE_USER": self.inherited.user,
             "NVIDIA_REQUIRE": "new" if self.inherited.requires else "kept",
+            "SOURCE_DATE_EPOCH": self.inherited.created,
             **self.caches.variables(),
         }

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MIRRORS = "mirrors.txt"  # for this user's eyes alone
 # Variables of the bake file that come from the environment here too, as they do for users of plain buildx.
-PASSED_ON = ("MAX_JOBS", "NVCC_THREADS")
+PASSED_ON = ("MAX_JOBS", "NVCC_THREADS", "SOURCE_DATE_EPOCH")
 
 
 def run(
@@ -55,8 +55,8 @@ def run(
         file=job.rendered.file,
         targets=targets,
         variables={
-            **{name: os.environ[name] for name in PASSED_ON if os.environ.get(name)},
             **job.variables(),
+            **{name: os.environ[name] for name in PASSED_ON if os.environ.get(name)},
             **(variables or {}),
             "BUILD_DIR": job.folder.as_posix(),
             "MIRRORS": _mirrors(job),
@@ -96,5 +96,12 @@ def _mirrors(job: Job) -> str:
     if not text:
         (job.folder / MIRRORS).unlink(missing_ok=True)
         return ""
-    untrusted.write(job.folder, MIRRORS, text, mode=0o600)
+    try:
+        untrusted.write(job.folder, MIRRORS, text, mode=0o600)
+    except OSError as error:
+        raise EnvironmentUnfit(
+            f"the table of mirrors can't be written: {error.strerror or error}",
+            where=str(job.folder / MIRRORS),
+            remedy="mend permissions and space there",
+        ) from None
     return (job.folder / MIRRORS).as_posix()

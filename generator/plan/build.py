@@ -125,6 +125,7 @@ def _variables_of_the_program(recipe: Recipe, build_dir: str) -> Iterator[tuple[
     yield "BUILD_DIR", build_dir, "This folder, seen from where buildx is started"
     yield "BASE_USER", "", "User that the frozen image ends as, and so the new one; empty: root"
     yield "NVIDIA_REQUIRE", "kept", "new: the frozen image sets NVIDIA_REQUIRE_CUDA, and it is rewritten; or kept"
+    yield "SOURCE_DATE_EPOCH", "", "When images were made, as they say: in seconds since 1970; empty: now"
     yield "CACHE_EXACT", "", "Targets whose cache of just these inputs is there: TARGET=TAG, with ; between them"
     for name, extension in recipe.extensions.items():
         if extension.compiles:

@@ -41,7 +41,7 @@ PROGRAMS: Mapping[str, Files] = {
         ),
     },
 }
-_SCRIPTS = ("with-ca", "apt-ca.conf", "mirrored")
+_SCRIPTS = ("with-ca", "apt-ca.conf", "mirrored", "settle.py")
 _PROGRAMS = ("__init__", "choice", "debs", "download", "environment", "pages", "prebuilt", "resolve", "tools", "wheels")
 
 

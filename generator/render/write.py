@@ -26,22 +26,32 @@ def write_folder(files: Mapping[PurePosixPath, bytes], folder: Path) -> None:
         UsageError: the folder holds something that this software did not write.
         EnvironmentUnfit: the folder can't be written.
     """
-    _refuse_foreign(folder)
+    refuse_foreign(folder)
     try:
         if _holds_exactly(files, folder):
             return
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / MARKER).touch()  # first: whoever comes after an end in the middle knows whose this is
         _replace(files, folder)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise EnvironmentUnfit(
-            f"the build folder can't be written: {reason}",
-            where=str(error.filename or folder),
-            remedy="choose another folder with -o, or mend its permissions and space",
-        ) from error
+        raise unwritable(error, folder) from error
 
 
-def _refuse_foreign(folder: Path) -> None:
+def unwritable(error: OSError, folder: Path) -> EnvironmentUnfit:
+    """Say why a build folder can't be written."""
+    return EnvironmentUnfit(
+        f"the build folder can't be written: {error.strerror or error}",
+        where=str(error.filename or folder),
+        remedy="choose another folder with -o, or mend its permissions and space",
+    )
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Leave a folder alone that holds something that this software did not write.
+
+    Raises:
+        UsageError: it does.
+    """
     if not folder.exists() or (folder / MARKER).exists():
         return
     if not folder.is_dir():
@@ -77,7 +87,6 @@ def _replace(files: Mapping[PurePosixPath, bytes], folder: Path) -> None:
                 shutil.copy2(old, target)  # the time stays, so BuildKit does not send it again
             else:
                 target.write_bytes(content)
-        (folder / MARKER).touch()
         for owned in _OWNED:
             retired = staging / f"{owned}.old"
             if (folder / owned).exists():

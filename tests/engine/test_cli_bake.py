@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from bake.buildx import results
-from bake.leftovers.images import PART
+from bake.leftovers.images import PART, part_of
 from bake.reference import parse_reference
 from bake.registry import Registry
 from tests.engine.small import RECIPE, TOP, docker, plain
@@ -103,6 +103,17 @@ def test_what_was_not_verified_has_no_name(bake: Any, tmp_path: Path) -> None:
     failed = bake("bake", "verify", changes={"may-change = []": 'expect = { six = "1.17.0+other" }'})
     assert failed.returncode == 4
     assert "version six: expected 1.17.0+other" in failed.stderr
+
+
+def test_parts_of_a_killed_bake_go_with_the_next_one_in_its_folder(bake: Any, tmp_path: Path, base: str) -> None:
+    left, others = part_of(tmp_path / "build"), part_of(tmp_path / "elsewhere")
+    for name in (left, others):
+        docker("tag", base, name)
+    try:
+        assert bake("bake").returncode == 0
+        assert docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", PART).splitlines() == [others]
+    finally:
+        docker("image", "rm", left, others, check=False)
 
 
 def test_the_report_tells_what_ran_and_what_the_layers_hold(bake: Any) -> None:

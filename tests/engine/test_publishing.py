@@ -257,7 +257,7 @@ def test_a_token_is_seen_nowhere(place: Place, registry_with_password: PasswordR
                 if canary in command + environment:
                     holders.add(command.decode(errors="replace"))
             with contextlib.suppress(OSError):  # gone meanwhile
-                for path in Path(tempfile.gettempdir()).glob("uplift-login-*/*/*"):
+                for path in Path(tempfile.gettempdir()).glob("image-uplift-login-*/*/*"):
                     if path.is_file() and not path.is_symlink():
                         looked.add(path.name)
                         if canary in path.read_bytes():

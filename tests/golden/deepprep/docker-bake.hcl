@@ -134,6 +134,11 @@ variable "NVIDIA_REQUIRE" {
   description = "new: the frozen image sets NVIDIA_REQUIRE_CUDA, and it is rewritten; or kept"
 }
 
+variable "SOURCE_DATE_EPOCH" {
+  default     = ""
+  description = "When images were made, as they say: in seconds since 1970; empty: now"
+}
+
 variable "CACHE_EXACT" {
   default     = ""
   description = "Targets whose cache of just these inputs is there: TARGET=TAG, with ; between them"
@@ -253,6 +258,8 @@ target "_common" {
     # have pull requests. BuildKit reads this itself, and no
     # variable of the base's can change it, as it could an ARG's.
     BUILDKIT_CACHE_MOUNT_NS = join(" ", compact(["deepprep /opt/conda/envs/deepprep", BASE_IMAGE, CACHE_MOUNTS]))
+    # BuildKit reads this too: no step and no key of a step depends on it.
+    SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH
   }
   secret = concat(
     CA_BUNDLE == "" ? [] : ["type=file,id=ca-bundle,src=${CA_BUNDLE}"],

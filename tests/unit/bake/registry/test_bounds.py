@@ -81,7 +81,7 @@ def test_a_manifest_and_a_configuration_at_their_limits_are_read(serve: Serve) -
     config = json.dumps({"config": {"User": "x"}}).encode()
     registry, image = serve(text.ljust(ANSWER_BYTES), config.ljust(CONFIG_BYTES))
     assert registry.manifest(image).outcome is Outcome.ANSWERS
-    assert registry.image_config(image, "linux/amd64") == {"User": "x"}
+    assert registry.image_config(image, "linux/amd64") == {"config": {"User": "x"}}
     registry, image = serve(text, config.ljust(CONFIG_BYTES + 1))
     assert registry.image_config(image, "linux/amd64") is None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from types import SimpleNamespace
 from typing import Any
@@ -55,6 +56,26 @@ def test_what_the_engine_says(
     assert inherited("base:1", OWN, FACTS, ENGINE) == expected
 
 
+@pytest.mark.parametrize(
+    ("moment", "expected"),
+    [
+        ("2024-11-26T23:27:56.987654321Z", "1732663676"),
+        ("2024-11-27T00:27:56+01:00", "1732663676"),
+        ("1970-01-01T00:00:00Z", "0"),
+        ("0001-01-01T00:00:00Z", ""),
+        ("2024-13-26T23:27:56Z", ""),
+        ("yesterday", ""),
+        ("", ""),
+    ],
+)
+def test_when_the_base_was_made_is_told_in_seconds(monkeypatch: pytest.MonkeyPatch, moment: str, expected: str) -> None:
+    found = dataclasses.replace(image(""), created=moment)
+    monkeypatch.setattr("generator.baking.base_image.image_facts", lambda _client, _name: found)
+    assert inherited("base:1", OWN, FACTS, ENGINE).created == expected
+    answers(monkeypatch, {"1": {"config": {"digest": "sha256:c"}}, "sha256:c": {"config": {}, "created": moment}})
+    assert inherited("lab/base:1", AWAY, FACTS, ENGINE).created == expected
+
+
 def answers(monkeypatch: pytest.MonkeyPatch, documents: dict[str, Any]) -> None:
     def ask(_self: Registry, _method: str, path: str, *_: Any, **__: Any) -> Answer:
         name = path.rpartition("/")[2]
@@ -87,9 +108,9 @@ def test_what_nobody_says_is_not_known(monkeypatch: pytest.MonkeyPatch, document
 
 
 def test_bake_variables_say_what_is_inherited() -> None:
-    found = Inherited(known=True, user="app", requires=True)
+    found = Inherited(known=True, user="app", requires=True, created="17")
     variables = Preflight(base="base:1", fetcher="python:3", platform="linux/amd64", inherited=found).variables()
-    assert (variables["BASE_USER"], variables["NVIDIA_REQUIRE"]) == ("app", "new")
+    assert (variables["BASE_USER"], variables["NVIDIA_REQUIRE"], variables["SOURCE_DATE_EPOCH"]) == ("app", "new", "17")
     variables = Preflight(base="base:1", fetcher="python:3", platform="linux/amd64").variables()
     assert (variables["BASE_USER"], variables["NVIDIA_REQUIRE"]) == ("", "kept")
 

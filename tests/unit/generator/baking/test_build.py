@@ -43,6 +43,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         "generator.baking.delivery.remove_nameless", lambda digest, context: calls.append(("remove", digest, context))
     )
     monkeypatch.setattr("generator.baking.delivery.remove_name", lambda name: calls.append(("forget", name)))
+    monkeypatch.setattr("generator.baking.delivery.remove_parts", lambda *_, **__: None)
     monkeypatch.setattr("generator.baking.early_export.remove_name", lambda *_, **__: None)
     return calls
 
@@ -137,6 +138,19 @@ def test_from_another_builder_it_is_sent_without_its_name_and_named_after_it_pas
     assert name.startswith("image-uplift-part:")
     assert engine == [(name, ("demo:2", "demo:1"), None), ("forget", name)]
     assert json.loads((driver.folder / "results.json").read_text())["targets"] is not None
+
+
+@pytest.mark.usefixtures("engine")
+def test_a_record_that_cannot_be_written_is_said_beside_what_failed(
+    make_job: MakeJob, driver: Driver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (driver.folder / "results.json/kept").mkdir(parents=True)
+    with pytest.raises(EnvironmentUnfit, match="the record of the bake can't be written"):
+        build.bake_verified(make_job(), Store())
+    driver.fails["verify"] = [outcome(BakeRequest(file=Path("x")), failure="nvcc failed")]
+    with pytest.raises(BuildFailed, match="nvcc failed"):
+        build.bake_verified(make_job(), Store())
+    assert "the record of the bake can't be written" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("fails", [False, True])
