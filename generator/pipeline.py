@@ -107,7 +107,7 @@ def _load(reporter: Reporter, choices: Choices, site: SiteFile | None = None) ->
 
 def _resolve(loaded: Loaded, choices: Choices) -> Facts:
     facts = resolve(loaded.recipe, choices, loaded.site, fetcher=loaded.fetcher)
-    return dataclasses.replace(facts, documents=loaded.documents)
+    return dataclasses.replace(facts, documents=loaded.documents, files=loaded.files)
 
 
 def _plan(loaded: Loaded, choices: Choices) -> Graph:

@@ -39,16 +39,29 @@ def statements_of(job: Job, digest: str) -> dict[str, bytes]:
 
 
 def _provenance(job: Job) -> dict[str, object]:
-    base = f"{job.facts.base.partition('@')[0]}@{job.preflight.base.partition('@')[2]}"
-    inputs = [*provenance.inputs_of(job.recipe, base=base, checksums=job.facts.checksums)]
+    facts, found = job.facts, job.preflight
+    inputs = [
+        *provenance.inputs_of(
+            job.recipe,
+            base=_by_digest(facts.base, found.base),
+            fetcher=_by_digest(facts.fetcher, found.fetcher),
+            checksums=facts.checksums,
+            files=facts.files,
+        )
+    ]
     for wheel in job.reuse.lookup.wheels:
         digest = wheel.reference.rpartition("@sha256:")[2]
         uri = f"urn:image-uplift:wheel:{wheel.key.digest}"
         inputs.append(provenance.Input(name=wheel.target, uri=uri, digest={"sha256": digest} if digest else {}))
     return provenance.predicate(
-        provenance.parameters(job.recipe, job.facts.documents),
+        provenance.parameters(job.recipe, facts.documents),
         inputs,
-        source=job.facts.origin.source,
-        revision=job.facts.origin.revision,
+        source=facts.origin.source,
+        revision=facts.origin.revision,
         version=__version__,
     )
+
+
+def _by_digest(name: str, found: str) -> str:
+    """Give the name of an image as it was asked for, with the digest of what was found, which may be at a mirror."""
+    return f"{name.partition('@')[0]}@{found.partition('@')[2]}"

@@ -82,7 +82,10 @@ def _origin(entry: Verified, recipe: Recipe, facts: Facts) -> Iterator[Row]:
         yield _row(name, "file", _hash(wanted.get(name)), _hash(asked.get(name)))
     listed = build.get("resolvedDependencies")
     made_of = {str(_table(row).get("name", "")): _table(row) for row in (listed if isinstance(listed, list) else ())}
-    for needed in provenance.inputs_of(recipe, base=facts.base, checksums=facts.checksums):
+    inputs = provenance.inputs_of(
+        recipe, base=facts.base, fetcher=facts.fetcher, checksums=facts.checksums, files=facts.files
+    )
+    for needed in inputs:
         said = made_of.get(needed.name, {})
         expected, found = _hash(needed.as_data()), _hash(said)
         if needed.digest or not said:

@@ -33,7 +33,7 @@ class Facts:
         served: SHA-256 by asset, of what the site's mirrors serve in place of the original. disk_gib: room that a
             first bake takes, in GiB. platform: of this machine, as BuildKit names it. trust: whose signatures count;
             whoever it is false for takes all. signer: signs what is pushed. documents: SHA-256 of ``recipe`` and
-            ``lock``.
+            ``lock``. files: those that the lock names, by group, with their SHA-256.
     """
 
     tag: str
@@ -64,6 +64,7 @@ class Facts:
     trust: Trust = field(default_factory=Trust)
     signer: Signer | None = None
     documents: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def image(self) -> str:

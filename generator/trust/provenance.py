@@ -49,15 +49,24 @@ def parameters(recipe: Recipe, documents: Mapping[str, str]) -> dict[str, Any]:
     return {**named, "name": recipe.name, "archs": list(recipe.stack.archs)}
 
 
-def inputs_of(recipe: Recipe, *, base: str, checksums: Mapping[str, str]) -> Iterator[Input]:
+def inputs_of(
+    recipe: Recipe,
+    *,
+    base: str,
+    fetcher: str,
+    checksums: Mapping[str, str],
+    files: Mapping[str, Mapping[str, str]],
+) -> Iterator[Input]:
     """List what recipe and lock name.
 
     Args:
-        base: the frozen image's name, with its digest where it is known. checksums: SHA-256 by address, of what the
-            site's mirrors serve in place of the original.
+        base: the frozen image's name, with its digest where it is known. fetcher: in the same way, of the image that
+            fetches. checksums: SHA-256 by address, of what the site's mirrors serve in place of the original. files:
+            those that the lock names, by group, with their SHA-256.
     """
-    name, _, digest = base.partition("@")
-    yield Input(name="base", uri=name, digest=_digest(digest.partition(":")[2]))
+    for role, image in (("base", base), ("fetcher", fetcher)):
+        name, _, digest = image.partition("@")
+        yield Input(name=role, uri=name, digest=_digest(digest.partition(":")[2]))
     for asset, entry in recipe.assets.items():
         served = next((checksums[url] for url in (entry.url, *entry.alternatives) if url in checksums), entry.sha256)
         yield Input(name=f"asset {asset}", uri=entry.url, digest=_digest(served or ""))
@@ -67,6 +76,9 @@ def inputs_of(recipe: Recipe, *, base: str, checksums: Mapping[str, str]) -> Ite
             yield Input(name=f"source {package}", uri=uri, digest=_digest(extension.sha256))
         if isinstance(extension, GitExtension):
             yield Input(name=f"source {package}", uri=f"git+{extension.url}", digest={"gitCommit": extension.commit})
+    for group, members in sorted(files.items()):
+        for file, sha256 in sorted(members.items()):
+            yield Input(name=f"{group} {file}", uri=f"pkg:generic/{file}", digest=_digest(sha256))
 
 
 def predicate(

@@ -16,6 +16,8 @@ from bake.registry import Outcome
 from bake.registry.referrers import attach
 from generator.commands.lock import locked
 from generator.recipe import load_recipe
+from generator.recipe.groups import FETCHER_IMAGE
+from generator.resolve.resolve import this_platform
 from generator.resolve.signing import Signing, signer_of
 from generator.trust import Trust, provenance
 from generator.trust.attached import signed
@@ -24,7 +26,7 @@ from tests.loopback import Loopback
 
 TOP = Path(__file__).parents[4]
 LOCK = f"""\
-schema = 1
+schema = 2
 recipe = "small"
 
 [base]
@@ -50,10 +52,15 @@ def push(lab: Loopback, folder: Path, private: Path) -> Reference:
     """Put an image there with what a bake of the recipe in this folder says of it."""
     image = lab.put_image("lab/small:1", folder.name.encode())
     loaded = load_recipe(str(folder / "small.toml"))
-    applied = locked(loaded, str(folder / "small.toml"), None)
-    assert applied is not None
+    applied = locked(loaded.recipe, str(folder / "small.toml"), None, platform=this_platform())
     documents = {"recipe": provenance.hashed(loaded.text), "lock": provenance.hashed(applied.text)}
-    inputs = provenance.inputs_of(applied.recipe, base=applied.recipe.base.image, checksums={})
+    inputs = provenance.inputs_of(
+        applied.recipe,
+        base=applied.recipe.base.image,
+        fetcher=applied.fetcher or FETCHER_IMAGE,
+        checksums={},
+        files=applied.files,
+    )
     asked = provenance.parameters(applied.recipe, documents)
     origin = provenance.predicate(asked, inputs, source="https://git.example/lab", revision="0" * 40, version="1")
     said = {SIGNATURE: {}, PROVENANCE: origin, SBOM: {}, VERIFICATION: REPORT}
