@@ -75,7 +75,8 @@ class SiteFile:
         """Give a path of the file as an absolute one."""
         if value is None or self.file is None:
             return None
-        return (self.file.parent / Path(value).expanduser()).resolve()
+        # A user who is not there is a name like any other: pathlib would raise RuntimeError.
+        return (self.file.parent / os.path.expanduser(value)).resolve()  # noqa: PTH111
 
 
 def load_site(chosen: Path | None) -> SiteFile:
@@ -103,7 +104,7 @@ def beside(recipe: str) -> Path | None:
 def _of_user(environ: Mapping[str, str]) -> Path:
     configuration = Path(environ.get("XDG_CONFIG_HOME", ""))
     if not configuration.is_absolute():  # XDG Base Directory Specification: such a path is to be ignored
-        configuration = Path(environ.get("HOME", "~")).expanduser() / ".config"
+        configuration = Path(environ.get("HOME") or os.path.expanduser("~")) / ".config"  # noqa: PTH111
     return configuration / "image-uplift" / FILE
 
 
