@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+LARGEST = 4 << 20  # characters
 DEEPEST = 50  # tables and lists one in another
 _DEEP = f"its lists or tables are nested too deeply; {DEEPEST} levels are read"
 
@@ -28,8 +29,10 @@ def parse_toml(text: str) -> dict[str, Any]:
     """Parse a document.
 
     Raises:
-        ValueError: it is not valid TOML, or holds a number or nesting that no file needs; the message says where.
+        ValueError: it is not valid TOML, or has a size, number or nesting that no file needs; the message says where.
     """
+    if len(text) > LARGEST:
+        raise ValueError(f"it has {len(text)} characters, more than {LARGEST}")
     try:
         read = tomli.loads(text)
     except RecursionError as error:

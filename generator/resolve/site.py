@@ -144,7 +144,7 @@ def beside(recipe: str) -> Path | None:
 def _of_user(environ: Mapping[str, str]) -> Path:
     configuration = Path(environ.get("XDG_CONFIG_HOME", ""))
     if not configuration.is_absolute():  # XDG Base Directory Specification: such a path is to be ignored
-        configuration = Path(environ.get("HOME", "~")).expanduser() / ".config"
+        configuration = Path(environ.get("HOME") or os.path.expanduser("~")) / ".config"  # noqa: PTH111
     return configuration / "image-uplift" / FILE
 
 

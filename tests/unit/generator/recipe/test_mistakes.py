@@ -90,6 +90,7 @@ def test_an_address_with_a_login_is_refused_and_not_shown(minimal: str, write_re
             "models.m.tolerance: nothing is held against it",
         ),
         ("[clean]\nimages = " + "[" * 5000 + "]" * 5000 + "\n", "nested too deeply"),
+        (f"# {'x' * (4 << 20)}\n", "characters, more than 4194304"),
         (f"[clean]\nimages = {'[' * 60}{']' * 60}\n", "nested too deeply; 50 levels are read"),
         (f"[clean]\nimages = {'{ a = ' * 60}1{'}' * 60}\n", "nested too deeply; 50 levels are read"),
         (f"[clean]\nimages = {'[' * 40}{']' * 40}\n", "clean.images.0: input should be a valid string, not [[[["),
