@@ -39,6 +39,8 @@ _OF_A_REPORT = {"report.json", "bytes.json", "junit.xml"}
 class SmallDisk(Engine):
     """An engine whose data lies on a file system in a file."""
 
+    _before: tuple[int, ...] = ()  # what ran in containers when it was killed
+
     @property
     def disk(self) -> Path:
         return self.folder / "disk"
@@ -61,8 +63,9 @@ class SmallDisk(Engine):
         super().__exit__()
 
     def kill(self) -> None:
-        """End daemon and containerd as a lack of memory does, and start them again."""
+        """End daemon and containerd as a lack of memory does; ``start`` starts them again."""
         assert self._process is not None
+        self._before = tuple(self.steps())
         for process in [self.pid, *self._named("containerd")]:
             os.kill(process, signal.SIGKILL)
         self._process.stop(kill=True)
@@ -72,8 +75,10 @@ class SmallDisk(Engine):
         return [process for process in descendants(self.pid) if _root(process) not in (None, _root(os.getpid()))]
 
     def strays(self) -> list[str]:
-        """Programs below the daemon that are not its own."""
-        return [name for process in descendants(self.pid)[1:] if (name := _name(process)) not in ("containerd", "")]
+        """Programs below the daemon that are not its own, and those of a daemon that was killed."""
+        orphans = [_name(process) for process in self._before if _root(process) not in (None, _root(os.getpid()))]
+        below = [_name(process) for process in descendants(self.pid)[1:]]
+        return [*orphans, *(name for name in below if name not in ("containerd", ""))]
 
     def mounts(self) -> int:
         """How many mounts the daemon sees below its folder."""
@@ -142,6 +147,7 @@ class Place:
         self.engine.__enter__()
         self.engine.trust(self.proxy.host, self.authority.certificate)
         self.engine.load(self.base)
+        self.mounts = self.engine.mounts()
         self.project = Project(folder=self.work / "recipe", base=self.base, tag=f"{IMAGE}:1")
         self.project.write()
         self.site = self.work / "site.toml"
@@ -198,6 +204,8 @@ class Place:
         ):
             found += [f"file {path.relative_to(folder)}" for path in place.iterdir() if path.name not in known]
         found += [f"process {name}" for name in self.engine.strays()]
+        mounts = self.engine.mounts() - self.mounts
+        found += [f"{mounts} mounts"] if mounts > 0 else []
         images = self.engine.docker("image", "ls", "--all", "--format", "{{.Repository}}:{{.Tag}}").split()
         found += [f"image {name}" for name in images if name not in (self.base, f"{IMAGE}:1")]
         if push:
