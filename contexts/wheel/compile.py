@@ -23,7 +23,7 @@ import sys
 import traceback
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, List, NoReturn
+from typing import Any, NoReturn
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -51,7 +51,6 @@ LAUNCHER = "ccache "  # before a compiler's path; tests/bench measures compilers
 DEVICE_TOOLS = ("nvvm/bin/cicc", "bin/ptxas", "bin/cudafe++")
 NINJA = "_write_ninja_file_and_compile_objects"  # of torch.utils.cpp_extension
 _ELF = b"\x7fELF"
-Groups = Dict[Path, List[Path]]  # the members of each, by its own source
 
 
 def main() -> None:
@@ -274,7 +273,9 @@ def has_ninja_hook() -> bool:
     return hasattr(cpp_extension, NINJA)
 
 
-def compile_in_order(together: Groups, weights: dict[str, int], headers: dict[Path, tuple[str, ...]]) -> None:
+def compile_in_order(
+    together: dict[Path, list[Path]], weights: dict[str, int], headers: dict[Path, tuple[str, ...]]
+) -> None:
     """Have ninja compile groups, start the longest first, and headers be precompiled meanwhile.
 
     What is linked stays in order.
@@ -306,7 +307,7 @@ def precompile(header: Path, names: tuple[str, ...], *flags: list[str]) -> None:
     (header.parent / "pid").write_text(str(process.pid), encoding="ascii")
 
 
-def choose_groups(extension: Any) -> Groups:
+def choose_groups(extension: Any) -> dict[Path, list[Path]]:
     """Choose sources of a module to be compiled together, and write what stands for them."""
     if not has_ninja_hook() or os.environ.get("COMPILE_TOGETHER") == "0":
         return {}
@@ -318,7 +319,7 @@ def choose_groups(extension: Any) -> Groups:
     return together
 
 
-def units(extension: Any, together: Groups) -> list[Path]:
+def units(extension: Any, together: dict[Path, list[Path]]) -> list[Path]:
     """Give what is compiled of a module: its groups, and the sources that are in none."""
     members = {member for group in together.values() for member in group}
     alone = [path for path in map(groups.absolute, extension.sources) if path not in members]
