@@ -23,7 +23,7 @@ import sys
 import traceback
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, List, NoReturn
+from typing import Any, NoReturn
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -52,7 +52,6 @@ DEVICE_TOOLS = ("nvvm/bin/cicc", "bin/ptxas", "bin/cudafe++")
 NINJA = "_write_ninja_file_and_compile_objects"  # of torch.utils.cpp_extension
 EPOCH = 315532800  # the earliest time that a zip file can hold: equal input, equal wheel, and equal layer with it
 _ELF = b"\x7fELF"
-Groups = Dict[Path, List[Path]]  # the members of each, by its own source
 
 
 def main() -> None:
@@ -276,7 +275,9 @@ def has_ninja_hook() -> bool:
     return hasattr(cpp_extension, NINJA)
 
 
-def compile_in_order(together: Groups, weights: dict[str, int], headers: dict[Path, tuple[str, ...]]) -> None:
+def compile_in_order(
+    together: dict[Path, list[Path]], weights: dict[str, int], headers: dict[Path, tuple[str, ...]]
+) -> None:
     """Have ninja compile groups, start the longest first, and headers be precompiled meanwhile.
 
     What is linked stays in order.
@@ -308,7 +309,7 @@ def precompile(header: Path, names: tuple[str, ...], *flags: list[str]) -> None:
     (header.parent / "pid").write_text(str(process.pid), encoding="ascii")
 
 
-def choose_groups(extension: Any) -> Groups:
+def choose_groups(extension: Any) -> dict[Path, list[Path]]:
     """Choose sources of a module to be compiled together, and write what stands for them."""
     if not has_ninja_hook() or os.environ.get("COMPILE_TOGETHER") == "0":
         return {}
@@ -320,7 +321,7 @@ def choose_groups(extension: Any) -> Groups:
     return together
 
 
-def units(extension: Any, together: Groups) -> list[Path]:
+def units(extension: Any, together: dict[Path, list[Path]]) -> list[Path]:
     """Give what is compiled of a module: its groups, and the sources that are in none."""
     members = {member for group in together.values() for member in group}
     alone = [path for path in map(groups.absolute, extension.sources) if path not in members]

