@@ -22,7 +22,8 @@ _TOKEN = re.compile(
 def key_lines(text: str) -> dict[tuple[str, ...], int]:
     """Map the path of every table and key to its line, counted from 1.
 
-    A table that has no line of its own has that of the first thing in it. Keys inside inline tables and multi-line values have no entry of their own.
+    A table that has no line of its own has that of the first thing in it. Keys inside inline tables and multi-line
+    values have no entry.
     """
     lines: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
