@@ -53,8 +53,9 @@ def _causes(error: ValidationError) -> list[Any]:
     places = [detail["loc"] for detail in details]
 
     def follows(detail: Any) -> bool:
-        inner = any(place[: len(detail["loc"])] == detail["loc"] and place != detail["loc"] for place in places)
-        return detail["type"] == "too_short" and inner
+        return detail["type"] == "too_short" and any(
+            place[: len(detail["loc"])] == detail["loc"] and place != detail["loc"] for place in places
+        )
 
     return [detail for detail in details if not follows(detail)]
 

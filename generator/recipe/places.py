@@ -22,7 +22,8 @@ _TOKEN = re.compile(
 def key_lines(text: str) -> dict[tuple[str, ...], int]:
     """Map the path of every table and key to its line, counted from 1.
 
-    Keys inside inline tables and multi-line values have no entry of their own.
+    A table that has no line of its own has that of the first thing in it. Keys inside inline tables and multi-line
+    values have no entry.
     """
     lines: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
@@ -38,6 +39,9 @@ def key_lines(text: str) -> dict[tuple[str, ...], int]:
         key = _KEY.match(line)
         if key:
             lines.setdefault(table + _parts(key["path"]), number)
+    for path, number in tuple(lines.items()):
+        for length in range(1, len(path)):
+            lines.setdefault(path[:length], number)
     return lines
 
 
@@ -61,13 +65,7 @@ def _inside(text: str) -> set[int]:
 def line_of(lines: dict[tuple[str, ...], int], path: Sequence[str | int]) -> int | None:
     """Give the line of the nearest enclosing key that has one."""
     names = tuple(str(part) for part in path)
-    for length in range(len(names), 0, -1):
-        if names[:length] in lines:
-            return lines[names[:length]]
-        longer = [line for known, line in lines.items() if known[:length] == names[:length]]
-        if longer:
-            return min(longer)
-    return None
+    return next((lines[names[:length]] for length in range(len(names), 0, -1) if names[:length] in lines), None)
 
 
 def _parts(path: str) -> tuple[str, ...]:

@@ -130,7 +130,8 @@ def test_any_text_is_a_recipe_or_a_usage_error(tmp_path_factory: pytest.TempPath
 
 def test_lines_of_dotted_and_quoted_keys() -> None:
     lines = key_lines('[a.b]\n"c d".e = 1\n[[f]]\nx=2\n')
-    assert lines == {("a", "b"): 1, ("a", "b", "c d", "e"): 2, ("f",): 3, ("f", "x"): 4}
+    within = {("a",): 1, ("a", "b", "c d"): 2}
+    assert lines == {("a", "b"): 1, ("a", "b", "c d", "e"): 2, ("f",): 3, ("f", "x"): 4, **within}
     assert line_of(lines, ["a", "b", "nothing"]) == 1
     assert line_of(lines, ["a"]) == 1
     assert line_of(lines, ["zzz"]) is None

@@ -155,3 +155,13 @@ def test_a_lock_is_written_once(tmp_path):
 def test_a_lock_that_can_not_be_written(tmp_path):
     with pytest.raises(EnvironmentUnfit, match="can't be written"):
         write_lock("x", tmp_path / "none" / "x.lock.toml")
+
+
+def test_as_many_mistakes_as_a_file_holds_are_told_one_by_one() -> None:
+    """Each needs its line, and looking for that through all lines took the square of their number."""
+    count = 20_000
+    text = 'schema = 2\nrecipe = "x"\n' + "".join(f"[packages.p{number}]\n" for number in range(count))
+    with pytest.raises(UsageError) as failure:
+        parse_lock(text, origin="x")
+    assert failure.value.message.count("\n") == 2 * count
+    assert f"x:{count + 2}: packages.p{count - 1}.sha256: Field required" in failure.value.message
