@@ -154,7 +154,7 @@ FAULTS: dict[str, Fault] = {
     "same-folder": _same_folder,
     "same-engine": _same_engine,
 }
-_AT_FIRST = {"registry", "index"}  # from the beginning on: what they break is not at one moment
+_AT_FIRST = {"index"}  # from the beginning on: what it gives is asked for early
 _NEEDS_PUSH = {"registry"}
 
 
