@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 COMPILER = "/usr/bin/c++"
-MEMBERS = ".members"  # after a group's name: its members and their objects
+MEMBERS = ".members"  # after a group's name: its members and their objects; slot.py looks for it
 KINDS = {".cu": ".cu", ".cpp": ".cpp", ".cc": ".cpp", ".cxx": ".cpp"}
 # Lines of code. A longer source takes its time by itself, and a longer group is the last one to end.
 LONGEST_MEMBER, LONGEST_GROUP = 400, 1200
@@ -272,9 +272,9 @@ def merge(
 
 
 def members_of(source: str) -> list[list[str]]:
-    """Give the members of a group, each with its object; none for any other source."""
-    file = Path(f"{source}{MEMBERS}")
-    return json.loads(file.read_text(encoding="utf-8")) if source and file.is_file() else []
+    """Give the members of a group, each with its object."""
+    found: list[list[str]] = json.loads(Path(f"{source}{MEMBERS}").read_text(encoding="utf-8"))
+    return found
 
 
 def leave_empty(pairs: Sequence[Sequence[str]]) -> None:

@@ -23,7 +23,6 @@ import fcntl
 import json
 import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import BinaryIO
@@ -31,11 +30,11 @@ from typing import BinaryIO
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import flags
-import groups
 
 JOBS, WORKERS = "jobs", "workers"
 # What nvcc starts for each arch; the host compiler is one too, unless it only preprocesses or links.
 DEVICE_TOOLS = ("cicc", "ptxas", "cudafe++")
+MEMBERS = ".members"  # after the name of a group of sources: it is one (groups.py)
 PATIENCE = 600.0  # seconds after which nobody is let past any more
 PAUSE, PAUSE_OF_THE_FIRST = 0.2, 0.02  # seconds between two looks for a free slot
 MOST_WEIGHT = 99_999  # seconds
@@ -190,15 +189,19 @@ def main() -> None:
     source = source_of(command)
     rank = rank_of(source)
     held = take(Path(os.environ["SLOTS"]), pool, int(os.environ[f"SLOT_{pool.upper()}"]), rank, memory)
-    members = groups.members_of(source) if pool == JOBS else []
-    if members:
-        sys.exit(run_group(command, source, members, held))
+    if pool == JOBS and source and os.path.exists(source + MEMBERS):  # noqa: PTH110
+        sys.exit(run_group(command, source, held))
     os.environ["SLOT_WEIGHED_RANK"] = str(rank)
     sys.exit(run(pool, command))
 
 
-def run_group(command: list[str], source: str, members: list[list[str]], held: int) -> int:
+def run_group(command: list[str], source: str, held: int) -> int:
     """Compile sources together, or one by one where that fails (groups.py); gives the exit status."""
+    import tempfile  # both just here: most calls need neither
+
+    import groups
+
+    members = groups.members_of(source)
     with tempfile.TemporaryFile() as output:
         os.environ["SLOT_WEIGHED_RANK"] = str(rank_of(source))
         status = run(JOBS, command, output)
