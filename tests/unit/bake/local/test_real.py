@@ -43,6 +43,7 @@ def test_real_says_what_it_takes_and_bakes_the_shipped_recipe_under_names_of_its
     files = f"--build {build} --times {real}/times --json {real}/real.json"
     assert machine.calls("python") == [
         f"python -m lab.real_base --deepprep /a/deepprep --tag {base}",
+        "python -m lab.demo_rootfs",
         f"python -m lab.real_site --pytorch3d /a/pytorch3d --recipe deepprep-cu130 --out {real}",
         f"{generator} fetch {site}",
         f"{generator} bake {site} {names} --arch 9.0;12.0 --output-dir {build}",

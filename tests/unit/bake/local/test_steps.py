@@ -42,6 +42,7 @@ def test_demo_pulls_back_what_it_pushed_and_verifies_that(machine: Machine) -> N
     )
     assert machine.calls("python") == [
         "python -m lab.demo_base --demo",
+        "python -m lab.demo_rootfs",
         "python -m generator -r demo bake --push --registry 127.0.0.1:5123",
         f"python -m generator -r demo verify {image}",
         summary_call,

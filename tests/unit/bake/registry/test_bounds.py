@@ -116,7 +116,8 @@ def test_what_is_no_manifest_is_an_error_for_all_who_ask(serve: Serve, text: byt
     assert (answer.outcome, bool(answer.detail)) == (Outcome.ERROR, True)
     assert layers_in(registry, image) is None
     assert registry.image_config(image, "linux/amd64") is None
-    assert registry.pushed(image) == registry.manifest(image)
+    pushed = registry.pushed(image)
+    assert (pushed.outcome, pushed.detail) == (answer.outcome, answer.detail)
     assert registry.tag(image, "2").outcome is Outcome.ERROR
 
 
