@@ -23,10 +23,11 @@ _PEM = "-----BEGIN"
 
 @dataclass(frozen=True, kw_only=True)
 class Signing:
-    """What was said about signing: a file, ``keyless``, or a key itself; and the key's password."""
+    """What was said about signing, and where: a file, ``keyless``, or a key itself; and the key's password."""
 
     key: str = field(repr=False)
     password: str = field(default="", repr=False)
+    where: str = OPTION
 
 
 def chosen_signing(key: str | None, *, shown: bool, password: str, file: Path | None) -> Signing | None:
@@ -39,15 +40,17 @@ def chosen_signing(key: str | None, *, shown: bool, password: str, file: Path | 
     Raises:
         UsageError: there are two passwords, or one can't be read; a key itself stood on the command line.
     """
+    key = (key or "").strip().lstrip("\ufeff")
     if not key:
         return None
-    if key.startswith(_PEM) and shown:
+    if _PEM in key and shown:
         raise UsageError("every user of this machine sees the command line", where=OPTION, remedy=f"set {KEY} to it")
     if file is not None and password:
         raise UsageError(f"there are two passwords: {FILE_OPTION}, and {PASSWORD}", where=PASSWORD, remedy="give one")
     if file is not None:
-        password = _read(file, FILE_OPTION).decode(errors="replace").rstrip("\r\n")
-    return Signing(key=key, password=password)
+        text = _read(str(file), FILE_OPTION, "this does not name a file that can be read")
+        password = text.decode(errors="surrogateescape").rstrip("\r\n")
+    return Signing(key=key, password=password, where=OPTION if shown else KEY)
 
 
 def signer_of(signing: Signing | None) -> Signer | None:
@@ -60,9 +63,10 @@ def signer_of(signing: Signing | None) -> Signer | None:
         return None
     if signing.key == KEYLESS:
         return keyless_signer()
-    if signing.key.startswith(_PEM):
-        return signer_of_key(signing.key.encode(), signing.password, where=KEY)
-    return signer_of_key(_read(Path(signing.key), OPTION), signing.password, where=signing.key)
+    if _PEM in signing.key:
+        return signer_of_key(signing.key.encode(errors="replace"), signing.password, where=signing.where)
+    text = _read(signing.key, signing.where, "this holds neither a key in PEM nor the name of a file that can be read")
+    return signer_of_key(text, signing.password, where=signing.key)
 
 
 def trust_of(place: SiteFile) -> Trust:
@@ -84,10 +88,10 @@ def trust_of(place: SiteFile) -> Trust:
     )
 
 
-def _read(file: Path, option: str) -> bytes:
+def _read(name: str, where: str, trouble: str) -> bytes:
+    """Read a file; what was given for its name is not shown, since it may be the secret itself."""
     try:
-        return file.read_bytes()
-    except OSError as error:
-        raise UsageError(
-            f"{file} can't be read: {error.strerror or error}", where=option, remedy="give a readable file"
-        ) from None
+        return Path(name).read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a NUL
+        reason = getattr(error, "strerror", None) or "it is no name"
+        raise UsageError(f"{trouble}: {reason}", where=where, remedy="give a readable file") from None

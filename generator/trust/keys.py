@@ -38,16 +38,16 @@ def private_key(text: bytes, password: str, *, where: str) -> CryptoSigner:
     from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
     from securesystemslib.signer import CryptoSigner
 
-    secret = password.encode() or None
+    secret = password.encode(errors="surrogateescape")  # as bytes of a variable or file that are no UTF-8 are kept
     try:
         found = _COSIGN.search(text)
         if found is not None:
-            key: PrivateKeyTypes = load_der_private_key(_opened(base64.b64decode(found[1]), password.encode()), None)
+            key: PrivateKeyTypes = load_der_private_key(_opened(base64.b64decode(found[1]), secret), None)
         else:
-            key = load_pem_private_key(text, secret)
+            key = load_pem_private_key(text, secret or None)
         return CryptoSigner(key, _known(key.public_key(), where))
     except TypeError:  # what load_pem_private_key says of a password that is missing, or given in vain
-        missing = secret is None
+        missing = not secret
         raise UsageError(
             "the key has a password" if missing else "the key has no password, and one is given",
             where=where,

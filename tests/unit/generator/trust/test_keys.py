@@ -97,8 +97,55 @@ def test_a_key_on_the_command_line_and_two_passwords_are_refused(write_keys: Key
         chosen_signing(private.read_text(), shown=True, password="", file=None)
     with pytest.raises(UsageError, match="two passwords"):
         chosen_signing(str(private), shown=True, password="a", file=tmp_path / "b")
-    with pytest.raises(UsageError, match="can't be read"):
+    with pytest.raises(UsageError, match="No such file"):
         signer_of(Signing(key=str(tmp_path / "absent")))
+
+
+def base64_of(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize("before", ["\n", " \n", "\ufeff", "\ufeff\n", "# of the lab\n"])
+def test_a_key_in_its_variable_may_have_something_before_it(write_keys: Keys, before: str) -> None:
+    text = before + write_keys("lab")[0].read_text()
+    assert signer_of(chosen_signing(text, shown=False, password="", file=None)) is not None
+    with pytest.raises(UsageError, match="every user of this machine sees the command line"):
+        chosen_signing(text, shown=True, password="", file=None)
+
+
+@pytest.mark.parametrize("shown", [True, False])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        base64_of,
+        lambda text: "\n".join(base64_of(text)[at : at + 64] for at in range(0, 900, 64)),
+        lambda text: "".join(text.splitlines()[1:-1]),
+        lambda text: "".join(text.splitlines()[1:-1]) * 40,
+        lambda text: "".join(text.splitlines()[1:-1]) + "\0",
+    ],
+    ids=["base64", "base64 in lines", "its body alone", "long", "NUL"],
+)
+def test_what_may_be_a_key_is_never_shown(write_keys: Keys, wrap: Callable[[str], str], *, shown: bool) -> None:
+    secret = wrap(write_keys("lab")[0].read_text())
+    with pytest.raises(UsageError, match="neither a key in PEM nor the name of a file") as told:
+        signer_of(chosen_signing(secret, shown=shown, password="", file=None))
+    assert secret[:16] not in str(told.value)
+    assert ("--sign-key" if shown else "GENERATOR_SIGN_KEY") in str(told.value)
+
+
+@pytest.mark.parametrize("password", ["the-word-itself", "w" * 5000, "nul\0word"])
+def test_a_password_in_place_of_its_file_is_not_shown(write_keys: Keys, password: str) -> None:
+    with pytest.raises(UsageError, match="--sign-password-file") as told:
+        chosen_signing(str(write_keys("lab")[0]), shown=True, password="", file=Path(password))
+    assert password[:8] not in str(told.value)
+
+
+def test_a_password_need_not_be_utf_8(write_keys: Keys, tmp_path: Path) -> None:
+    private, _ = write_keys("lab", "w\u00f6rd")
+    (tmp_path / "password").write_bytes("w\u00f6rd\n".encode())
+    assert signer_of(chosen_signing(str(private), shown=True, password="", file=tmp_path / "password")) is not None
+    with pytest.raises(UsageError, match="another one than was given"):
+        signer_of(chosen_signing(str(private), shown=False, password="w\udcf6rd", file=None))
 
 
 def test_trust_stands_in_the_site_file(write_keys: Keys, tmp_path: Path) -> None:
