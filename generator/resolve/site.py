@@ -77,6 +77,12 @@ class Trusted(Section):
     identities: Annotated[tuple[SignedBy, ...], Field(strict=False)] = ()
 
 
+def _somebody(trust: Trusted) -> Trusted:
+    if not (trust.keys or trust.identities):
+        raise ValueError("it names nobody, and would check nothing: name a key, or leave [trust] out")
+    return trust
+
+
 class Site(Section):
     """One site file; paths count from its folder."""
 
@@ -93,7 +99,7 @@ class Site(Section):
     compiler_cache: NonEmpty | None = None
     disk_gib: Gib | None = None
     layer_limit_mib: Annotated[int, Field(gt=0)] | None = None
-    trust: Trusted = Field(default_factory=Trusted)
+    trust: Annotated[Trusted, AfterValidator(_somebody)] = Field(default_factory=Trusted)
     mirrors: Mirrors = Field(default_factory=dict)
     checksums: Checksums = Field(default_factory=dict)
 

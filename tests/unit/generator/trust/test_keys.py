@@ -168,6 +168,8 @@ def test_trust_stands_in_the_site_file(write_keys: Keys, tmp_path: Path) -> None
         ('[[trust.identities]]\nissuer = "https://ci.example"\n', "give one of identity and identity-regexp"),
         ('[[trust.identities]]\nissuer = "x"\nidentity-regexp = "("\n', "no regular expression"),
         ('[trust]\nkey = "lab.pub"\n', "keys"),
+        ("[trust]\n", "line 1: trust: it names nobody.*leave .trust. out"),
+        ('registry = "r.example"\n[trust]\nkeys = []\nidentities = []\n', "line 2: trust: it names nobody"),
     ],
 )
 def test_mistakes_in_it_are_told(text: str, message: str, tmp_path: Path) -> None:
