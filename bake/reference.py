@@ -51,7 +51,7 @@ def parse_reference(text: str, *, where: str | None = None) -> Reference:
 
     """
     rest, at, digest = text.partition("@")
-    if at and not _DIGEST.fullmatch(digest):
+    if at and not is_digest(digest):
         advice = "a digest is sha256: and 64 hexadecimal digits; `docker login` keeps logins, no name has one in it"
         raise _wrong(text, f"{quoted(digest)} is not a digest", advice, where)
     registry, repository = _split_registry(rest)
@@ -71,6 +71,11 @@ def parse_reference(text: str, *, where: str | None = None) -> Reference:
     if registry == DEFAULT_REGISTRY and "/" not in repository:
         repository = f"library/{repository}"
     return Reference(registry=registry, repository=repository, tag=tag, digest=digest or None)
+
+
+def is_digest(text: str) -> bool:
+    """Tell whether a text is a digest."""
+    return _DIGEST.fullmatch(text) is not None
 
 
 def check_tag(tag: str, *, where: str | None = None, shown: str | None = None) -> str:

@@ -13,6 +13,7 @@ from urllib.parse import urlencode, urljoin
 
 from bake.address import origin
 from bake.credentials import Keyring
+from bake.reference import is_digest
 from bake.registry.answer import Answer, Outcome, Pushed, faulty
 from bake.registry.authorization import Authorizer
 from bake.registry.manifest import IMAGES, INDEX, fault_of
@@ -286,6 +287,9 @@ class Registry:
         asks = answer.outcome is Outcome.LOGIN and self._is_own(answer.url)
         if asks and self._authorizer.meet(challenge, purpose, used):
             answer = send(authorization=self._authorizer.header(purpose))
+        named = answer.headers.get("docker-content-digest", "")
+        if answer.outcome is Outcome.ANSWERS and named and not is_digest(named):
+            return faulty(answer.url, "what it names as the digest is none", answer.headers)
         return answer
 
     def _is_own(self, url: str) -> bool:

@@ -101,8 +101,8 @@ class RegistryStore:
         return "" if answer.outcome is Outcome.ANSWERS else answer.detail or answer.outcome.value
 
     def _refused(self, name: str, digest: str) -> str:
-        image = parse_reference(f"{self.repository}@{digest}")
         try:
+            image = parse_reference(f"{self.repository}@{digest}")
             found = find(self.registry, image, self.trust, name=f"{self.kind}/{name}", kind=SIGNATURE)
         except UpliftError as failure:
             return failure.message

@@ -16,6 +16,7 @@ from bake.errors import EnvironmentUnfit
 from bake.reference import parse_reference
 from bake.registry import TEXTS, Answer, Outcome, Pushed, Registry
 
+DIGEST = f"sha256:{'1' * 64}"
 INDEX = {"manifests": [{"digest": "sha256:m1"}, {"digest": "sha256:m2"}]}
 MANIFESTS = {
     "sha256:m1": {"config": {"digest": "sha256:c1"}, "layers": [{"digest": "sha256:l1"}, {"digest": "sha256:l2"}]},
@@ -25,8 +26,8 @@ BLOBS = {"sha256:c1": 10, "sha256:c2": 20, "sha256:l1": 3000, "sha256:l2": 400}
 
 
 @contextmanager
-def served(status=200, *, challenge="", blobs=BLOBS, host="127.0.0.1", tls=None):
-    """A registry that answers everything with a status, or properly with 200."""
+def served(status=200, *, challenge="", blobs=BLOBS, host="127.0.0.1", tls=None, digest=DIGEST):
+    """A registry that answers everything with a status, or properly with 200; ``digest``: what it names for all."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -42,7 +43,7 @@ def served(status=200, *, challenge="", blobs=BLOBS, host="127.0.0.1", tls=None)
             elif "/blobs/" in self.path:
                 self.answer(200 if name in blobs else 404, b"x" * blobs.get(name, 0))
             elif "/manifests/" in self.path:
-                self.answer(200, json.dumps(MANIFESTS.get(name, INDEX)).encode(), {"Docker-Content-Digest": "sha256:i"})
+                self.answer(200, json.dumps(MANIFESTS.get(name, INDEX)).encode(), {"Docker-Content-Digest": digest})
             else:
                 self.answer(200, b"{}")
 
@@ -122,9 +123,19 @@ def test_no_token_no_answer(challenge):
 def test_a_complete_push_is_proven_by_its_bytes():
     with served() as host:
         pushed = Registry(host).pushed(parse_reference(f"{host}/team/image:1"))
-    assert pushed == Pushed(digest="sha256:i", blobs=BLOBS)
+    assert pushed == Pushed(digest=DIGEST, blobs=BLOBS)
     assert pushed.complete
     assert pushed.size == 3430
+
+
+@pytest.mark.parametrize("digest", ["sha256:1", f"{DIGEST},push=true", f"{DIGEST}@x", "../../etc/passwd", "1" * 5000])
+def test_a_digest_that_is_none_is_an_error_for_all_who_ask(digest):
+    with served(digest=digest) as host:
+        registry, image = Registry(host), parse_reference(f"{host}/team/image:1")
+        assert registry.manifest(image).outcome is Outcome.ERROR
+        assert isinstance(registry.pushed(image), Answer)
+        with pytest.raises(EnvironmentUnfit, match="what it names as the digest is none"):
+            registry.digest_of(image)
 
 
 def test_a_missing_layer_is_seen():

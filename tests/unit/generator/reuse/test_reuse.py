@@ -13,10 +13,15 @@ from bake.buildx.driver import BakeOutcome, BakeRequest
 from bake.errors import BuildFailed
 from bake.progress.events import State, Step, StepKind
 from bake.progress.facts import Fact
+from bake.registry import Registry
 from generator.job import Reuse, Wheel, WheelLookup
 from generator.plan.keys import Key
 from generator.reuse.cache_summary import as_data, compiler_cpu, show_proof
 from generator.reuse.steps import made
+from generator.reuse.store import WHEEL as WHEELS
+from generator.reuse.store import RegistryStore
+from generator.trust import Identity, Trust
+from tests.unit.bake.registry.test_client import served
 
 WHEEL = Wheel(target="wheel-x", extension="x", key=Key(target="wheel-x", inputs={}))
 
@@ -105,3 +110,17 @@ def test_what_comes_in_is_told_with_the_line_that_pins_it():
     reporter: Any = SimpleNamespace(note=said.append)
     show_proof(reporter, one, WheelLookup(), ())
     assert said[1:] == ["  requirements: comes in: iopath==0.1.9 (for x)"]
+
+
+ANYBODY = Trust(identities=(Identity(issuer="https://ci.example", identity="lab"),))
+
+
+@pytest.mark.parametrize("trust", [Trust(), ANYBODY], ids=["no trust", "trust"])
+def test_a_store_that_names_no_digest_for_an_image_is_trouble_and_no_failure(trust):
+    with served(digest="sha256:1,push=true") as host:
+        store = RegistryStore(
+            repository=f"{host}/wheels", registry=Registry(host), kind=WHEELS, trust=trust, signer=None
+        )
+        found = store.look_up("x-1")
+    assert (found.reference, found.refused) == ("", "")
+    assert "what it names as the digest is none" in found.trouble
