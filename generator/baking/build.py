@@ -96,7 +96,8 @@ def bake_verified(job: Job, delivery: Delivery, *, require_warm: bool = False) -
         overrides = {**delivery.overrides, **early.overrides}
         job, built, path = _build(job, targets, require_warm=require_warm, overrides=overrides, told=told)
         built.raise_for_failure()
-        require_passed(_report(job, job.facts.image))
+        job = dataclasses.replace(job, report=_report(job, job.facts.image))
+        require_passed(job.report)
         delivered = delivery.deliver(job, built)
         record(job, built, delivered.outcome, more=delivered.record)
         delivered.outcome.raise_for_failure()

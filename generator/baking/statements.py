@@ -12,7 +12,7 @@ from generator.plan.names import VERIFY
 from generator.trust import provenance
 from generator.trust.sbom import FILE, sbom
 from generator.trust.statement import PROVENANCE, SBOM, SIGNATURE, VERIFICATION, statement
-from generator.verification.report import REPORT
+from generator.verification.report import as_json
 
 if TYPE_CHECKING:
     from generator.job import Job
@@ -25,17 +25,24 @@ def statements_of(job: Job, digest: str) -> dict[str, bytes]:
         digest: of the image.
 
     Raises:
-        BuildFailed: the verification left no list of what is installed, or no report.
+        BuildFailed: the verification left no list of what is installed.
     """
     name = f"image/{job.recipe.name}"
     folder = job.folder / VERIFY
     try:
         materials = sbom(untrusted.read(folder, FILE), name=job.recipe.name, digest=digest)
-        report = json.loads(untrusted.read(folder, REPORT))
     except (OSError, ValueError) as error:
         raise BuildFailed(f"the verification left nothing that can be signed: {error}", where=str(folder)) from None
-    said = {SIGNATURE: {}, PROVENANCE: _provenance(job), SBOM: materials, VERIFICATION: report}
+    said = {SIGNATURE: {}, PROVENANCE: _provenance(job), SBOM: materials, VERIFICATION: _verification(job)}
     return {kind: statement(digest, name, kind, predicate) for kind, predicate in said.items()}
+
+
+def _verification(job: Job) -> dict[str, object]:
+    """Give the report that was judged, whatever its file says by now."""
+    if job.report is None or not job.report.passed:
+        raise BuildFailed("an image that passed no verification is not signed", where=job.facts.image)
+    predicate: dict[str, object] = json.loads(as_json(job.report))
+    return predicate
 
 
 def _provenance(job: Job) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import TYPE_CHECKING, Any
 
 from bake.errors import EnvironmentUnfit, UsageError
@@ -11,7 +12,7 @@ from bake.registry import Registry
 from generator.trust import provenance
 from generator.trust.attached import find
 from generator.trust.statement import PROVENANCE, SBOM, SIGNATURE, VERIFICATION
-from generator.verification.report import Row, VerificationReport
+from generator.verification.report import Row, VerificationReport, parse_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -53,7 +54,8 @@ def check(recipe: Recipe, facts: Facts, image: str) -> VerificationReport:
         candidates = [list(_origin(entry, recipe, facts)) for entry in signed[PROVENANCE]]
         rows += min(candidates, key=lambda made: sum(row.status == "fail" for row in made))
     if signed[VERIFICATION]:
-        rows += [_passed(entry.predicate) for entry in signed[VERIFICATION][:1]]
+        judged = [_passed(entry.predicate, recipe) for entry in signed[VERIFICATION]]
+        rows.append(min(judged, key=lambda row: row.status == "fail"))
     return VerificationReport(recipe=recipe.name, image=f"{image.partition('@')[0]}@{digest}", rows=tuple(rows))
 
 
@@ -98,13 +100,22 @@ def _origin(entry: Verified, recipe: Recipe, facts: Facts) -> Iterator[Row]:
     )
 
 
-def _passed(report: Mapping[str, Any]) -> Row:
-    rows = report.get("rows")
-    count = len(rows) if isinstance(rows, list) else 0
-    found = f"{count} checks, {'all passed' if report.get('passed') is True else 'not all passed'}"
-    good = report.get("passed") is True and count > 0
+def _passed(predicate: Mapping[str, Any], recipe: Recipe) -> Row:
+    """Whether a report is one of this recipe, says that it passed, and has rows that all did."""
+    try:
+        report = parse_report(json.dumps(predicate), image="")
+    except (ValueError, RecursionError) as error:
+        found, good = str(error), False
+    else:
+        failed = len(report.failed)
+        good = report.passed and predicate.get("passed") is True and report.recipe == recipe.name
+        found = f"{len(report.rows)} checks of {report.recipe}, {f'{failed} failed' if failed else 'all passed'}"
     return Row(
-        check="verification", subject="report", expected="passed", found=found, status="pass" if good else "fail"
+        check="verification",
+        subject="report",
+        expected=f"{recipe.name}, passed",
+        found=found,
+        status="pass" if good else "fail",
     )
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from generator.plan import Graph
     from generator.recipe import Recipe
     from generator.resolve.facts import Facts
+    from generator.verification.report import VerificationReport
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,8 @@ class Job:
     """One bake.
 
     Args:
-        driver: what runs a request and tells a listener of its events: ``bake.buildx.driver.run_bake``.
+        driver: what runs a request and tells a listener of its events: ``bake.buildx.driver.run_bake``. report: what
+            its verification found, once that was judged.
     """
 
     reporter: Reporter
@@ -44,6 +46,7 @@ class Job:
     preflight: Preflight
     reuse: Reuse
     driver: Callable[[BakeRequest, Callable[[Event], None]], BakeOutcome]
+    report: VerificationReport | None = None
 
     @property
     def folder(self) -> Path:

@@ -14,12 +14,14 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from bake.buildx.driver import BakeOutcome
 from bake.errors import EnvironmentUnfit, UsageError, VerificationFailed
 from bake.reference import Reference
-from bake.registry import Answer
+from bake.registry import Answer, Outcome
 from bake.registry.manifest import IMAGES, INDEX
+from bake.registry.referrers import attach
 from generator.baking import build
-from generator.baking.delivery import Push
+from generator.baking.delivery import Delivered, Delivery, Push
 from generator.baking.publish import content_tag
 from generator.commands import verify_provenance
 from generator.job import Job
@@ -29,14 +31,14 @@ from generator.resolve.signing import Signing, signer_of
 from generator.reuse import compiler_cache, wheel_store
 from generator.reuse.store import CACHE, WHEEL, store_of
 from generator.trust import Trust, Verified
-from generator.trust.attached import find
+from generator.trust.attached import find, signed
 from generator.trust.keys import public_key
 from generator.trust.provenance import hashed
-from generator.trust.statement import PROVENANCE, SBOM, SIGNATURE, VERIFICATION
+from generator.trust.statement import PROVENANCE, SBOM, SIGNATURE, VERIFICATION, statement
 from generator.verification.report import VerificationReport, require_passed
 from tests.loopback import Loopback
+from tests.unit.generator.baking.conftest import ROW, Driver, step
 from tests.unit.generator.baking.conftest import WHEEL as SCATTER
-from tests.unit.generator.baking.conftest import Driver, step
 
 MakeJob = Callable[..., Job]
 Keys = Callable[..., tuple[Path, Path]]
@@ -180,13 +182,20 @@ def test_a_compiler_cache_that_nobody_signed_is_not_loaded_and_saved_anew(
     assert driver.asked[0] == ("compiler-cache",)  # loaded
 
 
-def push(make_job: MakeJob, driver: Driver, lab: Loopback, facts: Facts, content: bytes = b"an image") -> Reference:
+def push(
+    make_job: MakeJob,
+    driver: Driver,
+    lab: Loopback,
+    facts: Facts,
+    content: bytes = b"an image",
+    delivery: Delivery | None = None,
+) -> Reference:
     """Push the image of a bake, as BuildKit has made it, with all that is said of it."""
     image = lab.put_image("lab/demo:made", content)
     driver.made = [{"containerimage.digest": str(image.digest)}]
     lab.registry().tag(image, content_tag("1", str(image.digest)))
     job = make_job(base=f"base:1@sha256:{'c' * 64}")
-    build.bake_verified(replace(job, facts=replace(facts, folder=driver.folder)), Push())
+    build.bake_verified(replace(job, facts=replace(facts, folder=driver.folder)), delivery or Push())
     return replace(image, tag=None)
 
 
@@ -208,6 +217,22 @@ def test_a_pushed_image_carries_signed_statements_and_stays_as_it_is(
     report = said[VERIFICATION].predicate
     assert report["passed"] is True
     assert report == json.loads((driver.folder / "verify/report.json").read_text())
+
+
+class Meddled(Push):
+    """A push before which somebody writes another report into the build folder."""
+
+    def deliver(self, job: Job, built: BakeOutcome) -> Delivered:
+        (job.folder / "verify/report.json").write_text('{"schema": 1, "recipe": "demo", "passed": true, "rows": []}')
+        return super().deliver(job, built)
+
+
+def test_the_report_that_was_judged_is_signed_and_not_what_lies_there_by_then(
+    make_job: MakeJob, driver: Driver, lab: Loopback, facts_of: FactsOf
+) -> None:
+    facts = facts_of("lab", "lab")
+    image = push(make_job, driver, lab, facts, b"meddled", Meddled())
+    assert said_of(lab, image, facts)[VERIFICATION].predicate["rows"] == list(driver.rows)
 
 
 def test_pushed_again_nothing_is_signed_twice(
@@ -334,6 +359,34 @@ def test_an_image_that_nobody_trusted_signed_fails_and_says_why(
         verify_provenance.check(make_job().recipe, facts_of(), image)
     with pytest.raises(EnvironmentUnfit, match="does not have the image"):
         verify_provenance.check(make_job().recipe, facts_of(trusts="lab"), f"{lab.host}/lab/absent:1")
+
+
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [
+        ({}, "pass"),
+        ({"rows": [ROW, {**ROW, "status": "fail"}]}, "fail"),
+        ({"rows": [ROW, {**ROW, "status": "skipped"}]}, "fail"),
+        ({"rows": []}, "fail"),
+        ({"rows": [{"status": "pass"}]}, "fail"),
+        ({"rows": "none"}, "fail"),
+        ({"passed": False}, "fail"),
+        ({"recipe": "another"}, "fail"),
+        ({"schema": 2}, "fail"),
+    ],
+)
+def test_a_signed_report_counts_by_its_rows_and_for_its_recipe(
+    make_job: MakeJob, lab: Loopback, facts_of: FactsOf, changed: dict[str, Any], status: str
+) -> None:
+    facts = facts_of("lab", "lab")
+    image = lab.put_image("lab/demo:reported", json.dumps(changed).encode())
+    report = {"schema": 1, "recipe": "demo", "passed": True, "rows": [ROW], **changed}
+    text = statement(str(image.digest), "image/demo", VERIFICATION, report)
+    assert facts.signer is not None
+    artifacts = signed(lab.registry(), image, {VERIFICATION: text}, facts.signer, facts.trust)
+    assert attach(lab.registry(), image, artifacts).outcome is Outcome.ANSWERS
+    found = verify_provenance.check(make_job().recipe, facts, str(image))
+    assert [row.status for row in found.rows if row.check == "verification"] == [status]
 
 
 def test_no_secret_is_in_what_is_sent(

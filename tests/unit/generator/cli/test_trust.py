@@ -33,7 +33,8 @@ recipe = "small"
 image = "base:1"
 digest = "sha256:{"c" * 64}"
 """
-REPORT = {"schema": 1, "passed": True, "rows": [{"check": "version"}]}
+ROW = {"check": "version", "subject": "torch", "expected": "2", "found": "2", "status": "pass", "detail": ""}
+REPORT = {"schema": 1, "recipe": "small", "passed": True, "rows": [ROW]}
 Keys = Callable[..., tuple[Path, Path]]
 
 
