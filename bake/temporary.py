@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _OPENED = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_RANDOM = "[a-z0-9_]" * 8  # how ``mkdtemp`` goes on after a prefix; what goes on otherwise is somebody else's
 
 
 @contextmanager
@@ -61,7 +62,7 @@ def _made(parent: Path, prefix: str) -> tuple[Path, int]:
 
 
 def _remove_left(parent: Path, prefix: str) -> None:
-    for path in parent.glob(f"{glob.escape(prefix)}*"):
+    for path in parent.glob(f"{glob.escape(prefix)}{_RANDOM}"):
         with suppress(OSError):
             number = os.open(path, _OPENED)
             try:

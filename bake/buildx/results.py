@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
+import secrets
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -119,7 +119,7 @@ def record(
     path = folder / FILE_NAME
     data = {**as_data(outcome, recipe=recipe, sizes=sizes or {}), **(more or {})}
     text = json.dumps(data, indent=1, sort_keys=False)
-    temporary = path.with_suffix(f".json.{os.getpid()}")
+    temporary = path.with_name(f".{FILE_NAME}.{secrets.token_hex(8)}")
     folder.mkdir(parents=True, exist_ok=True)
     temporary.write_text(text + "\n", encoding="utf-8")
     temporary.replace(path)

@@ -74,7 +74,7 @@ class Archive:
             EnvironmentUnfit: the file could not be put in place.
         """
         target = self.path.absolute()
-        with temporary_folder(f".{target.name}.", str(target.parent)) as folder:
+        with temporary_folder(".image-uplift-", str(target.parent)) as folder:
             part = folder / target.name
             try:
                 outcome = export(part)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-# What is written beside its place, and moved there when it is whole.
-_PARTS = (".render-*", ".mirrors.txt.*", "results.json.*")
+# What is written beside its place, and moved there when it is whole; a name that differs is somebody else's.
+_PART = re.compile(r"\.render-[a-z0-9_]{8}|\.(mirrors\.txt|results\.json)\.[0-9a-f]{16}")
 
 
 @contextmanager
@@ -39,7 +40,7 @@ def held(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
     except OSError as error:
         raise unwritable(error, folder) from error
     with marker:
-        for path in (left for pattern in _PARTS for left in folder.glob(pattern)):
+        for path in [entry for entry in folder.iterdir() if _PART.fullmatch(entry.name)]:
             with suppress(OSError):
                 untrusted.remove(path)
         yield

@@ -51,6 +51,15 @@ def test_that_of_a_killed_owner_goes_with_the_next_and_that_of_a_living_one_stay
     assert [path.name for path in tmp_path.iterdir()] == ["uplift-test-notes"]
 
 
+@pytest.mark.parametrize("name", ["uplift-test-", "uplift-test-bak", "uplift-test-abc_01234", "uplift-test-ABC_0123"])
+def test_a_folder_of_another_name_is_left_alone(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "file").write_text("years of work")
+    with temporary_folder("uplift-test-", str(tmp_path)):
+        pass
+    assert (tmp_path / name / "file").exists()
+
+
 def test_where_none_can_be_made_it_is_said(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentUnfit, match="no temporary folder can be made") as raised:  # noqa: SIM117
         with temporary_folder("uplift-test-", str(tmp_path / "nowhere")):

@@ -58,6 +58,22 @@ def test_a_failure_leaves_the_old_file_and_no_part(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["image.tar"]
 
 
+@pytest.mark.parametrize("kept", [".config.bak", ".config.a_backup", ".image-uplift-notes"])
+def test_folders_beside_it_stay(tmp_path: Path, kept: str) -> None:
+    (tmp_path / kept).mkdir()
+    (tmp_path / kept / "file").write_text("years of work")
+    left = tmp_path / ".image-uplift-0a1b2c3d"  # of one that was killed
+    left.mkdir()
+    archive = Archive(form=ArchiveFormat.OCI, path=tmp_path / "config")
+
+    def export(part: Path) -> BakeOutcome:
+        part.write_text("new")
+        return ended()
+
+    archive.written(export)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([kept, "config"])
+
+
 def test_an_engine_that_wrote_nothing_is_noticed(tmp_path: Path) -> None:
     archive = Archive(form=ArchiveFormat.OCI, path=tmp_path / "image.tar")
     with pytest.raises(EnvironmentUnfit, match="could not be saved"):

@@ -69,14 +69,21 @@ def test_another_command_is_waited_for_and_told_of(tmp_path: Path) -> None:
 def test_one_that_was_killed_holds_nothing_and_what_it_wrote_in_part_goes(tmp_path: Path) -> None:
     folder = tmp_path / "build"
     holder = start(folder)
-    (folder / ".render-abc/contexts").mkdir(parents=True)
-    for name in (".mirrors.txt.0123456789abcdef", "results.json.4711", "results.json", "notes.txt"):
+    (folder / ".render-abc_0123/contexts").mkdir(parents=True)
+    kept = [
+        "results.json",
+        "results.json.4711",
+        "results.json.before-upgrade",
+        ".results.json.bak",
+        ".render-notes.txt",
+    ]
+    for name in (".mirrors.txt.0123456789abcdef", ".results.json.0123456789abcdef", *kept):
         (folder / name).write_text("x")
     holder.send_signal(signal.SIGKILL)
     holder.communicate()
     said: list[str] = []
     with held(folder, said.append):
-        assert sorted(path.name for path in folder.iterdir()) == [MARKER, "notes.txt", "results.json"]
+        assert sorted(path.name for path in folder.iterdir()) == sorted([MARKER, *kept])
     assert said == []
 
 
