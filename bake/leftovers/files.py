@@ -23,18 +23,21 @@ def find_folder(folder: Path, *, marker: str, owned: tuple[str, ...]) -> Iterato
     """List a build folder that carries the marker: only what this software writes there is counted and removed."""
     if not (folder / marker).is_file():
         return
-    # A link there is somebody's own doing: what it points at is not touched.
-    paths = [path for name in owned for path in folder.glob(name) if not path.is_symlink()]
+
+    def paths() -> list[Path]:
+        # A link there is somebody's own doing: what it points at is not touched.
+        return [path for name in owned if (path := folder / name).exists() and not path.is_symlink()]
 
     def remove() -> int:
-        size = _size(paths)
-        _remove(sorted(paths))
+        found = paths()  # a bake may have been waited for since it was listed
+        size = _size(found)
+        _remove(found)
         _remove([folder / marker])  # last: an interrupted removal can be done again
         with suppress(OSError):
             folder.rmdir()
         return size
 
-    yield Leftover(kind=Kind.FOLDER, name=str(folder), size=_size(paths), why="rendered and reported", remove=remove)
+    yield Leftover(kind=Kind.FOLDER, name=str(folder), size=_size(paths()), why="rendered and reported", remove=remove)
 
 
 def find_assets(store: Store, *, fetched: bool) -> Iterator[Leftover]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,9 @@ from bake.assets import Store
 from bake.buildx import builders
 from bake.engine.facts import connect
 from bake.errors import EnvironmentUnfit, Interrupted, UpliftError
+from bake.leftovers import Kind
 from bake.units import size
+from generator.job import held
 from generator.plan import build_graph
 from generator.plan.names import FETCHED
 from generator.render import render
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from generator.recipe import Recipe
 
 # What bakes write into a build folder; anything else there is the user's.
-OWNED = ("docker-bake.hcl", "contexts", "results.json", "metadata.json", "mirrors.txt", "verify", ".render-*")
+OWNED = ("docker-bake.hcl", "contexts", "results.json", "metadata.json", "mirrors.txt", "verify")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +70,7 @@ def clean(reporter: Reporter, recipe: Recipe, place: Place, wanted: Wanted, *, y
     if dry_run:
         reporter.note("dry run: nothing was removed")
     elif yes or _agreed(reporter, going):
-        _remove(reporter, going)
+        _remove(reporter, going, place.build)
 
 
 def _find(reporter: Reporter, recipe: Recipe, place: Place, wanted: Wanted) -> Iterator[Leftover]:
@@ -126,11 +129,12 @@ def _agreed(reporter: Reporter, going: list[Leftover]) -> bool:
     return agreed
 
 
-def _remove(reporter: Reporter, going: list[Leftover]) -> None:
+def _remove(reporter: Reporter, going: list[Leftover], build: Path) -> None:
     freed, failures = 0, []
     for entry in going:
         try:
-            freed += entry.remove()
+            with held(build, reporter.note) if entry.kind is Kind.FOLDER else nullcontext():
+                freed += entry.remove()
         except Interrupted:
             raise
         except UpliftError as error:

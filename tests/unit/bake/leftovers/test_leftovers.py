@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import threading
 
 import pytest
 
@@ -14,6 +15,7 @@ from bake.leftovers import Kind, find_assets, find_folder, marks_of
 from bake.leftovers.cache import Record, _bytes, ours
 from generator.commands.clean import OWNED, Place, Wanted, _dockerfiles, clean
 from generator.console.reporter import Reporter
+from generator.job import held
 from generator.plan import build_graph
 from generator.recipe import load_recipe
 from generator.render.write import MARKER
@@ -46,10 +48,10 @@ def test_what_others_put_there_stays(build, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "kept").write_text("x")
-    (build / ".render-link").symlink_to(elsewhere)
+    (build / "mirrors.txt").symlink_to(elsewhere)
     (entry,) = folders(build)
     entry.remove()
-    assert sorted(path.name for path in build.iterdir()) == [".render-link", "notes.txt"]
+    assert sorted(path.name for path in build.iterdir()) == ["mirrors.txt", "notes.txt"]
     assert (elsewhere / "kept").exists()
 
 
@@ -121,6 +123,22 @@ def test_without_an_engine_the_rest_is_still_cleaned(build, minimal_recipe, tmp_
     said = capsys.readouterr().err
     assert "images are not listed: no Docker Engine answers" in said
     assert "1 of 1 removed" in said
+
+
+def test_a_folder_that_a_bake_works_in_is_waited_for(build, minimal_recipe, tmp_path, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+    place = Place(build=build, assets=tmp_path / "none")
+    arguments, options = (Reporter(), minimal_recipe, place, Wanted()), {"yes": True, "dry_run": False}
+    cleaning = threading.Thread(target=clean, args=arguments, kwargs=options)
+    waits = threading.Event()
+    monkeypatch.setattr(Reporter, "note", lambda _self, text: waits.set() if "is waited for" in text else None)
+    with held(build, print):
+        cleaning.start()
+        assert waits.wait(20)
+        assert (build / "docker-bake.hcl").exists()
+        (build / "metadata.json").write_text("written by the bake")
+    cleaning.join(20)
+    assert not build.exists()
 
 
 @pytest.fixture
