@@ -5,6 +5,7 @@ from __future__ import annotations
 import netrc
 import os
 import platform
+import re
 from typing import TYPE_CHECKING
 
 from bake.address import quoted
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from generator.resolve.choices import Choices
     from generator.resolve.site import SiteFile
 
+_LATEST = 1 << 33  # seconds since 1970: in the year 2242
+
 
 def resolve(recipe: Recipe, choices: Choices, place: SiteFile, *, fetcher: str | None = None) -> Facts:
     """Decide what to use, option and environment before site before recipe, and check every name that was given.
@@ -38,9 +41,10 @@ def resolve(recipe: Recipe, choices: Choices, place: SiteFile, *, fetcher: str |
         fetcher: the image that fetches, as a lock pins it.
 
     Raises:
-        UsageError: a tag, registry or base that is not a valid reference.
+        UsageError: a tag, registry or base that is not a valid reference; a time that is none.
         EnvironmentUnfit: the CA bundle or the credentials can't be read.
     """
+    _check_time(os.environ.get("SOURCE_DATE_EPOCH", ""))
     tag = choices.tag or recipe.image.tag
     registry = (choices.registry or place.site.registry or "").rstrip("/")
     parse_reference(tag, where="--tag")
@@ -81,6 +85,15 @@ def resolve(recipe: Recipe, choices: Choices, place: SiteFile, *, fetcher: str |
         trust=trust_of(place),
         signer=signer_of(choices.signing),
     )
+
+
+def _check_time(text: str) -> None:
+    if text and not (re.fullmatch(r"[0-9]{1,10}", text) and int(text) <= _LATEST):
+        raise UsageError(
+            f"{quoted(text)} is no time in seconds since 1970",
+            where="SOURCE_DATE_EPOCH",
+            remedy="set it to one, such as that of `git log -1 --format=%ct`, or leave it out",
+        )
 
 
 def _moved(image: str, mirrors: Mapping[str, str]) -> str | None:

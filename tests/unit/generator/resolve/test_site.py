@@ -173,3 +173,16 @@ def test_a_mirrored_base_is_a_fact_and_the_label_of_none(nowhere: Path) -> None:
     facts = settled(recipe, Choices(recipe="deepprep", site=site))
     assert facts.base == "pbfslab/deepprep:25.1.0"
     assert facts.base_mirror == "reg.lab/hub/pbfslab/deepprep:25.1.0"
+
+
+@pytest.mark.usefixtures("nowhere")
+@pytest.mark.parametrize("time", ["abc", "-1", "1.5", " 17", "17\n", "\u0661", "8589934593", "9" * 5000])
+def test_a_time_that_is_none_is_told_before_anything_starts(time: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = load_recipe("demo").recipe
+    for good in ("", "0", "1700000000", "8589934592"):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", good)
+        assert resolve(recipe, Choices(recipe="demo"), load_site(None))
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", time)
+    with pytest.raises(UsageError, match="is no time in seconds since 1970") as told:
+        resolve(recipe, Choices(recipe="demo"), load_site(None))
+    assert told.value.where == "SOURCE_DATE_EPOCH"
