@@ -194,7 +194,7 @@ def push(
     image = lab.put_image("lab/demo:made", content)
     driver.made = [{"containerimage.digest": str(image.digest)}]
     lab.registry().tag(image, content_tag("1", str(image.digest)))
-    job = make_job(base=f"base:1@sha256:{'c' * 64}")
+    job = make_job(base=f"base:1@sha256:{'c' * 64}", fetcher=f"python:3@sha256:{'f' * 64}")
     build.bake_verified(replace(job, facts=replace(facts, folder=driver.folder)), delivery or Push())
     return replace(image, tag=None)
 
@@ -344,6 +344,27 @@ def test_another_recipe_lock_base_or_arch_fails_its_row(
     extension = recipe.extensions["torch-scatter"].model_copy(update={"sha256": "e" * 64})
     swapped = recipe.model_copy(update={"extensions": {"torch-scatter": extension}})
     assert rows(verify_provenance.check(swapped, facts, image)) == ["input source torch-scatter"]
+
+
+def test_the_provenance_names_the_fetcher_and_each_locked_file_and_another_one_fails_its_row(
+    make_job: MakeJob, driver: Driver, lab: Loopback, facts_of: FactsOf
+) -> None:
+    files = {"stack": {"torch-2.whl": "1" * 64, "numpy-1.whl": "2" * 64}, "apt": {"git_1_amd64.deb": "3" * 64}}
+    facts = facts_of("lab", "lab", fetcher="python:3", files=files)
+    image = push(make_job, driver, lab, facts, b"locked")
+    listed = said_of(lab, image, facts)[PROVENANCE].predicate["buildDefinition"]["resolvedDependencies"]
+    made_of = {row["name"]: row["digest"] for row in listed if "digest" in row}
+    locked = {f"{group} {file}": {"sha256": sha256} for group in files for file, sha256 in files[group].items()}
+    assert made_of.items() >= {"fetcher": {"sha256": "f" * 64}, **locked}.items()
+
+    def failing(**changed: Any) -> list[str]:
+        pinned = {"fetcher": f"python:3@sha256:{'f' * 64}", **changed}
+        return rows(verify_provenance.check(make_job().recipe, replace(facts, **pinned), str(image)))
+
+    assert failing() == []
+    assert failing(files={**files, "apt": {"git_1_amd64.deb": "4" * 64}}) == ["input apt git_1_amd64.deb"]
+    assert failing(files={**files, "uv": {"uv.tar.gz": "5" * 64}}) == ["input uv uv.tar.gz"]
+    assert failing(fetcher=f"python:3@sha256:{'e' * 64}") == ["input fetcher"]
 
 
 def test_an_image_that_nobody_trusted_signed_fails_and_says_why(
