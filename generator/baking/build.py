@@ -96,8 +96,9 @@ def bake_verified(job: Job, delivery: Delivery, *, require_warm: bool = False) -
         overrides = {**delivery.overrides, **early.overrides}
         job, built, path = _build(job, targets, require_warm=require_warm, overrides=overrides, told=told)
         built.raise_for_failure()
-        job = dataclasses.replace(job, report=_report(job, job.facts.image))
-        require_passed(job.report)
+        report = _report(job, job.facts.image)
+        require_passed(report)
+        job = dataclasses.replace(job, report=report)
         delivered = delivery.deliver(job, built)
         record(job, built, delivered.outcome, more=delivered.record)
         delivered.outcome.raise_for_failure()
