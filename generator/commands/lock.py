@@ -14,7 +14,7 @@ from bake.reference import parse_reference
 from bake.registry import Outcome, Registry
 from generator import __version__
 from generator.recipe.fields import normalised
-from generator.recipe.fit import BASE, FETCHER, MISSING, Applied, apply_lock, fit, locked_packages, require_lock_of
+from generator.recipe.fit import BASE, FETCHER, MISSING, Applied, apply_lock, fit, locked_packages, require_lock_of, with_facts
 from generator.recipe.groups import FETCHER_IMAGE, ON_ANY_BASE, REQUIREMENTS, STACK, inputs_of
 from generator.recipe.lock import (
     SCHEMA,
@@ -227,7 +227,7 @@ def with_assets(recipe: Recipe, lock: Lock, assets: Mapping[str, tuple[str, int]
 
 def with_files(recipe: Recipe, lock: Lock, files: Mapping[str, LockedFiles]) -> Lock:
     """Add the files of groups that were missing."""
-    inputs = {group: inputs for group, inputs in inputs_of(recipe).items() if group in files}
+    inputs = {group: inputs for group, inputs in inputs_of(with_facts(recipe, lock)).items() if group in files}
     return lock.model_copy(update={"inputs": {**lock.inputs, **inputs}, "files": {**lock.files, **files}})
 
 

@@ -147,13 +147,18 @@ def _reasons(recipe: Recipe, lock: Lock, platform: str) -> Iterator[tuple[str, s
     base = _base(recipe, lock)
     yield BASE, base
     yield FETCHER, _fetcher(lock)
-    for name in sorted({*recipe.assets, *lock.assets}):
-        yield f"assets.{name}", _asset(recipe, lock, name) or wrong.get(f"assets.{name}", "")
+    assets = {
+        name: _asset(recipe, lock, name) or wrong.get(f"assets.{name}", "")
+        for name in sorted({*recipe.assets, *lock.assets})
+    }
+    for name, why in assets.items():
+        yield f"assets.{name}", why
     for name in sorted(lock.packages):
         yield f"packages.{name}", _package(recipe, lock, name) or wrong.get(f"packages.{name}", "")
     elsewhere = bool(lock.files) and lock.platform != platform
     yield "platform", f"it is for {lock.platform}, and {platform} is built for" if elsewhere else ""
-    inputs = inputs_of(recipe)
+    held = {name: entry for name, entry in lock.assets.items() if not assets[name]}
+    inputs = inputs_of(with_facts(recipe, lock.model_copy(update={"assets": held})))
     for group in dict.fromkeys((*inputs, *sorted(lock.files))):
         another_base = base not in ("", MISSING) and group not in ON_ANY_BASE
         usable = group in lock.files and not elsewhere and not another_base

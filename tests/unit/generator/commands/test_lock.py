@@ -253,3 +253,11 @@ def test_no_engine_and_no_registry_says_both(recipe, monkeypatch):
     assert "no Docker Engine answers" in caught.value.message
     assert "127.0.0.1:1 does not give it" in caught.value.message
     assert str(caught.value.remedy).endswith("or leave it out: lock --without base")
+
+
+@pytest.mark.parametrize("name", ["demo", "deepprep", "deepprep-cu130"])
+def test_the_locks_that_ship_are_not_stale(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    applied = locked(load_recipe(name).recipe, name, None, platform=HERE)
+    assert applied.files
+    assert applied.stale == ()
