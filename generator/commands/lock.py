@@ -15,7 +15,7 @@ from bake.registry import Outcome, Registry
 from generator import __version__
 from generator.recipe.fields import normalised
 from generator.recipe.fit import BASE, FETCHER, MISSING, Applied, apply_lock, fit, locked_packages, require_lock_of, with_facts
-from generator.recipe.groups import FETCHER_IMAGE, ON_ANY_BASE, REQUIREMENTS, STACK, inputs_of
+from generator.recipe.groups import FETCHER_IMAGE, REQUIREMENTS, STACK, inputs_of
 from generator.recipe.lock import (
     SCHEMA,
     SUFFIX,
@@ -147,7 +147,7 @@ def kept(recipe: Recipe, before: Lock | None, options: LockOptions, *, platform:
     packages, anew = _named(before, options.names, parts)
     left = {*options.without, *(set(before.unlocked) - anew)}
     fitting = fit(recipe, before, platform=platform).lock
-    gone = {*left, *anew, *(_on_base(recipe) if BASE in anew else ())}
+    gone = {*left, *anew, *(inputs_of(recipe) if BASE in anew else ())}
     files = {group: files for group, files in fitting.files.items() if group not in gone}
     moved = {group: _others(files[group], packages) for group in files}
     moved = {group: others for group, others in moved.items() if len(others) < len(files[group])}
@@ -166,10 +166,6 @@ def kept(recipe: Recipe, before: Lock | None, options: LockOptions, *, platform:
         }
     )
     return Kept(lock=lock, preferred={group: pins_of(others) for group, others in moved.items()})
-
-
-def _on_base(recipe: Recipe) -> set[str]:
-    return set(inputs_of(recipe)) - set(ON_ANY_BASE)
 
 
 def _named(before: Lock, names: tuple[str, ...], parts: tuple[str, ...]) -> tuple[set[str], set[str]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bake.errors import UsageError
-from generator.recipe.groups import FETCHER_IMAGE, ON_ANY_BASE, inputs_of
+from generator.recipe.groups import FETCHER_IMAGE, inputs_of
 from generator.recipe.lock import LockedPackage
 
 if TYPE_CHECKING:
@@ -159,8 +159,8 @@ def _reasons(recipe: Recipe, lock: Lock, platform: str) -> Iterator[tuple[str, s
     yield "platform", f"it is for {lock.platform}, and {platform} is built for" if elsewhere else ""
     held = {name: entry for name, entry in lock.assets.items() if not assets[name]}
     inputs = inputs_of(with_facts(recipe, lock.model_copy(update={"assets": held})))
+    another_base = base not in ("", MISSING)  # with another Python, C library or packages
     for group in dict.fromkeys((*inputs, *sorted(lock.files))):
-        another_base = base not in ("", MISSING) and group not in ON_ANY_BASE
         usable = group in lock.files and not elsewhere and not another_base
         yield f"files.{group}", _group(lock, group, inputs.get(group, ()), usable=usable)
 

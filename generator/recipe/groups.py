@@ -27,8 +27,6 @@ _PREBUILT = "prebuilt-"
 
 # A compile can't do without these, whatever the recipe lists.
 COMPILERS = ("g++", "ccache")
-# Which files these are does not depend on what the base holds.
-ON_ANY_BASE = (BUILD, TOOLKIT)
 
 
 def prebuilt_group(extension: str) -> str:
