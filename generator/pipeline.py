@@ -67,12 +67,13 @@ class Loaded:
 
     Args:
         documents: SHA-256 of ``recipe`` and ``lock``. fetcher, files: as the lock names them, files by group.
-        preferred: versions for groups that are resolved anew. unlocked: parts that no lock has.
+        preferred: versions for groups that are resolved anew. unlocked: parts that no lock has. platform: the files are for.
     """
 
     recipe: Recipe
     origin: str
     site: SiteFile
+    platform: str
     documents: Mapping[str, str] = field(default_factory=dict)
     fetcher: str | None = None
     files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -90,7 +91,8 @@ def _load(reporter: Reporter, choices: Choices, site: SiteFile | None = None) ->
     site = site or _site(reporter, choices)
     loaded = load_recipe(choices.recipe)
     recipe = with_base(loaded.recipe, choices.base)
-    applied = locking.locked(recipe, choices.recipe, choices.lock, platform=this_platform())
+    builder = choices.builder or site.site.builder
+    applied = locking.locked(recipe, choices.recipe, choices.lock, platform=this_platform(), builder=builder)
     for sentence in applied.stale:
         reporter.warning(f"the lock is stale, {sentence}; run `lock` again")
     recipe = with_archs(applied.recipe, choices.archs)
@@ -102,12 +104,13 @@ def _load(reporter: Reporter, choices: Choices, site: SiteFile | None = None) ->
         fetcher=applied.fetcher,
         files=applied.files,
         unlocked=applied.missing,
+        platform=applied.platform,
     )
 
 
 def _resolve(loaded: Loaded, choices: Choices) -> Facts:
     facts = resolve(loaded.recipe, choices, loaded.site, fetcher=loaded.fetcher)
-    return dataclasses.replace(facts, documents=loaded.documents, files=loaded.files)
+    return dataclasses.replace(facts, documents=loaded.documents, files=loaded.files, platform=loaded.platform)
 
 
 def _plan(loaded: Loaded, choices: Choices) -> Graph:
@@ -347,6 +350,8 @@ def lock(reporter: Reporter, choices: Choices, options: LockOptions) -> None:
     loaded = load_recipe(choices.recipe)
     recipe = with_base(loaded.recipe, choices.base)
     facts = resolve(recipe, choices, site)
+    platform = locking.builder_platform(facts.builder, platform=facts.platform)
+    facts = dataclasses.replace(facts, platform=platform)
     path = options.file or choices.lock or locking.written_to(choices.recipe)
     if options.check:
         locking.check(recipe, locking.earlier(recipe, path), facts, path=path)
@@ -362,6 +367,7 @@ def lock(reporter: Reporter, choices: Choices, options: LockOptions) -> None:
             recipe=with_facts(recipe, known),
             origin=loaded.origin,
             site=site,
+            platform=facts.platform,
             fetcher=pinned(known.fetcher),
             files=known.files,
             preferred=kept.preferred,

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bake.buildx import builders
 from bake.engine.facts import look_up_image
 from bake.errors import Drifted, EnvironmentUnfit, UsageError
 from bake.reference import parse_reference
@@ -85,10 +86,22 @@ def written_to(name_or_path: str) -> Path:
     return lock_path(path) if path.suffix == ".toml" or len(path.parts) > 1 else Path(f"{name_or_path}{SUFFIX}")
 
 
-def locked(recipe: Recipe, name_or_path: str, explicit: Path | None, *, platform: str) -> Applied:
+def builder_platform(builder: str | None, *, platform: str) -> str:
+    """Give the platform that a builder builds for; this machine's where nobody tells."""
+    try:
+        found = builders.look_up(builder)
+    except EnvironmentUnfit:
+        return platform
+    return (found.platform if found else "") or platform
+
+
+def locked(
+    recipe: Recipe, name_or_path: str, explicit: Path | None, *, platform: str, builder: str | None = None
+) -> Applied:
     """Put the facts of the recipe's lock into it, where there is one.
 
-    It is looked for where ``lock`` writes it, then, for a recipe that ships, beside it in the package.
+    It is looked for where ``lock`` writes it, then, for a recipe that ships, beside it in the package. The builder is
+    asked for its platform where the lock is not for this machine's; else ``preflight`` holds them against each other.
 
     Raises:
         UsageError: the lock that was named does not exist, is none, or contradicts the recipe.
@@ -96,9 +109,12 @@ def locked(recipe: Recipe, name_or_path: str, explicit: Path | None, *, platform
     found = _find(explicit or written_to(name_or_path), required=explicit is not None)
     if found is None:
         nothing = Lock(recipe=recipe.name)
-        return Applied(recipe=recipe, missing=fit(recipe, nothing, platform=platform).missing)
+        return Applied(recipe=recipe, missing=fit(recipe, nothing, platform=platform).missing, platform=platform)
     origin, text = found
-    applied = apply_lock(recipe, parse_lock(text, origin=origin), origin=origin, platform=platform)
+    lock = parse_lock(text, origin=origin)
+    if lock.files and lock.platform != platform:
+        platform = builder_platform(builder, platform=platform)
+    applied = apply_lock(recipe, lock, origin=origin, platform=platform)
     return replace(applied, text=text)
 
 

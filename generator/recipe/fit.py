@@ -38,7 +38,7 @@ class Applied:
 
     Args:
         fetcher: the image that fetches, by digest. files: those that are locked, by group. stale: what was not used.
-        missing: what is not locked. text: the lock's, "" without one.
+        missing: what is not locked. platform: what is built for. text: the lock's, "" without one.
     """
 
     recipe: Recipe
@@ -46,6 +46,7 @@ class Applied:
     files: Mapping[str, LockedFiles] = field(default_factory=dict)
     stale: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    platform: str = ""
     text: str = ""
 
 
@@ -95,6 +96,7 @@ def apply_lock(recipe: Recipe, lock: Lock, *, origin: str, platform: str) -> App
         files=found.lock.files,
         stale=found.stale,
         missing=found.missing,
+        platform=platform,
     )
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from bake.buildx.builder_facts import BuilderFacts, NodeFacts
 from bake.errors import Drifted, EnvironmentUnfit, UsageError
+from generator.baking.preflight import built_for
 from generator.commands.lock import (
     LockOptions,
     base_digest,
+    builder_platform,
     check,
     earlier,
     images_to_lock,
@@ -261,3 +266,41 @@ def test_the_locks_that_ship_are_not_stale(name, tmp_path, monkeypatch):
     applied = locked(load_recipe(name).recipe, name, None, platform=HERE)
     assert applied.files
     assert applied.stale == ()
+
+
+@pytest.fixture
+def arm(monkeypatch):
+    """A builder of another platform than this machine's."""
+    node = NodeFacts(name="arm0", endpoint="tcp://arm:1234", status="running", platforms=("linux/arm64", "linux/arm/v7"))
+    found = BuilderFacts(name="arm", driver="remote", nodes=(node,))
+    monkeypatch.setattr("bake.buildx.builders.look_up", lambda name: found if name == "arm" else None)
+    return found
+
+
+@pytest.mark.usefixtures("arm")
+def test_a_lock_is_for_the_platform_of_the_builder(recipe, lock, tmp_path):
+    path = tmp_path / "arm.lock.toml"
+    save(lock.model_copy(update={"platform": "linux/arm64"}), origin="x", path=path)
+    assert builder_platform("arm", platform=HERE) == "linux/arm64"
+    applied = locked(recipe, "small", path, platform=HERE, builder="arm")
+    assert (applied.files, applied.stale, applied.platform) == (lock.files, (), "linux/arm64")
+
+
+def test_nobody_asks_a_builder_that_fits_and_none_that_can_not_tell_decides(recipe, lock, tmp_path, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+    path = tmp_path / "small.lock.toml"
+    save(lock.model_copy(update={"platform": "linux/arm64"}), origin="x", path=path)
+    applied = locked(recipe, "small", path, platform=HERE, builder="nonexistent")
+    assert (applied.files, applied.platform) == ({}, HERE)
+    monkeypatch.setattr("bake.buildx.builders.look_up", lambda _: pytest.fail("a builder is asked"))
+    save(lock, origin="x", path=path)
+    assert locked(recipe, "small", path, platform=HERE, builder="arm").files == lock.files
+
+
+def test_files_of_a_lock_are_used_on_their_platform_alone(recipe, lock, arm):
+    facts = replace(facts_of(recipe), files=lock.files)
+    with pytest.raises(EnvironmentUnfit, match="are for linux/amd64, and this builder builds for linux/arm64") as caught:
+        built_for(arm, facts)
+    assert caught.value.where == "arm"
+    assert built_for(None, facts) == HERE
+    assert built_for(arm, facts_of(recipe)) == "linux/arm64"
