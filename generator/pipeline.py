@@ -341,7 +341,7 @@ def lock(reporter: Reporter, choices: Choices, options: LockOptions) -> None:
     """Write the recipe's lock, or only tell what drifted: what is locked and fits stays. Its path goes to stdout.
 
     Raises:
-        Drifted: with ``check``, the lock is not what it would be today.
+        Drifted: with ``check``, the lock does not fit the recipe, or the base has moved.
         UsageError: the lock is none, or a name is not in it.
         EnvironmentUnfit: the base or an asset can't be had, or the lock can't be written.
         BuildFailed, Interrupted: as for ``bake``.
@@ -354,8 +354,8 @@ def lock(reporter: Reporter, choices: Choices, options: LockOptions) -> None:
     facts = dataclasses.replace(facts, platform=platform)
     path = options.file or choices.lock or locking.written_to(choices.recipe)
     if options.check:
-        locking.check(recipe, locking.earlier(recipe, path), facts, path=path)
-        reporter.note(f"{path} is what it would be today")
+        found = locking.check(recipe, locking.earlier(recipe, path), facts, path=path)
+        reporter.note(f"{path} {found}")
         return
     before = None if options.everything_anew else locking.earlier(recipe, path)
     kept = locking.kept(recipe, before, options, platform=facts.platform)

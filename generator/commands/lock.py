@@ -255,8 +255,10 @@ def save(lock: Lock, *, origin: str, path: Path) -> bool:
     return write_lock(as_toml(lock, origin=origin, version=__version__), path)
 
 
-def check(recipe: Recipe, before: Lock | None, facts: Facts, *, path: Path) -> None:
+def check(recipe: Recipe, before: Lock | None, facts: Facts, *, path: Path) -> str:
     """Hold the lock against the recipe and, where it has the base's digest, against what that name stands for today.
+
+    No index is asked: newer versions there are no drift. Gives what was found, in words.
 
     Raises:
         Drifted: they differ; each difference is named. EnvironmentUnfit: nobody tells the base's digest.
@@ -273,10 +275,12 @@ def check(recipe: Recipe, before: Lock | None, facts: Facts, *, path: Path) -> N
             drifted.append(f"base: {locked_base.image} is {today} now, and {locked_base.digest} is locked")
     if drifted:
         raise Drifted(
-            "\n  ".join(["the lock is not what it would be today:", *drifted]),
+            "\n  ".join(["the lock does not fit what is there today:", *drifted]),
             where=str(path),
             remedy="run `lock`, which keeps what fits; `lock --upgrade base` takes the base that is there today",
         )
+    pinned_base = locked_base is not None and locked_base.digest is not None
+    return f"fits the recipe, and {'the base has not moved' if pinned_base else 'does not lock the base'}"
 
 
 def base_digest(recipe: Recipe, facts: Facts) -> str:

@@ -209,8 +209,10 @@ def today(monkeypatch):
 
 
 @pytest.mark.usefixtures("today")
-def test_a_lock_that_is_as_it_would_be_passes(recipe, lock, tmp_path):
-    check(recipe, lock, facts_of(recipe), path=tmp_path)
+def test_a_lock_that_fits_passes_and_says_what_was_asked(recipe, lock, tmp_path):
+    assert check(recipe, lock, facts_of(recipe), path=tmp_path) == "fits the recipe, and the base has not moved"
+    left = lock.model_copy(update={"unlocked": ("base",), "base": LockedImage(image="base:1")})
+    assert check(recipe, left, facts_of(recipe), path=tmp_path) == "fits the recipe, and does not lock the base"
 
 
 def test_all_that_drifted_is_told(recipe, lock, today, tmp_path):
