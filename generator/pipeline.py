@@ -67,7 +67,8 @@ class Loaded:
 
     Args:
         documents: SHA-256 of ``recipe`` and ``lock``. fetcher, files: as the lock names them, files by group.
-        preferred: versions for groups that are resolved anew. unlocked: parts that no lock has. platform: the files are for.
+        platform: what is built for, as far as is known. preferred: versions for groups that are resolved anew.
+        unlocked: parts that no lock has.
     """
 
     recipe: Recipe
@@ -106,6 +107,13 @@ def _load(reporter: Reporter, choices: Choices, site: SiteFile | None = None) ->
         unlocked=applied.missing,
         platform=applied.platform,
     )
+
+
+def _load_to_build(reporter: Reporter, choices: Choices) -> Loaded:
+    loaded = _load(reporter, choices)
+    if loaded.unlocked:
+        reporter.note(f"not locked: {', '.join(loaded.unlocked)}; `lock` holds them to what they are today")
+    return loaded
 
 
 def _resolve(loaded: Loaded, choices: Choices) -> Facts:
@@ -181,9 +189,7 @@ def bake(
             raise UsageError(f"{option} {does} the verified image", where=option, remedy="name no targets beside it")
     if archive is not None:
         archive.check()
-    loaded = _load(reporter, choices)
-    if loaded.unlocked:
-        reporter.note(f"not locked: {', '.join(loaded.unlocked)}; `lock` holds them to what they are today")
+    loaded = _load_to_build(reporter, choices)
     facts = _resolve(loaded, choices)
     probe = None if dry_run else ask(facts)  # buildx takes its time
     graph = _plan(loaded, choices)
@@ -210,7 +216,7 @@ def warm(reporter: Reporter, choices: Choices) -> None:
     Raises:
         UsageError: nothing is named that could be filled; the others as for ``bake``.
     """
-    loaded = _load(reporter, choices)
+    loaded = _load_to_build(reporter, choices)
     facts = _resolve(loaded, choices)
     if facts.caches.readonly:
         raise UsageError(
@@ -248,7 +254,7 @@ def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str
     """
     if image is not None:
         parse_reference(image, where="IMAGE")
-    loaded = _load(reporter, choices)
+    loaded = _load_to_build(reporter, choices)
     facts = _resolve(loaded, choices)
     probe = ask(facts)
     graph = _plan(loaded, choices)

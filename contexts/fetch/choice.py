@@ -55,7 +55,8 @@ def require_installable(files: Iterable[str], environment: Environment) -> None:
     tags = set(tags_of(environment))
     wrong = [name for name in files if tags.isdisjoint(_tags(name))]
     if wrong:
-        here = f"Python {environment.python} on {environment.machine} with glibc {'.'.join(map(str, environment.glibc))}"
+        glibc = ".".join(map(str, environment.glibc))
+        here = f"Python {environment.python} on {environment.machine} with glibc {glibc}"
         sys.exit(f"fetch: the lock is of another environment: {wrong[0]} is not for {here}\n{GONE}")
 
 

@@ -15,7 +15,17 @@ from bake.reference import parse_reference
 from bake.registry import Outcome, Registry
 from generator import __version__
 from generator.recipe.fields import normalised
-from generator.recipe.fit import BASE, FETCHER, MISSING, Applied, apply_lock, fit, locked_packages, require_lock_of, with_facts
+from generator.recipe.fit import (
+    BASE,
+    FETCHER,
+    MISSING,
+    Applied,
+    apply_lock,
+    fit,
+    locked_packages,
+    require_lock_of,
+    with_facts,
+)
 from generator.recipe.groups import FETCHER_IMAGE, REQUIREMENTS, STACK, inputs_of
 from generator.recipe.lock import (
     SCHEMA,

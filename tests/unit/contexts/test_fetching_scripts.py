@@ -347,7 +347,7 @@ def test_files_that_are_locked_come_without_resolving_from_the_first_index_that_
         **{f"/{name}": CONTENT for name in names},
     }
     (tmp_path / "inventory.json").write_text(json.dumps(INVENTORY))
-    options = ("--inventory", tmp_path / "inventory.json", "--locked", tmp_path / "locked.json")
+    options: tuple[object, ...] = ("--inventory", tmp_path / "inventory.json", "--locked", tmp_path / "locked.json")
     options += ("--index", f"{pypi}/own", "--out")
     run(wheels, monkeypatch, *options, tmp_path / "out")
     assert json.loads((tmp_path / "files.json").read_text()) == dict.fromkeys(names, SUM)
@@ -411,7 +411,7 @@ def test_what_is_required_and_not_locked_is_told(
     (tmp_path / "inventory.json").write_text(json.dumps(INVENTORY))
     (tmp_path / "requirements.txt").write_text(f"{line}\n")
     Handler.files |= {"/simple/a-b/": project((name, SUM)), f"/{name}": CONTENT}
-    options = ("--inventory", tmp_path / "inventory.json", "--locked", tmp_path / "locked.json")
+    options: tuple[object, ...] = ("--inventory", tmp_path / "inventory.json", "--locked", tmp_path / "locked.json")
     options += ("--requirements", tmp_path / "requirements.txt", "--out", tmp_path / "out")
     if said is None:
         run(wheels, monkeypatch, *options)

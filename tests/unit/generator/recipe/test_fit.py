@@ -130,9 +130,7 @@ def test_what_another_source_requires_is_not_locked(recipe, lock, name, values, 
 def test_another_commit_of_a_repository_is_another_source(minimal, write_recipe):
     text = '[toolkit]\nsource = "image"\nimage = "devel:1"\n[extensions.x]\nsource = "git"\nversion = "1"\n'
     text += 'url = "https://example.org/x.git"\ncommit = "{}"\n'
-    one, two = (
-        inputs_of(load_recipe(str(write_recipe(minimal + text.format(letter * 40)))).recipe) for letter in "ab"
-    )
+    one, two = (inputs_of(load_recipe(str(write_recipe(minimal + text.format(letter * 40)))).recipe) for letter in "ab")
     assert set(one["requirements"]) ^ set(two["requirements"]) == {f"x commit {letter * 40}" for letter in "ab"}
 
 
