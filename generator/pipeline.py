@@ -67,12 +67,14 @@ class Loaded:
 
     Args:
         documents: SHA-256 of ``recipe`` and ``lock``. fetcher, files: as the lock names them, files by group.
-        preferred: versions for groups that are resolved anew. unlocked: parts that no lock has.
+        platform: what is built for, as far as is known. preferred: versions for groups that are resolved anew.
+        unlocked: parts that no lock has.
     """
 
     recipe: Recipe
     origin: str
     site: SiteFile
+    platform: str
     documents: Mapping[str, str] = field(default_factory=dict)
     fetcher: str | None = None
     files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -90,7 +92,8 @@ def _load(reporter: Reporter, choices: Choices, site: SiteFile | None = None) ->
     site = site or _site(reporter, choices)
     loaded = load_recipe(choices.recipe)
     recipe = with_base(loaded.recipe, choices.base)
-    applied = locking.locked(recipe, choices.recipe, choices.lock, platform=this_platform())
+    builder = choices.builder or site.site.builder
+    applied = locking.locked(recipe, choices.recipe, choices.lock, platform=this_platform(), builder=builder)
     for sentence in applied.stale:
         reporter.warning(f"the lock is stale, {sentence}; run `lock` again")
     recipe = with_archs(applied.recipe, choices.archs)
@@ -102,12 +105,20 @@ def _load(reporter: Reporter, choices: Choices, site: SiteFile | None = None) ->
         fetcher=applied.fetcher,
         files=applied.files,
         unlocked=applied.missing,
+        platform=applied.platform,
     )
+
+
+def _load_to_build(reporter: Reporter, choices: Choices) -> Loaded:
+    loaded = _load(reporter, choices)
+    if loaded.unlocked:
+        reporter.note(f"not locked: {', '.join(loaded.unlocked)}; `lock` holds them to what they are today")
+    return loaded
 
 
 def _resolve(loaded: Loaded, choices: Choices) -> Facts:
     facts = resolve(loaded.recipe, choices, loaded.site, fetcher=loaded.fetcher)
-    return dataclasses.replace(facts, documents=loaded.documents, files=loaded.files)
+    return dataclasses.replace(facts, documents=loaded.documents, files=loaded.files, platform=loaded.platform)
 
 
 def _plan(loaded: Loaded, choices: Choices) -> Graph:
@@ -178,9 +189,7 @@ def bake(
             raise UsageError(f"{option} {does} the verified image", where=option, remedy="name no targets beside it")
     if archive is not None:
         archive.check()
-    loaded = _load(reporter, choices)
-    if loaded.unlocked:
-        reporter.note(f"not locked: {', '.join(loaded.unlocked)}; `lock` holds them to what they are today")
+    loaded = _load_to_build(reporter, choices)
     facts = _resolve(loaded, choices)
     probe = None if dry_run else ask(facts)  # buildx takes its time
     graph = _plan(loaded, choices)
@@ -207,7 +216,7 @@ def warm(reporter: Reporter, choices: Choices) -> None:
     Raises:
         UsageError: nothing is named that could be filled; the others as for ``bake``.
     """
-    loaded = _load(reporter, choices)
+    loaded = _load_to_build(reporter, choices)
     facts = _resolve(loaded, choices)
     if facts.caches.readonly:
         raise UsageError(
@@ -245,7 +254,7 @@ def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str
     """
     if image is not None:
         parse_reference(image, where="IMAGE")
-    loaded = _load(reporter, choices)
+    loaded = _load_to_build(reporter, choices)
     facts = _resolve(loaded, choices)
     probe = ask(facts)
     graph = _plan(loaded, choices)
@@ -338,7 +347,7 @@ def lock(reporter: Reporter, choices: Choices, options: LockOptions) -> None:
     """Write the recipe's lock, or only tell what drifted: what is locked and fits stays. Its path goes to stdout.
 
     Raises:
-        Drifted: with ``check``, the lock is not what it would be today.
+        Drifted: with ``check``, the lock does not fit the recipe, or the base has moved.
         UsageError: the lock is none, or a name is not in it.
         EnvironmentUnfit: the base or an asset can't be had, or the lock can't be written.
         BuildFailed, Interrupted: as for ``bake``.
@@ -347,10 +356,12 @@ def lock(reporter: Reporter, choices: Choices, options: LockOptions) -> None:
     loaded = load_recipe(choices.recipe)
     recipe = with_base(loaded.recipe, choices.base)
     facts = resolve(recipe, choices, site)
+    platform = locking.builder_platform(facts.builder, platform=facts.platform)
+    facts = dataclasses.replace(facts, platform=platform)
     path = options.file or choices.lock or locking.written_to(choices.recipe)
     if options.check:
-        locking.check(recipe, locking.earlier(recipe, path), facts, path=path)
-        reporter.note(f"{path} is what it would be today")
+        found = locking.check(recipe, locking.earlier(recipe, path), facts, path=path)
+        reporter.note(f"{path} {found}")
         return
     before = None if options.everything_anew else locking.earlier(recipe, path)
     kept = locking.kept(recipe, before, options, platform=facts.platform)
@@ -362,6 +373,7 @@ def lock(reporter: Reporter, choices: Choices, options: LockOptions) -> None:
             recipe=with_facts(recipe, known),
             origin=loaded.origin,
             site=site,
+            platform=facts.platform,
             fetcher=pinned(known.fetcher),
             files=known.files,
             preferred=kept.preferred,

@@ -9,7 +9,7 @@ from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from .pages import Link, indexes, must_project, normal
+from .pages import GONE, Link, indexes, must_project, normal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -48,6 +48,23 @@ def tags_of(environment: Environment) -> list[Tag]:
         *cpython_tags((major, minor), abis=[interpreter], platforms=platforms),
         *compatible_tags((major, minor), interpreter=interpreter, platforms=platforms),
     ]
+
+
+def require_installable(files: Iterable[str], environment: Environment) -> None:
+    """Make sure that an environment can install wheels that are locked; ends the program where it can't."""
+    tags = set(tags_of(environment))
+    wrong = [name for name in files if tags.isdisjoint(_tags(name))]
+    if wrong:
+        glibc = ".".join(map(str, environment.glibc))
+        here = f"Python {environment.python} on {environment.machine} with glibc {glibc}"
+        sys.exit(f"fetch: the lock is of another environment: {wrong[0]} is not for {here}\n{GONE}")
+
+
+def _tags(name: str) -> frozenset[Tag]:
+    try:
+        return parse_wheel_filename(name)[3]
+    except (InvalidWheelFilename, InvalidVersion):
+        return frozenset()
 
 
 def best(found: Sequence[Link], tags: Sequence[Tag]) -> Link | None:

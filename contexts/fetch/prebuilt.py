@@ -1,7 +1,7 @@
 """Fetches the prebuilt wheel of a version from a page of links: the one that fits an environment, or that is locked.
 
     python -m fetch.prebuilt --page URL --package NAME --version V --inventory FILE --out DIR [--optional]
-    python -m fetch.prebuilt --page URL --package NAME --version V --locked FILE --out DIR
+    python -m fetch.prebuilt --page URL --package NAME --version V --inventory FILE --locked FILE --out DIR
 
 With ``--optional`` a page without a wheel that fits is no error: DIR stays empty, and the caller compiles. A page that
 can't be read is an error always, so that no outage turns into a compile.
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import download
-from .choice import best, tags_of, wheels_of
+from .choice import best, require_installable, tags_of, wheels_of
 from .environment import read
 from .pages import GONE, Link, links, normal
 
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--page", required=True)
     parser.add_argument("--package", required=True)
     parser.add_argument("--version", required=True, help="with its local part")
-    parser.add_argument("--inventory", type=Path, help="of the environment")
+    parser.add_argument("--inventory", type=Path, required=True, help="of the environment")
     parser.add_argument("--locked", type=Path, help="the files to fetch: JSON, SHA-256 by name")
     parser.add_argument("--optional", action="store_true")
     parser.add_argument("--out", type=Path, required=True)
@@ -41,10 +41,13 @@ def main() -> None:
         sys.exit(f"fetch: {download.shown(download.mirrored(options.page))} can't be read: {error}")
     fitting = wheels_of(every, options.package, options.version)
     options.out.mkdir(parents=True, exist_ok=True)
+    environment = read(options.inventory)
     if options.locked:
-        wanted = _locked(fitting, json.loads(options.locked.read_text(encoding="utf-8")), options.page)
+        files = json.loads(options.locked.read_text(encoding="utf-8"))
+        require_installable(files, environment)
+        wanted = _locked(fitting, files, options.page)
     else:
-        usable = best(fitting, tags_of(read(options.inventory)))
+        usable = best(fitting, tags_of(environment))
         wanted = [usable.wanted()] if usable else []
     if not wanted:
         near = sorted({link.name for link in every if normal(link.name.partition("-")[0]) == normal(options.package)})

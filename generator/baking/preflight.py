@@ -84,6 +84,7 @@ def preflight(
     assets = assets_at_hand(reporter, recipe, facts, _needed_assets(recipe, rendered, targets))
     load_clients()  # while buildx is still answering
     builder = probe.builder.answer()
+    platform = built_for(builder, facts)
     room = disk.needed_gib(rendered.graph, facts.disk_gib, targets)
     subject = subject_of(recipe, facts, builder, probe, room_gib=room, pushes=destination is Destination.REGISTRY)
     with closing(doctor.Engine(subject)) as engine:
@@ -101,7 +102,7 @@ def preflight(
         return Preflight(
             base=base,
             fetcher=fetcher,
-            platform=(builder.platform if builder else "") or facts.platform,
+            platform=platform,
             own_builder=is_own(builder),
             context=builder.context if builder else None,
             insecure=subject.pushes and calls_insecure(engine, parse_reference(facts.image).registry),
@@ -137,6 +138,22 @@ def _require_fit(
     for finding in doctor.require_fit(subject, only=only, engine=engine):
         if finding.check == doctor.layers.NAME:
             reporter.warning(f"{finding.message}; {finding.remediation}")
+
+
+def built_for(builder: BuilderFacts | None, facts: Facts) -> str:
+    """Give the platform that is built for.
+
+    Raises:
+        EnvironmentUnfit: the lock's files are for another one.
+    """
+    platform = (builder.platform if builder else "") or facts.platform
+    if facts.files and platform != facts.platform:
+        raise EnvironmentUnfit(
+            f"the files of the lock are for {facts.platform}, and this builder builds for {platform}",
+            where=builder.name if builder else None,
+            remedy="run `lock --upgrade` with this builder, or give another --lock or --builder",
+        )
+    return platform
 
 
 def is_own(builder: BuilderFacts | None) -> bool:

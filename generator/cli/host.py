@@ -45,7 +45,7 @@ def lock(
         typer.Option(
             "--without",
             metavar="PART",
-            help="Leave out base or a group of files, now and later: apt, where mirrors drop what they replace.",
+            help="Leave out base, fetcher or a group of files, now and later: apt, where mirrors drop old packages.",
         ),
     ] = None,
     check: Annotated[

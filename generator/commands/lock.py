@@ -8,14 +8,25 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bake.buildx import builders
 from bake.engine.facts import look_up_image
 from bake.errors import Drifted, EnvironmentUnfit, UsageError
 from bake.reference import parse_reference
 from bake.registry import Outcome, Registry
 from generator import __version__
 from generator.recipe.fields import normalised
-from generator.recipe.fit import BASE, FETCHER, MISSING, Applied, apply_lock, fit, locked_packages, require_lock_of
-from generator.recipe.groups import FETCHER_IMAGE, ON_ANY_BASE, REQUIREMENTS, STACK, inputs_of
+from generator.recipe.fit import (
+    BASE,
+    FETCHER,
+    MISSING,
+    Applied,
+    apply_lock,
+    fit,
+    locked_packages,
+    require_lock_of,
+    with_facts,
+)
+from generator.recipe.groups import FETCHER_IMAGE, REQUIREMENTS, STACK, inputs_of
 from generator.recipe.lock import (
     SCHEMA,
     SUFFIX,
@@ -85,10 +96,22 @@ def written_to(name_or_path: str) -> Path:
     return lock_path(path) if path.suffix == ".toml" or len(path.parts) > 1 else Path(f"{name_or_path}{SUFFIX}")
 
 
-def locked(recipe: Recipe, name_or_path: str, explicit: Path | None, *, platform: str) -> Applied:
+def builder_platform(builder: str | None, *, platform: str) -> str:
+    """Give the platform that a builder builds for; this machine's where nobody tells."""
+    try:
+        found = builders.look_up(builder)
+    except EnvironmentUnfit:
+        return platform
+    return (found.platform if found else "") or platform
+
+
+def locked(
+    recipe: Recipe, name_or_path: str, explicit: Path | None, *, platform: str, builder: str | None = None
+) -> Applied:
     """Put the facts of the recipe's lock into it, where there is one.
 
-    It is looked for where ``lock`` writes it, then, for a recipe that ships, beside it in the package.
+    It is looked for where ``lock`` writes it, then, for a recipe that ships, beside it in the package. The builder is
+    asked for its platform where the lock is not for this machine's; else ``preflight`` holds them against each other.
 
     Raises:
         UsageError: the lock that was named does not exist, is none, or contradicts the recipe.
@@ -96,9 +119,12 @@ def locked(recipe: Recipe, name_or_path: str, explicit: Path | None, *, platform
     found = _find(explicit or written_to(name_or_path), required=explicit is not None)
     if found is None:
         nothing = Lock(recipe=recipe.name)
-        return Applied(recipe=recipe, missing=fit(recipe, nothing, platform=platform).missing)
+        return Applied(recipe=recipe, missing=fit(recipe, nothing, platform=platform).missing, platform=platform)
     origin, text = found
-    applied = apply_lock(recipe, parse_lock(text, origin=origin), origin=origin, platform=platform)
+    lock = parse_lock(text, origin=origin)
+    if lock.files and lock.platform != platform:
+        platform = builder_platform(builder, platform=platform)
+    applied = apply_lock(recipe, lock, origin=origin, platform=platform)
     return replace(applied, text=text)
 
 
@@ -147,7 +173,7 @@ def kept(recipe: Recipe, before: Lock | None, options: LockOptions, *, platform:
     packages, anew = _named(before, options.names, parts)
     left = {*options.without, *(set(before.unlocked) - anew)}
     fitting = fit(recipe, before, platform=platform).lock
-    gone = {*left, *anew, *(_on_base(recipe) if BASE in anew else ())}
+    gone = {*left, *anew, *(inputs_of(recipe) if BASE in anew else ())}
     files = {group: files for group, files in fitting.files.items() if group not in gone}
     moved = {group: _others(files[group], packages) for group in files}
     moved = {group: others for group, others in moved.items() if len(others) < len(files[group])}
@@ -166,10 +192,6 @@ def kept(recipe: Recipe, before: Lock | None, options: LockOptions, *, platform:
         }
     )
     return Kept(lock=lock, preferred={group: pins_of(others) for group, others in moved.items()})
-
-
-def _on_base(recipe: Recipe) -> set[str]:
-    return set(inputs_of(recipe)) - set(ON_ANY_BASE)
 
 
 def _named(before: Lock, names: tuple[str, ...], parts: tuple[str, ...]) -> tuple[set[str], set[str]]:
@@ -227,7 +249,7 @@ def with_assets(recipe: Recipe, lock: Lock, assets: Mapping[str, tuple[str, int]
 
 def with_files(recipe: Recipe, lock: Lock, files: Mapping[str, LockedFiles]) -> Lock:
     """Add the files of groups that were missing."""
-    inputs = {group: inputs for group, inputs in inputs_of(recipe).items() if group in files}
+    inputs = {group: inputs for group, inputs in inputs_of(with_facts(recipe, lock)).items() if group in files}
     return lock.model_copy(update={"inputs": {**lock.inputs, **inputs}, "files": {**lock.files, **files}})
 
 
@@ -243,8 +265,10 @@ def save(lock: Lock, *, origin: str, path: Path) -> bool:
     return write_lock(as_toml(lock, origin=origin, version=__version__), path)
 
 
-def check(recipe: Recipe, before: Lock | None, facts: Facts, *, path: Path) -> None:
+def check(recipe: Recipe, before: Lock | None, facts: Facts, *, path: Path) -> str:
     """Hold the lock against the recipe and, where it has the base's digest, against what that name stands for today.
+
+    No index is asked: newer versions there are no drift. Gives what was found, in words.
 
     Raises:
         Drifted: they differ; each difference is named. EnvironmentUnfit: nobody tells the base's digest.
@@ -261,10 +285,12 @@ def check(recipe: Recipe, before: Lock | None, facts: Facts, *, path: Path) -> N
             drifted.append(f"base: {locked_base.image} is {today} now, and {locked_base.digest} is locked")
     if drifted:
         raise Drifted(
-            "\n  ".join(["the lock is not what it would be today:", *drifted]),
+            "\n  ".join(["the lock does not fit what is there today:", *drifted]),
             where=str(path),
             remedy="run `lock`, which keeps what fits; `lock --upgrade base` takes the base that is there today",
         )
+    pinned_base = locked_base is not None and locked_base.digest is not None
+    return f"fits the recipe, and {'the base has not moved' if pinned_base else 'does not lock the base'}"
 
 
 def base_digest(recipe: Recipe, facts: Facts) -> str:

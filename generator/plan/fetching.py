@@ -95,17 +95,16 @@ def _wheels(
     options: tuple[tuple[str, ...], ...],
     index: str | None = None,
 ) -> Target:
-    known = group in locked
     return Target(
         name=fetch_target(group),
         kind=Kind.FETCH,
         description=f"the wheels of the {group}: {specs.summary(packages)}",
-        inputs={TOOLS: TOOLS} if known else {TOOLS: TOOLS, INVENTORY: INVENTORY},
+        inputs={TOOLS: TOOLS, INVENTORY: INVENTORY},
         images=IMAGES,
         values={
             "kind": "wheels",
             "what": f"The wheels of the {group}",
-            "locked": known,
+            "locked": group in locked,
             "options": options,
             "index": index,
             "install": packages,

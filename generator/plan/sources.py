@@ -29,7 +29,7 @@ def source(recipe: Recipe, name: str, locked: Mapping[str, Mapping[str, str]]) -
         name=source_target(name),
         kind=Kind.SOURCE,
         description=f"{name} {extension.version}: {extension.fetched}",
-        inputs={TOOLS: TOOLS, INVENTORY: INVENTORY} if group and group not in locked else {TOOLS: TOOLS},
+        inputs={TOOLS: TOOLS, INVENTORY: INVENTORY} if group else {TOOLS: TOOLS},
         images=IMAGES,
         assets={"assets": specs.asset_variable(made_of)} if made_of else {},
         values={

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bake.errors import UsageError
-from generator.recipe.groups import FETCHER_IMAGE, ON_ANY_BASE, inputs_of
+from generator.recipe.groups import FETCHER_IMAGE, inputs_of
 from generator.recipe.lock import LockedPackage
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Applied:
 
     Args:
         fetcher: the image that fetches, by digest. files: those that are locked, by group. stale: what was not used.
-        missing: what is not locked. text: the lock's, "" without one.
+        missing: what is not locked. platform: what is built for. text: the lock's, "" without one.
     """
 
     recipe: Recipe
@@ -46,6 +46,7 @@ class Applied:
     files: Mapping[str, LockedFiles] = field(default_factory=dict)
     stale: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    platform: str = ""
     text: str = ""
 
 
@@ -95,6 +96,7 @@ def apply_lock(recipe: Recipe, lock: Lock, *, origin: str, platform: str) -> App
         files=found.lock.files,
         stale=found.stale,
         missing=found.missing,
+        platform=platform,
     )
 
 
@@ -147,15 +149,20 @@ def _reasons(recipe: Recipe, lock: Lock, platform: str) -> Iterator[tuple[str, s
     base = _base(recipe, lock)
     yield BASE, base
     yield FETCHER, _fetcher(lock)
-    for name in sorted({*recipe.assets, *lock.assets}):
-        yield f"assets.{name}", _asset(recipe, lock, name) or wrong.get(f"assets.{name}", "")
+    assets = {
+        name: _asset(recipe, lock, name) or wrong.get(f"assets.{name}", "")
+        for name in sorted({*recipe.assets, *lock.assets})
+    }
+    for name, why in assets.items():
+        yield f"assets.{name}", why
     for name in sorted(lock.packages):
         yield f"packages.{name}", _package(recipe, lock, name) or wrong.get(f"packages.{name}", "")
     elsewhere = bool(lock.files) and lock.platform != platform
     yield "platform", f"it is for {lock.platform}, and {platform} is built for" if elsewhere else ""
-    inputs = inputs_of(recipe)
+    held = {name: entry for name, entry in lock.assets.items() if not assets[name]}
+    inputs = inputs_of(with_facts(recipe, lock.model_copy(update={"assets": held})))
+    another_base = base not in ("", MISSING)  # with another Python, C library or packages
     for group in dict.fromkeys((*inputs, *sorted(lock.files))):
-        another_base = base not in ("", MISSING) and group not in ON_ANY_BASE
         usable = group in lock.files and not elsewhere and not another_base
         yield f"files.{group}", _group(lock, group, inputs.get(group, ()), usable=usable)
 

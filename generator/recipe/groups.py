@@ -12,6 +12,7 @@ from generator.recipe.toolkits import WheelsToolkit
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from generator.recipe.extensions import ExtensionBase
     from generator.recipe.model import Recipe
 
 # What fetches: Python, and apt where packages are needed. The place may have another one.
@@ -26,8 +27,6 @@ _PREBUILT = "prebuilt-"
 
 # A compile can't do without these, whatever the recipe lists.
 COMPILERS = ("g++", "ccache")
-# Which files these are does not depend on what the base holds.
-ON_ANY_BASE = (BUILD, TOOLKIT)
 
 
 def prebuilt_group(extension: str) -> str:
@@ -76,4 +75,15 @@ def _stack(recipe: Recipe) -> Iterator[str]:
 def _extensions(recipe: Recipe) -> Iterator[str]:
     for name, extension in recipe.extensions.items():
         yield f"{name}=={extension.full_version(recipe.stack)}"
+        yield from (f"{name} {key} {value}" for key, value in _source(recipe, extension).items() if value)
+        yield from (f"{name} env {variable}={value}" for variable, value in extension.env.items())
         yield from extension.requires or ()
+
+
+def _source(recipe: Recipe, extension: ExtensionBase) -> dict[str, object]:
+    """Give what a source is known by: what it requires is read from it, with its environment."""
+    found = {"commit": extension.stated_commit, **extension.values(recipe.stack)}
+    if extension.asset_name:
+        asset = recipe.assets[extension.asset_name]
+        found["content"] = asset.sha256 or asset.url
+    return found

@@ -40,6 +40,7 @@ from urllib.parse import unquote
 
 from pydantic import Field, ValidationError
 
+from bake import untrusted
 from bake.errors import EnvironmentUnfit, UsageError
 from generator.recipe.document import parse_toml
 from generator.recipe.fields import Digest, Sha256, Url, normalised
@@ -157,9 +158,7 @@ def write_lock(text: str, path: Path) -> bool:
     try:
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             return False
-        new = path.with_name(f".{path.name}.new")
-        new.write_text(text, encoding="utf-8")
-        new.replace(path)
+        untrusted.write(path.parent.resolve(), path.name, text)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise EnvironmentUnfit(

@@ -31,7 +31,7 @@ class Facts:
         fetcher: the image that fetches. base_mirror, fetcher_mirror: their names at this site, None where they have no
             other.
         served: SHA-256 by asset, of what the site's mirrors serve in place of the original. disk_gib: room that a
-            first bake takes, in GiB. platform: of this machine, as BuildKit names it. trust: whose signatures count;
+            first bake takes, in GiB. platform: this machine's or the lock's. trust: whose signatures count;
             whoever it is false for takes all. signer: signs what is pushed. documents: SHA-256 of ``recipe`` and
             ``lock``. files: those that the lock names, by group, with their SHA-256.
     """

@@ -153,7 +153,7 @@ def test_a_lock_is_made_used_held_against_today_and_moved_on(run: Any, index: In
     assert run("lock", "--upgrade", "--without", "base").returncode == 0
     assert locked(tmp_path) == {alpha.name: sha256(alpha), newest.name: sha256(newest)}
 
-    # Another recipe: told, not used, and no longer what it would be today.
+    # Another recipe: told, not used, and drifted.
     recipe = (tmp_path / "small.toml").read_text()
     (tmp_path / "small.toml").write_text(recipe.replace("alpha==1.0", "alpha==1.0.post1"))
     done = run("lock", "--check")

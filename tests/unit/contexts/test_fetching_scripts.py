@@ -346,13 +346,78 @@ def test_files_that_are_locked_come_without_resolving_from_the_first_index_that_
         "/simple/b/": project((names[1], SUM)),
         **{f"/{name}": CONTENT for name in names},
     }
-    options = ("--locked", tmp_path / "locked.json", "--index", f"{pypi}/own", "--out")
+    (tmp_path / "inventory.json").write_text(json.dumps(INVENTORY))
+    options: tuple[object, ...] = ("--inventory", tmp_path / "inventory.json", "--locked", tmp_path / "locked.json")
+    options += ("--index", f"{pypi}/own", "--out")
     run(wheels, monkeypatch, *options, tmp_path / "out")
     assert json.loads((tmp_path / "files.json").read_text()) == dict.fromkeys(names, SUM)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == list(names)
     del Handler.files["/simple/b/"]
     with pytest.raises(SystemExit, match=r"(?s)b-2.0-py3-none-any.whl .* is on no index any more.*`lock --upgrade`"):
         run(wheels, monkeypatch, *options, tmp_path / "gone")
+
+
+@pytest.mark.parametrize(
+    ("tags", "fits"),
+    [
+        ("cp310-cp310-manylinux_2_28_x86_64.manylinux_2_27_x86_64", True),
+        ("cp36-abi3-manylinux2014_x86_64.manylinux_2_17_x86_64", True),
+        ("py2.py3-none-any", True),
+        ("cp311-cp311-manylinux_2_28_x86_64", False),
+        ("cp310-cp310-manylinux_2_36_x86_64", False),
+        ("py3-none-manylinux_2_17_aarch64", False),
+    ],
+)
+def test_files_that_are_locked_for_another_environment_are_told(
+    monkeypatch: pytest.MonkeyPatch, pypi: str, tmp_path: Path, tags: str, fits: bool
+) -> None:
+    name = f"torch_x-1.0+pt27cu128-{tags}.whl"
+    quoted = name.replace("+", "%2B")
+    (tmp_path / "locked.json").write_text(json.dumps({name: SUM}))
+    (tmp_path / "inventory.json").write_text(json.dumps(INVENTORY))
+    Handler.files |= {"/p.html": page(name), "/simple/torch-x/": project((name, SUM)), f"/{name}": CONTENT}
+    Handler.files[f"/{quoted}"] = CONTENT
+    locked = ("--inventory", tmp_path / "inventory.json", "--locked", tmp_path / "locked.json")
+
+    def fetch_both() -> None:
+        run(wheels, monkeypatch, *locked, "--out", tmp_path / "out")
+        find(monkeypatch, pypi, tmp_path / "prebuilt", "--locked", tmp_path / "locked.json")
+
+    if fits:
+        fetch_both()
+        return
+    said = r"is not for Python 3\.10\.14 on x86_64 with glibc 2\.35\nwhat to do: `lock --upgrade`"
+    with pytest.raises(SystemExit, match=said):
+        run(wheels, monkeypatch, *locked, "--out", tmp_path / "out")
+    with pytest.raises(SystemExit, match=said):
+        find(monkeypatch, pypi, tmp_path / "prebuilt", "--locked", tmp_path / "locked.json")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("A_b>=1", None),
+        ("a.b[extra]", None),
+        ("a-b>=2", r"requires a-b>=2, and the lock has 1\.0"),
+        ("new==1", "requires new==1, and the lock does not have it"),
+    ],
+)
+def test_what_is_required_and_not_locked_is_told(
+    monkeypatch: pytest.MonkeyPatch, pypi: str, tmp_path: Path, line: str, said: str | None
+) -> None:
+    assert pypi
+    name = "a_b-1.0-py3-none-any.whl"
+    (tmp_path / "locked.json").write_text(json.dumps({name: SUM}))
+    (tmp_path / "inventory.json").write_text(json.dumps(INVENTORY))
+    (tmp_path / "requirements.txt").write_text(f"{line}\n")
+    Handler.files |= {"/simple/a-b/": project((name, SUM)), f"/{name}": CONTENT}
+    options: tuple[object, ...] = ("--inventory", tmp_path / "inventory.json", "--locked", tmp_path / "locked.json")
+    options += ("--requirements", tmp_path / "requirements.txt", "--out", tmp_path / "out")
+    if said is None:
+        run(wheels, monkeypatch, *options)
+        return
+    with pytest.raises(SystemExit, match=f"(?s){said}.*`lock --upgrade requirements`"):
+        run(wheels, monkeypatch, *options)
 
 
 def test_links_of_a_page_lead_to_plain_files_on_web_servers(server: str) -> None:

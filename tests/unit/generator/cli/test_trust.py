@@ -141,6 +141,13 @@ def test_warm_wants_a_key_where_signed_wheels_alone_are_taken(folder: Path, lab:
     assert "give --sign-key" in done.stderr
 
 
+@pytest.mark.parametrize("command", [("bake",), ("warm", "--registry", "127.0.0.1:1"), ("verify",)])
+def test_what_is_not_locked_is_told_wherever_it_is_fetched(folder: Path, command: tuple[str, ...]) -> None:
+    done = generator(folder, *command, DOCKER_HOST="unix:///nowhere")
+    assert done.returncode == 3
+    assert "not locked: files.stack; `lock` holds them" in done.stderr
+
+
 def test_no_child_gets_the_key_or_its_password(folder: Path, write_keys: Keys) -> None:
     private, _ = write_keys("lab", "word-of-the-lab")
     (folder / "bin").mkdir()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from bake.buildx.builder_facts import BuilderFacts, NodeFacts
 from bake.errors import Drifted, EnvironmentUnfit, UsageError
+from generator.baking.preflight import built_for
 from generator.commands.lock import (
     LockOptions,
     base_digest,
+    builder_platform,
     check,
     earlier,
     images_to_lock,
@@ -153,7 +158,7 @@ def test_one_package_is_made_anew_and_the_others_keep_their_version(recipe, lock
 @pytest.mark.parametrize(
     ("part", "left"),
     [
-        ("base", {"build"}),
+        ("base", set()),
         ("build", {"stack", "requirements", "apt"}),
         ("apt", {"stack", "requirements", "build"}),
         ("stack", {"build", "apt"}),
@@ -204,8 +209,10 @@ def today(monkeypatch):
 
 
 @pytest.mark.usefixtures("today")
-def test_a_lock_that_is_as_it_would_be_passes(recipe, lock, tmp_path):
-    check(recipe, lock, facts_of(recipe), path=tmp_path)
+def test_a_lock_that_fits_passes_and_says_what_was_asked(recipe, lock, tmp_path):
+    assert check(recipe, lock, facts_of(recipe), path=tmp_path) == "fits the recipe, and the base has not moved"
+    left = lock.model_copy(update={"unlocked": ("base",), "base": LockedImage(image="base:1")})
+    assert check(recipe, left, facts_of(recipe), path=tmp_path) == "fits the recipe, and does not lock the base"
 
 
 def test_all_that_drifted_is_told(recipe, lock, today, tmp_path):
@@ -253,3 +260,49 @@ def test_no_engine_and_no_registry_says_both(recipe, monkeypatch):
     assert "no Docker Engine answers" in caught.value.message
     assert "127.0.0.1:1 does not give it" in caught.value.message
     assert str(caught.value.remedy).endswith("or leave it out: lock --without base")
+
+
+@pytest.mark.parametrize("name", ["demo", "deepprep", "deepprep-cu130"])
+def test_the_locks_that_ship_are_not_stale(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    applied = locked(load_recipe(name).recipe, name, None, platform=HERE)
+    assert applied.files
+    assert applied.stale == ()
+
+
+@pytest.fixture
+def arm(monkeypatch):
+    """A builder of another platform than this machine's."""
+    node = NodeFacts(name="arm0", endpoint="tcp://arm:1234", status="running", platforms=("linux/arm64",))
+    found = BuilderFacts(name="arm", driver="remote", nodes=(node,))
+    monkeypatch.setattr("bake.buildx.builders.look_up", lambda name: found if name == "arm" else None)
+    return found
+
+
+@pytest.mark.usefixtures("arm")
+def test_a_lock_is_for_the_platform_of_the_builder(recipe, lock, tmp_path):
+    path = tmp_path / "arm.lock.toml"
+    save(lock.model_copy(update={"platform": "linux/arm64"}), origin="x", path=path)
+    assert builder_platform("arm", platform=HERE) == "linux/arm64"
+    applied = locked(recipe, "small", path, platform=HERE, builder="arm")
+    assert (applied.files, applied.stale, applied.platform) == (lock.files, (), "linux/arm64")
+
+
+def test_nobody_asks_a_builder_that_fits_and_none_that_can_not_tell_decides(recipe, lock, tmp_path, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+    path = tmp_path / "small.lock.toml"
+    save(lock.model_copy(update={"platform": "linux/arm64"}), origin="x", path=path)
+    applied = locked(recipe, "small", path, platform=HERE, builder="nonexistent")
+    assert (applied.files, applied.platform) == ({}, HERE)
+    monkeypatch.setattr("bake.buildx.builders.look_up", lambda _: pytest.fail("a builder is asked"))
+    save(lock, origin="x", path=path)
+    assert locked(recipe, "small", path, platform=HERE, builder="arm").files == lock.files
+
+
+def test_files_of_a_lock_are_used_on_their_platform_alone(recipe, lock, arm):
+    facts = replace(facts_of(recipe), files=lock.files)
+    with pytest.raises(EnvironmentUnfit, match="linux/amd64, and this builder builds for linux/arm64") as caught:
+        built_for(arm, facts)
+    assert caught.value.where == "arm"
+    assert built_for(None, facts) == HERE
+    assert built_for(arm, facts_of(recipe)) == "linux/arm64"

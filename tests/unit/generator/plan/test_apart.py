@@ -89,12 +89,13 @@ def test_code_of_the_base_writes_into_no_cache_of_what_is_fetched(recipe: str) -
         assert not (target.fetches and "id=uplift-ccache" in text)
 
 
-def test_a_group_that_is_locked_is_fetched_without_the_base() -> None:
+def test_a_group_that_is_locked_is_held_against_the_inventory_and_not_resolved() -> None:
     recipe = load_recipe("demo").recipe
     files = {"a-1-py3-none-any.whl": "0" * 64}
     graph = build_graph(recipe, locked={"stack": files})
-    assert graph.ancestors("fetch-stack") == {"tools"}
-    assert graph.ancestors("fetch-toolkit") == {"tools", "inventory"}
+    assert graph.ancestors("fetch-stack") == graph.ancestors("fetch-toolkit") == {"tools", "inventory"}
+    dockerfile = render(graph)[PurePosixPath("contexts/fetch-stack/Dockerfile")].decode()
+    assert "--inventory /inventory/inventory.json \\\n    --locked /uplift/locked.json\n" in dockerfile
     listed = {file.path: file.text for file in graph["fetch-stack"].files}["locked.json"]
     assert listed == '{\n "a-1-py3-none-any.whl": "' + "0" * 64 + '"\n}\n'
 

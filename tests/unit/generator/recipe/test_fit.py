@@ -6,7 +6,7 @@ import pytest
 
 from bake.errors import UsageError
 from generator.recipe import Recipe, load_recipe
-from generator.recipe.fit import apply_lock, fit
+from generator.recipe.fit import apply_lock, fit, with_facts
 from generator.recipe.groups import FETCHER_IMAGE, inputs_of
 from generator.recipe.lock import Lock, LockedAsset, LockedImage, LockedPackage
 
@@ -40,7 +40,7 @@ def recipe(minimal, write_recipe):
 
 @pytest.fixture
 def lock(recipe):
-    return Lock(
+    found = Lock(
         schema=2,
         recipe="small",
         platform=HERE,
@@ -48,9 +48,9 @@ def lock(recipe):
         fetcher=LockedImage(image=FETCHER_IMAGE, digest=OTHER),
         assets={"tool": LockedAsset(url="https://example.org/tool.tar.gz", sha256=TWO, size=123)},
         packages={"torch-scatter": LockedPackage(version="2.1.2", sha256=ONE)},
-        inputs=inputs_of(recipe),
         files={group: {f"{group}-1-py3-none-any.whl": ONE} for group in inputs_of(recipe)},
     )
+    return found.model_copy(update={"inputs": inputs_of(with_facts(recipe, found))})
 
 
 def changed(recipe: Recipe, section: str, **values) -> Recipe:
@@ -80,7 +80,6 @@ def test_what_is_locked_is_applied_once(recipe, lock):
 @pytest.mark.parametrize(
     ("section", "values", "said"),
     [
-        ("assets", {"url": "https://example.org/2.gz"}, "assets.tool: it locks https://example.org/tool.tar.gz, and"),
         (
             "toolkit",
             {"install": ("cuda-toolkit==13.1.0",)},
@@ -103,6 +102,38 @@ def test_what_is_stale_is_told_and_not_used(recipe, lock, section, values, said)
     assert set(applied.files) == set(lock.files) - {group}
 
 
+def test_another_asset_is_another_source_of_what_is_required(recipe, lock):
+    other = changed(recipe, "assets", url="https://example.org/2.gz")
+    applied = apply_lock(other, lock, origin="x", platform=HERE)
+    assert applied.stale == (
+        "assets.tool: it locks https://example.org/tool.tar.gz, and the recipe uses https://example.org/2.gz",
+        f"files.requirements: it is for more content {TWO}, and the recipe asks for more content https://example.org/2.gz",
+    )
+    assert applied.recipe.assets == other.assets
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "new"),
+    [
+        ("more", {"commit": "a" * 40}, f"more commit {'a' * 40}"),
+        ("more", {"env": {"WITH": "numpy"}}, "more env WITH=numpy"),
+        ("torch-scatter", {"sha256": TWO, "version": "2.1.3"}, f"torch-scatter==2.1.3, torch-scatter sha256 {TWO}"),
+    ],
+)
+def test_what_another_source_requires_is_not_locked(recipe, lock, name, values, new):
+    extensions = {**recipe.extensions, name: recipe.extensions[name].model_copy(update=values)}
+    found = fit(recipe.model_copy(update={"extensions": extensions}), lock, platform=HERE)
+    assert any(s.startswith("files.requirements: ") and s.endswith(f"asks for {new}") for s in found.stale)
+    assert set(found.lock.files) == set(lock.files) - {"requirements"}
+
+
+def test_another_commit_of_a_repository_is_another_source(minimal, write_recipe):
+    text = '[toolkit]\nsource = "image"\nimage = "devel:1"\n[extensions.x]\nsource = "git"\nversion = "1"\n'
+    text += 'url = "https://example.org/x.git"\ncommit = "{}"\n'
+    one, two = (inputs_of(load_recipe(str(write_recipe(minimal + text.format(letter * 40)))).recipe) for letter in "ab")
+    assert set(one["requirements"]) ^ set(two["requirements"]) == {f"x commit {letter * 40}" for letter in "ab"}
+
+
 def test_another_stack_leaves_what_does_not_depend_on_it(recipe, lock):
     found = fit(changed(recipe, "stack", install=("torch==2.12.0",)), lock, platform=HERE)
     said = "it is for torch==2.11.0, and the recipe asks for torch==2.12.0"
@@ -117,12 +148,12 @@ def test_another_stack_leaves_what_does_not_depend_on_it(recipe, lock):
         (f"base:1@{OTHER}", f"base: it locks {DIGEST}, and {OTHER} is used"),
     ],
 )
-def test_on_another_base_nothing_that_depends_on_it_is_used(recipe, lock, image, said):
+def test_on_another_base_no_file_is_used(recipe, lock, image, said):
     applied = apply_lock(changed(recipe, "base", image=image), lock, origin="x", platform=HERE)
     assert applied.recipe.base.image == image
-    assert set(applied.files) == {"build", "toolkit"}
+    assert applied.files == {}
     assert applied.stale == (said,)
-    assert applied.missing == ("files.stack", "files.requirements", "files.apt")
+    assert set(applied.missing) == {f"files.{group}" for group in lock.files}
 
 
 def test_another_fetcher_is_not_the_locked_one(recipe, lock):
@@ -161,7 +192,7 @@ def test_what_is_left_out_is_not_told(recipe, lock):
     assert applied.recipe.base.image == "base:1"
     assert applied.files == files
     elsewhere = apply_lock(changed(recipe, "base", image="base:2"), left, origin="x", platform=HERE)
-    assert set(elsewhere.files) == {"build", "toolkit"}
+    assert elsewhere.files == {}
 
 
 def test_a_prebuilt_wheel_is_for_a_version_and_a_page(recipe):

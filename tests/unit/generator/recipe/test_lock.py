@@ -152,6 +152,20 @@ def test_a_lock_is_written_once(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["x.lock.toml"]
 
 
+def test_a_lock_is_written_through_no_planted_link(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (tmp_path / "elsewhere").symlink_to(folder)
+    for name in ("x.lock.toml", ".x.lock.toml.new"):
+        (folder / name).symlink_to(victim)
+    assert write_lock("x", tmp_path / "elsewhere" / "x.lock.toml")
+    assert victim.read_text() == "mine"
+    assert not (folder / "x.lock.toml").is_symlink()
+    assert (folder / "x.lock.toml").read_text() == "x"
+
+
 def test_a_lock_that_can_not_be_written(tmp_path):
     with pytest.raises(EnvironmentUnfit, match="can't be written"):
         write_lock("x", tmp_path / "none" / "x.lock.toml")
