@@ -24,7 +24,7 @@ class ExtensionBase(Section):
     What an extension's metadata requires and the environment lacks comes in by itself; ``requires`` pins that, and says
     it where nobody can read the metadata. ``needs`` names the extensions that it is compiled against and runs with.
     ``own_archs`` leaves the archs of a compile to the package's setup.py, for kernels that exist for certain cards
-    alone; by default the stack's are enforced. ``compile_together`` compiles small sources of a module at once: much
+    alone; by default the stack's are enforced. ``compile_together`` compiles small sources of a module at once:
     faster, and for whoever has compared the two results (``docs/speed.md``).
     """
 
