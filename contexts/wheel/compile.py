@@ -3,14 +3,15 @@
 Runs inside a compile target: the new environment is mounted read-only over the old one, the toolkit stands at
 ``CUDA_HOME``, build requirements beside both. Standard library only, apart from torch and setuptools. Beside it stand
 ``source_tree.py`` (what is compiled), ``budget.py`` (how many compilers at once), ``slot.py`` (holds them to it),
-``flags.py`` (the archs, and equal wheels from equal sources), ``groups.py`` (sources compiled together) and
-``precompiled.py`` (headers).
+``flags.py`` (the archs, and equal wheels from equal sources), ``precompiled.py`` (headers) and, for a recipe that says
+``compile-together``, ``groups.py``.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import importlib
 import json
 import os
@@ -31,7 +32,6 @@ sys.path.insert(0, str(HERE))
 import budget  # noqa: E402  beside this file
 import fact  # noqa: E402
 import flags  # noqa: E402
-import groups  # noqa: E402
 import precompiled  # noqa: E402
 import source_tree  # noqa: E402
 
@@ -64,6 +64,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the wheel")
     parser.add_argument("--local", help="local version that the wheel gets, such as pt27cu128")
     parser.add_argument("--own-archs", action="store_true", help="leave the archs to the package's setup.py")
+    parser.add_argument("--compile-together", action="store_true", help="compile small sources together: groups.py")
     parser.add_argument("--commit", help="commit that the archive must say it is of")
     options = parser.parse_args()
     options.out.mkdir(parents=True)
@@ -75,7 +76,7 @@ def main() -> None:
     prepare_environment(options.package, awaited=options.awaited)
     archs = "" if options.own_archs else os.environ["TORCH_CUDA_ARCH_LIST"]
     os.environ.update(flags.settings(source, archs, FOREIGN, CUDA_HOME / "bin/nvcc"))
-    build_wheel(source, options.out.resolve())
+    build_wheel(source, options.out.resolve(), compile_together=options.compile_together)
     report_cache()
     said = flags.summary(FOREIGN, archs)
     if said:
@@ -201,11 +202,11 @@ def header_folders() -> list[Path]:
     return sorted(include for folder in folders for include in folder.glob("*/include"))
 
 
-def build_wheel(source: Path, out: Path) -> None:
+def build_wheel(source: Path, out: Path, *, compile_together: bool) -> None:
     """Run the archive's own build backend, with torch's ninja path turned on."""
     os.chdir(source)
     sys.path.insert(0, str(source))
-    use_ninja()
+    use_ninja(compile_together=compile_together)
     backend = importlib.import_module("setuptools.build_meta").__legacy__
     # setuptools keeps sys.argv and prints a lot; the compile lines are what one wants to see.
     name = backend.build_wheel(str(out))
@@ -252,7 +253,7 @@ def stack() -> str:
     return f"torch {torch.__version__}, c++ {asked.stdout.decode().strip()}, {sys.implementation.cache_tag}"
 
 
-def use_ninja() -> None:
+def use_ninja(*, compile_together: bool) -> None:
     """Make torch compile with ninja even where a setup.py turns it off, as those of PyG do."""
     from torch.utils import cpp_extension
 
@@ -263,7 +264,9 @@ def use_ninja() -> None:
         original(self, *arguments, **keywords)
 
     cpp_extension.BuildExtension.__init__ = initialise
-    cpp_extension.BuildExtension._build_extensions_serial = build_modules_side_by_side  # noqa: SLF001
+    cpp_extension.BuildExtension._build_extensions_serial = functools.partialmethod(  # noqa: SLF001
+        build_modules_side_by_side, compile_together=compile_together
+    )
     if not cpp_extension.is_ninja_available():
         sys.exit("compile.py: ninja is not on PATH; the toolchain target installs it")
 
@@ -289,7 +292,10 @@ def compile_in_order(
     def ordered(*, sources: list[str], objects: list[str], **others: Any) -> Any:
         for header, names in headers.items():
             precompile(header, names, others.get("cflags", []), others.get("post_cflags", []))
-        sources, objects = groups.merge(together, sources, objects)
+        if together:
+            import groups
+
+            sources, objects = groups.merge(together, sources, objects)
         places = sorted(range(len(sources)), key=lambda place: -weights.get(str(Path(sources[place]).absolute()), 0))
         in_order = {"sources": [sources[place] for place in places], "objects": [objects[place] for place in places]}
         return original(**in_order, **others)
@@ -311,20 +317,27 @@ def precompile(header: Path, names: tuple[str, ...], *flags: list[str]) -> None:
 
 def choose_groups(extension: Any) -> dict[Path, list[Path]]:
     """Choose sources of a module to be compiled together, and write what stands for them."""
-    if not has_ninja_hook() or os.environ.get("COMPILE_TOGETHER") == "0":
-        return {}
+    import groups
+
     top = Path.cwd()
     found = groups.choose(extension.sources, extension.include_dirs, top)
     together = {groups.write(members, top / TOGETHER / extension.name): members for members in found}
     for members in found:
         print(f"compile.py: together: {', '.join(member.name for member in members)}", flush=True)
+    many, count = sum(map(len, found)), len(set(extension.sources))
+    print(f"compile.py: {extension.name}: {many} of {count} sources together in {len(found)} compiles", flush=True)
     return together
+
+
+def absolute(path: str) -> Path:
+    """Give a path from the root on."""
+    return Path(os.path.abspath(path))  # noqa: PTH100  a link stays one
 
 
 def units(extension: Any, together: dict[Path, list[Path]]) -> list[Path]:
     """Give what is compiled of a module: its groups, and the sources that are in none."""
     members = {member for group in together.values() for member in group}
-    alone = [path for path in map(groups.absolute, extension.sources) if path not in members]
+    alone = [path for path in map(absolute, extension.sources) if path not in members]
     return [*together, *alone]
 
 
@@ -356,14 +369,15 @@ def drop_headers() -> None:
     shutil.rmtree(str(HEADERS), ignore_errors=True)
 
 
-def build_modules_side_by_side(builder: Any) -> None:
+def build_modules_side_by_side(builder: Any, *, compile_together: bool) -> None:
     """Build each extension module of a package in a process of its own, with a build folder of its own.
 
     setuptools builds them one after the other, each ending with its longest file alone on one core. The compile slots
     hold the number of compilers down.
     """
     costs = budget.read_costs(Path(os.environ["CCACHE_DIR"]) / budget.COSTS)
-    together = {extension.name: choose_groups(extension) for extension in builder.extensions}
+    used = compile_together and has_ninja_hook()
+    together = {extension.name: choose_groups(extension) if used else {} for extension in builder.extensions}
     sources = [source for extension in builder.extensions for source in units(extension, together[extension.name])]
     headers = choose_headers(sources, costs)
     weights = weigh(sources, costs)

@@ -4,15 +4,22 @@ A group is a source that includes its members one after the other. Its object ta
 those of the others are empty. Groups are chosen by what the sources say and by nothing else, so one source gives one
 wheel on every machine; and a change of a member compiles its group again, which takes little longer than the member.
 
-PyTorch3D 0.7.9 for four archs on 16 cores: 1,104 CPU seconds instead of 2,453, in 18 compiles instead of 67; all 3,008
-device functions are equal to the byte, and so are the exported symbols. Members have to be small, and each has to mean
-the same as on its own:
+Members have to be small, and each has to mean the same as on its own. Where that can't be seen they stay apart:
 
-- what one introduces outside functions, or defines as a macro, no other mentions (what a header of the package says is
-  exempt where both include it); a source's macros end with it;
-- they open the same namespaces (``using namespace``), and no header of one has the guard of another one's;
-- a source that defines a macro before it includes a header, or that says how code is made (``#pragma pack`` and the
-  like), stays alone; so does one whose braces can't be followed.
+- The headers from outside the package that members reach are the same, whatever the conditions around an include.
+- What one introduces outside functions no other mentions, and no header that both include, but for the declaration of
+  what it implements; not even that where it may be an internal name (``static``, a namespace without a name).
+- A macro that one defines or undefines, no other and no common header mentions; it ends with its source. A header that
+  defines macros is included by all or by none.
+- They open the same namespaces (``using namespace``), and no header of one has the guard of another one's.
+- Apart from what all include, there is neither a macro nor a condition before an include.
+- A source stays alone that says, itself or in a header, how code is made (``#pragma`` but for harmless ones,
+  ``_Pragma``), that touches ``NDEBUG``, that includes what a macro names, or whose braces can't be followed.
+
+This reads text; it is no compiler. What it can't see: names that macros put together, headers that read the same in
+another order and mean something else, conditional includes in headers from outside, and what is found by argument
+type in a template of a common header. So it is for the recipe's author to ask for it (``compile-together``), and to
+compare the results.
 
 A group that a compiler refuses is taken apart: its members are compiled one by one, as without it.
 Standard library only; runs inside a compile target, on the frozen image's Python.
@@ -48,6 +55,7 @@ _INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[ \t]*[\"<]([^\">]+)[\">]", re.MULT
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _USING = re.compile(r"\busing\s+namespace\s+([\w:]+)")
 _OPENS_NAMESPACE = re.compile(r'(\bnamespace\b[\w\s:]*|\bextern\s*""\s*)$')
+_NAMESPACE = re.compile(r"\bnamespace\s+(\w+)\s*\{")
 _OPERATOR = re.compile(r"\boperator\b")
 _TEMPLATE = re.compile(r"\btemplate\s*<")
 # A name that is introduced: of what is called or set or ends here, of a type, an alias or an enumerator list.
@@ -56,10 +64,17 @@ _INTRODUCED = re.compile(
 )
 # What the first pattern finds and is no name.
 _NO_NAMES = frozenset(
-    "alignas auto bool char const decltype default delete double explicit extern final float inline int long noexcept "  # noqa: SIM905
-    "override requires return short signed sizeof static throw typename unsigned using void".split()
+    "alignas auto bool char const decltype default delete double explicit extern final float inline int long "  # noqa: SIM905
+    "namespace noexcept override requires return short signed sizeof static throw typename unsigned using void".split()
 )
-_CODE_PRAGMA = re.compile(r"(GCC|clang|nv_)?\s*(optimize|push_options|pop_options|target|pack|omp declare)\b")
+# Pragmas that say nothing of the code after the next statement.
+_HARMLESS_PRAGMA = re.compile(
+    r"once\b|message\b|(no)?unroll\b|(GCC|clang)\s+diagnostic\b|(nv_)?diag_\w+|(hd_warning|nv_exec_check)_disable\b"
+    r"|omp\s+(parallel|for|simd|critical|atomic|barrier)\b"
+)
+_INTERNAL = re.compile(r"\bstatic\b|\bnamespace\s*\{")
+_CHANGES = ("define", "undef", "if", "ifdef", "ifndef")  # what a header may read, or make true
+_READ_AGAIN = frozenset({"NDEBUG"})  # <cassert> has no guard
 
 
 @dataclass(frozen=True)
@@ -69,20 +84,24 @@ class Text:
     lines: int
     guard: str  # the name by which it is read once; its own path for #pragma once, "" for neither
     includes: tuple[str, ...]
-    macros: frozenset[str]
+    macros: frozenset[str]  # defined or undefined
     names: frozenset[str]
+    internal: frozenset[str]  # names that may be of this source alone
+    namespaces: frozenset[str]
     words: frozenset[str]
     using: frozenset[str]
+    early: bool  # a header may mean something else after what stands before it
     alone: bool  # no source may come before or after it
     followed: bool  # its braces were
 
 
 @dataclass(frozen=True)
 class Source:
-    """A source and all files of the package that it includes, itself among them."""
+    """A source, all files of the package that it includes, itself among them, and the names of all others."""
 
     path: Path
     files: Mapping[Path, Text]
+    outside: frozenset[str]
 
     @property
     def text(self) -> Text:
@@ -90,9 +109,14 @@ class Source:
         return self.files[self.path]
 
     @property
-    def is_followed(self) -> bool:
-        """Whether the braces of all its files were."""
-        return all(text.followed for text in self.files.values())
+    def using(self) -> frozenset[str]:
+        """The namespaces that any of its files opens."""
+        return frozenset().union(*(text.using for text in self.files.values()))
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether it is in no group for what one of its files says, or since that can't be followed."""
+        return any(text.alone or not text.followed for text in self.files.values())
 
 
 @cache
@@ -102,22 +126,31 @@ def read(file: Path) -> Text:
     includes = tuple(_INCLUDE.findall(_COMMENT_OR_TEXT.sub(_without_comment, raw)))
     code = _COMMENT_OR_TEXT.sub(lambda found: '""' if found[0].endswith('"') else " ", raw)
     directives = [(found[1], found[2].strip()) for found in _DIRECTIVE.finditer(code)]
-    macros = [words.split("(")[0].split(None, 1)[0] for name, words in directives if name == "define" and words]
-    order = [name for name, _ in directives if name in ("include", "define")]
-    last_include = len(order) - order[::-1].index("include") if "include" in order else 0
+    macros = [
+        words.split("(")[0].split(None, 1)[0] for name, words in directives if name in ("define", "undef") and words
+    ]
     guard = _guard(directives, file)
-    early = order[:last_include].count("define") - bool(guard and guard == (macros or [""])[0])
+    order = [name for name, _ in directives[2 if guard and guard != str(file) else 0 :]]
+    last_include = len(order) - order[::-1].index("include") if "include" in order else 0
     plain = _DIRECTIVE.sub("", code)
     outside = outline(_USING.sub("", plain))
+    names = introduced(outside or "")
+    words = frozenset(_WORD.findall(code))
     return Text(
         lines=sum(bool(line.strip()) for line in code.splitlines()),
         guard=guard,
         includes=includes,
         macros=frozenset(macros) - {guard},
-        names=introduced(outside or ""),
-        words=frozenset(_WORD.findall(code)),
+        names=names,
+        internal=names if _INTERNAL.search(outside or "") else frozenset(),
+        namespaces=frozenset(_NAMESPACE.findall(plain)),
+        words=words,
         using=frozenset(_USING.findall(plain)),
-        alone=early > 0 or any(name == "pragma" and _CODE_PRAGMA.match(words) for name, words in directives),
+        early=any(name in _CHANGES for name in order[:last_include]),
+        alone="_Pragma" in words
+        or bool(_READ_AGAIN & set(macros))
+        or order.count("include") > len(includes)
+        or any(name == "pragma" and not _HARMLESS_PRAGMA.match(said) for name, said in directives),
         followed=outside is not None,
     )
 
@@ -179,9 +212,35 @@ def absolute(path: str | Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100  a link stays one
 
 
-def source(path: Path, folders: Sequence[Path]) -> Source:
-    """Read a source with all that it includes of the package. folders: where headers are looked for."""
+def _found(name: str, folders: Iterable[Path]) -> Path | None:
+    return next((absolute(folder / name) for folder in folders if (folder / name).is_file()), None)
+
+
+@cache
+def _includes(file: Path) -> tuple[str, ...]:
+    return tuple(_INCLUDE.findall(file.read_text(encoding="utf-8", errors="replace")))
+
+
+@cache
+def reached(name: str, folders: tuple[Path, ...]) -> frozenset[str]:
+    """Give a header that is not the package's with all that it includes, whatever the conditions."""
+    known: set[str] = set()
+    waiting = [(name, folders)]
+    while waiting:
+        name, places = waiting.pop()
+        file = _found(name, places)
+        if str(file or name) in known:
+            continue
+        known.add(str(file or name))
+        if file:
+            waiting += [(other, (file.parent, *folders)) for other in _includes(file)]
+    return frozenset(known)
+
+
+def source(path: Path, own: Sequence[Path], foreign: tuple[Path, ...] = ()) -> Source:
+    """Read a source with all that it includes. own, foreign: where headers are looked for, the package's first."""
     files: dict[Path, Text] = {}
+    outside = set(reached("cuda_runtime.h", foreign)) if path.suffix == ".cu" else set()  # nvcc's own first line
     waiting = [path]
     while waiting:
         file = waiting.pop()
@@ -189,34 +248,40 @@ def source(path: Path, folders: Sequence[Path]) -> Source:
             continue
         files[file] = read(file)
         for name in files[file].includes:
-            found = next((folder / name for folder in (file.parent, *folders) if (folder / name).is_file()), None)
+            found = _found(name, (file.parent, *own))
             if found:
-                waiting.append(absolute(found))
-    return Source(path, files)
+                waiting.append(found)
+            else:
+                outside |= reached(name, foreign)
+    return Source(path, files, frozenset(outside))
 
 
 def meet(one: Source, other: Source) -> str:
     """Tell why two sources can't be compiled together; "" where they can."""
-    if one.text.using != other.text.using:
+    if one.using != other.using:
         return "using namespace"
+    if one.outside != other.outside:
+        return f"not both include {' '.join(sorted(one.outside ^ other.outside))}"
     shared = set(one.files) & set(other.files)
-    known = frozenset().union(*(one.files[file].names | one.files[file].macros for file in shared))
+    known = frozenset().union(*(one.files[file].names for file in shared))
+    namespaces = frozenset().union(*(one.files[file].namespaces for file in shared))
+    said = frozenset().union(*(one.files[file].words for file in shared))
     for file in shared:
         if not one.files[file].guard and (one.files[file].names or one.files[file].macros):
             return f"{file.name} has no guard"
     for these, those in ((one, other), (other, one)):
         mine = [text for file, text in these.files.items() if file not in shared]
-        theirs = [
-            *(text for file, text in those.files.items() if file not in shared),
-            *(these.files[file] for file in shared),
-        ]
-        new = frozenset().union(*(text.names | text.macros for text in mine)) - known
-        mentioned = frozenset().union(*(text.words for text in theirs))
-        if new & mentioned:
-            return " ".join(sorted(new & mentioned))
+        if any(text.early or (text.macros and text is not these.text) for text in mine):
+            return "a header may mean something else"
+        names = frozenset().union(*(text.names for text in mine))
+        own = frozenset().union(*(text.internal | text.macros | {text.guard} for text in mine))
+        mentioned = frozenset().union(*(text.words for file, text in those.files.items() if file not in shared))
+        clash = ((names - namespaces | own) & mentioned) | ((names - known | own) & said)
+        if clash:
+            return " ".join(sorted(clash))
     guards = {text.guard: file for file, text in one.files.items() if text.guard}
-    clash = next((text.guard for file, text in other.files.items() if guards.get(text.guard, file) != file), "")
-    return clash and f"guard {clash}"
+    same = next((text.guard for file, text in other.files.items() if guards.get(text.guard, file) != file), "")
+    return same and f"guard {same}"
 
 
 def _fits(new: Source, members: Sequence[Source]) -> bool:
@@ -229,14 +294,16 @@ def choose(paths: Iterable[str], folders: Iterable[str], top: Path) -> list[list
     """Choose the groups of a module's sources, each of two members at least.
 
     Args:
-        paths: the sources. folders: where the module's headers are looked for; only those below ``top`` count.
+        paths: the sources. folders: where the module's headers are looked for; those below ``top`` are its own.
             top: the package's folder.
     """
-    own = [folder for folder in map(absolute, folders) if top in (folder, *folder.parents)]
+    places = [absolute(folder) for folder in folders]
+    own = [folder for folder in places if top in (folder, *folder.parents)]
+    foreign = tuple(folder for folder in places if folder not in own)
     groups: list[list[Source]] = []
     for path in sorted({absolute(path) for path in paths}):
-        new = source(path, own) if path.suffix in KINDS and path.is_file() else None
-        if new is None or new.text.alone or new.text.lines > LONGEST_MEMBER or not new.is_followed:
+        new = source(path, own, foreign) if path.suffix in KINDS and path.is_file() else None
+        if new is None or new.is_alone or new.text.lines > LONGEST_MEMBER:
             continue
         fitting = (members for members in groups if _fits(new, members))
         members = next(fitting, None)

@@ -24,7 +24,6 @@ _SCRIPTS = (
     "fact.py",
     "slot.py",
     "flags.py",
-    "groups.py",
     "precompiled.py",
 )
 
@@ -123,6 +122,8 @@ def _options(recipe: Recipe, name: str) -> Iterator[tuple[str, ...]]:
         yield ("--awaited",)
     if extension.own_archs:
         yield ("--own-archs",)
+    if extension.compile_together:
+        yield ("--compile-together",)
     if local := specs.local_version(recipe, name):
         yield "--local", local
     if extension.stated_commit:
@@ -135,4 +136,8 @@ def _is_needed(recipe: Recipe, name: str) -> bool:
 
 def _files(extension: Extension) -> tuple[ContextFile, ...]:
     compiled = _SCRIPTS if extension.compiles else ()
-    return tuple(ContextFile(path=f"scripts/{name}", package="contexts", resource=f"wheel/{name}") for name in compiled)
+    together = ("groups.py",) if extension.compile_together else ()  # the key of no other wheel has it
+    return tuple(
+        ContextFile(path=f"scripts/{name}", package="contexts", resource=f"wheel/{name}")
+        for name in (*compiled, *together)
+    )

@@ -24,7 +24,8 @@ class ExtensionBase(Section):
     What an extension's metadata requires and the environment lacks comes in by itself; ``requires`` pins that, and says
     it where nobody can read the metadata. ``needs`` names the extensions that it is compiled against and runs with.
     ``own_archs`` leaves the archs of a compile to the package's setup.py, for kernels that exist for certain cards
-    alone; by default the stack's are enforced.
+    alone; by default the stack's are enforced. ``compile_together`` compiles small sources of a module at once:
+    faster, and for whoever has compared the two results (``docs/speed.md``).
     """
 
     version: Version
@@ -33,6 +34,7 @@ class ExtensionBase(Section):
     needs: Annotated[tuple[Name, ...], Field(strict=False)] = ()
     requires: Annotated[tuple[Pinned, ...], Field(strict=False)] | None = None
     own_archs: bool = False
+    compile_together: bool = False
     env: dict[Variable, str] = Field(default_factory=dict)
 
     fetched: ClassVar[str]  # what is fetched, for people
@@ -104,7 +106,8 @@ class WheelExtension(ExtensionBase):
             yield "source", 'a prebuilt wheel needs a page of links: give "page" here or "find-links" in [stack]'
         if self.fallback and self.sha256 is None:
             yield "sha256", "missing; without it the sdist may change between two bakes"
-        for key in () if self.fallback else sorted({"sha256", "own_archs", "env"} & self.model_fields_set):
+        without_effect = set() if self.fallback else {"sha256", "own_archs", "compile_together", "env"}
+        for key in sorted(without_effect & self.model_fields_set):
             yield key.replace("_", "-"), 'nothing is compiled here: remove the line, or add fallback = "sdist"'
 
 

@@ -4,9 +4,8 @@ Builds one sdist with CUDA code in up to five ways, each in folders of its own a
 
     default     pip wheel with what comes by default: the package's own setup.py, MAX_JOBS unset
     ninja       the same with torch's ninja path turned on where the setup.py turns it off; MAX_JOBS unset
-    ours        contexts/wheel/compile.py: its budget of compilers, archs and modules side by side, longest file first,
-                small sources together
-    apart       the same with each source by itself
+    ours        contexts/wheel/compile.py: its budget of compilers, archs and modules side by side, longest file first
+    together    the same with small sources compiled together
     no-headers  the same without precompiled headers
 
 Measures wall time, CPU seconds and memory, the ratio of wall time to CPU ÷ cores, and every compiler call. Needs torch,
@@ -36,7 +35,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 TOP = HERE.parents[1]
 SCRIPT = TOP / "contexts/wheel/compile.py"
-WAYS = ("default", "ninja", "ours", "apart", "no-headers")
+WAYS = ("default", "ninja", "ours", "together", "no-headers")
 ARCHS = "8.0;8.6;9.0;12.0"
 # What an earlier shell may have set, and what each way decides for itself.
 UNSET = ("MAX_JOBS", "NVCC_THREADS", "NVCC_APPEND_FLAGS", "NVCC_PREPEND_FLAGS", "PYTORCH_NVCC", "CXX", "CC", "CPATH")
@@ -291,10 +290,9 @@ def inner(chosen: argparse.Namespace) -> None:
     package = chosen.sdist.name.rpartition("-")[0].replace("_", "-")
     if chosen.inner == "no-headers":
         module.precompiled.FEWEST_USES = sys.maxsize
-    if chosen.inner == "apart":
-        os.environ["COMPILE_TOGETHER"] = "0"
     sys.argv = [str(SCRIPT), "--package", package, "--awaited", "--out", str(folder / "wheels")]
     sys.argv += ["--source", str(folder / "sdist"), "--needs", str(folder / "needs")]
+    sys.argv += ["--compile-together"] if chosen.inner == "together" else []
     module.main()
 
 

@@ -16,6 +16,10 @@ HEADERS = {
     "one.h": "#pragma once\n#define WIDTH 4\ninline int half(int x) { return x / 2; }\nint declared();\n",
     "guarded.h": "#ifndef SAME_H\n#define SAME_H\nint one_more();\n#endif\n",
     "copied.h": "#ifndef SAME_H\n#define SAME_H\nint another();\n#endif\n",
+    "shared.h": "#pragma once\n#define EXACT 0\ninline int area(int x) { return x * x; }\nnamespace spaces {}\n",
+    "packed.h": "#pragma once\n#pragma pack(1)\n",
+    "packed_too.h": '#pragma once\n_Pragma("pack(1)")\n',
+    "quiet.h": "#pragma once\n#define NDEBUG\n#include <cassert>\n",
     "open.h": "const int kOpen = 3;\n",
     "sub/deep.h": '#pragma once\n#include "one.h"\n',
 }
@@ -48,7 +52,12 @@ def chosen(top: Path, *texts: str, suffix: str = ".cpp") -> list[list[str]]:
         ("using namespace std;\nint f() { return 1; }", "using namespace std;\nint g() { return 2; }"),
         ("// g\nint f() { return 1; }", 'int g() { return sizeof("f"); }'),
         ("template <int N = 3> int f() { return N; }", "template <class N> int g() { return 2; }"),
-        ("#include <vector>\n#define F 1\nint f() { return F; }", "int g() { return 2; }"),
+        ("#include <vector>\n#define F 1\nint f() { return F; }", "#include <vector>\nint g() { return 2; }"),
+        ("int f() {\n#pragma unroll\nfor (;;) {} }", "int g() { return 2; }"),
+        (
+            '#include "shared.h"\nnamespace spaces { int f() { return 1; } }',
+            '#include "shared.h"\nnamespace spaces { int g(); }',
+        ),
         ("namespace { int f() { return 1; } }", 'extern "C" { int g() { return 2; } }'),
     ],
 )
@@ -135,6 +144,77 @@ def compile_together(top: Path, flags: str = "") -> subprocess.CompletedProcess[
         check=False,
         timeout=120,
     )
+
+
+SILENT = {
+    "a macro of a header": (
+        "#include <math.h>\nint f() { return 1; }",
+        "#ifndef M_PI\n#define M_PI 3.0\n#endif\nint answer() { return M_PI * 100; }",
+    ),
+    "whether a header was read": (
+        "#include <limits.h>\nint f() { return 1; }",
+        "#ifdef INT_MAX\nint answer() { return 2; }\n#else\nint answer() { return 1; }\n#endif",
+    ),
+    "the guard of a header": (
+        '#include "guarded.h"\nint f() { return 1; }',
+        "#ifdef SAME_H\nint answer() { return 2; }\n#else\nint answer() { return 1; }\n#endif",
+    ),
+    "a macro that is taken away": (
+        '#include "shared.h"\n#undef EXACT\n#define EXACT 1\nint f() { return 1; }',
+        '#include "shared.h"\n#ifdef EXACT\nint answer() { return 1; }\n#else\nint answer() { return 2; }\n#endif',
+    ),
+    "an overload of its own": (
+        '#include "shared.h"\nstatic int area(double x) { return x * x * 100; }\nint f() { return area(1.0); }',
+        '#include "shared.h"\nint answer() { return area(2.5); }',
+    ),
+    "an overload in a namespace without a name": (
+        '#include "shared.h"\nnamespace { int area(double x) { return x * 100; } }\nint f() { return area(1.0); }',
+        '#include "shared.h"\nint answer() { return area(2.5); }',
+    ),
+    "how a header packs": (
+        '#include "packed.h"\nint f() { return 1; }',
+        "struct S { char c; int i; };\nint answer() { return sizeof(S); }",
+    ),
+    "how an operator packs": (
+        '#include "packed_too.h"\nint f() { return 1; }',
+        "struct S { char c; int i; };\nint answer() { return sizeof(S); }",
+    ),
+    "assertions that are off": (
+        '#include "quiet.h"\nint f() { return 1; }',
+        "#include <cassert>\nint answer() { int seen = 0; assert(++seen); return seen; }",
+    ),
+}
+
+
+def answer(top: Path, *sources: Path) -> int:
+    """Compile sources, each by itself, and run answer()."""
+    main = top / "main.cpp"
+    main.write_text('#include <cstdio>\nint answer();\nint main() { std::printf("%d", answer()); }')
+    program = top / "program"
+    subprocess.run(["/usr/bin/c++", *map(str, sources), str(main), "-o", str(program)], check=True, timeout=120)
+    return int(subprocess.run([str(program)], capture_output=True, check=True, timeout=60).stdout)
+
+
+@pytest.mark.parametrize("case", SILENT)
+def test_what_would_silently_mean_something_else_is_not_together(top: Path, case: str) -> None:
+    assert chosen(top, *SILENT[case]) == []
+    members = [top / "a.cpp", top / "b.cpp"]
+    assert answer(top, groups.write(members, top / "together")) != answer(top, *members)
+
+
+def test_headers_that_others_bring_need_not_be_named(top: Path) -> None:
+    package, foreign = top / "package", top / "foreign"
+    for folder, name, text in (
+        (foreign, "all.h", '#pragma once\n#include "detail.h"\n'),
+        (foreign, "detail.h", "#pragma once\n#include <cmath>\n"),
+        (package, "a.cpp", "#include <all.h>\n#include <cmath>\nint f() { return 1; }"),
+        (package, "b.cpp", "#include <all.h>\nint g() { return 2; }"),
+        (package, "c.cpp", "#include <all.h>\n#include <limits>\nint third() { return 3; }"),
+    ):
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    sources = [str(package / f"{name}.cpp") for name in "abc"]
+    assert groups.choose(sources, [str(foreign)], package) == [[package / "a.cpp", package / "b.cpp"]]
 
 
 def functions(file: Path) -> list[str]:

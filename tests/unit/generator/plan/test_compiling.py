@@ -64,6 +64,16 @@ def test_the_archs_are_enforced_unless_an_extension_keeps_its_own(deepprep: Reci
         assert f"contexts/wheel-{name}/scripts/flags.py" in {str(path) for path in files}
 
 
+def test_only_a_recipe_has_sources_compiled_together(deepprep: Recipe) -> None:
+    files = render(build_graph(deepprep))
+    wheels = [name for name, extension in deepprep.extensions.items() if extension.compiles]
+    for name in wheels:
+        text = files[PurePosixPath(f"contexts/wheel-{name}/Dockerfile")].decode()
+        assert ("--compile-together" in text) is (name == "pytorch3d")
+        assert (PurePosixPath(f"contexts/wheel-{name}/scripts/groups.py") in files) is (name == "pytorch3d")
+    assert len(wheels) > 1
+
+
 def test_host_assets_are_contexts_that_may_be_empty(deepprep: Recipe) -> None:
     bake_file = render(build_graph(deepprep))[PurePosixPath("docker-bake.hcl")].decode()
     own = '"${BUILD_DIR}/contexts/fetch-installer"'
@@ -89,6 +99,10 @@ def test_mirrors_change_nothing_that_is_rendered(minimal: str, write_recipe: Wri
         (
             '[extensions.x]\nsource = "wheel"\nversion = "1"\npage = "https://e.org/"\nown-archs = true\n',
             "extensions.x.own-archs: nothing is compiled here",
+        ),
+        (
+            '[extensions.x]\nsource = "wheel"\nversion = "1"\npage = "https://e.org/"\ncompile-together = true\n',
+            "extensions.x.compile-together: nothing is compiled here",
         ),
         ('[extensions.x]\nsource = "git"\nversion = "1"\n', "extensions.x.url: missing"),
         (
