@@ -1,7 +1,10 @@
-"""Durations and sizes for people."""
+"""Durations and sizes for people, and numbers of programs."""
 
 from __future__ import annotations
 
+import re
+
+_NUMBER = re.compile("[0-9]{1,18}")
 _MINUTE = 60
 _HOUR = 3600
 _STEP = 1000.0
@@ -17,6 +20,11 @@ def duration(seconds: float) -> str:
     if whole < _HOUR:
         return f"{whole // _MINUTE} min {whole % _MINUTE:02d} s"
     return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE:02d} min"
+
+
+def number_in(text: str) -> int | None:
+    """Read a number as headers of HTTP write it; None for anything else, and what no count of bytes or seconds is."""
+    return int(text) if _NUMBER.fullmatch(text) else None
 
 
 def size(count: float) -> str:

@@ -20,6 +20,7 @@ from urllib3.exceptions import HTTPError
 from bake.address import origin
 from bake.assets.part import Origin
 from bake.errors import EnvironmentUnfit
+from bake.units import number_in
 from bake.units import size as shown
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 TIMEOUT = (10.0, 60.0)  # seconds: to connect, between two reads
 _CHUNK = 1 << 18
 _SLOWEST, _SPELL = 1024, 60.0  # bytes a second that have to come on average in each spell of so many seconds
-_CONTENT_RANGE = re.compile(r"bytes (?:(?P<first>\d+)-\d+|\*)/(?P<total>\d+|\*)")
+_CONTENT_RANGE = re.compile(r"bytes (?:(?P<first>[0-9]{1,18})-[0-9]+|\*)/(?P<total>[0-9]{1,18}|\*)")
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _RESERVE = 64 << 20  # bytes that stay free on the disk
 UNTOLD = 64 << 30  # bytes at most of a file whose size neither its source nor the recipe tells
@@ -285,13 +286,11 @@ def _first(response: requests.Response) -> int | None:
 
 
 def _length(response: requests.Response) -> int | None:
-    text = response.headers.get("Content-Length", "")
-    return int(text) if text.isdigit() else None
+    return number_in(response.headers.get("Content-Length", ""))
 
 
 def _retry_after(response: requests.Response) -> float | None:
-    text = response.headers.get("Retry-After", "")
-    return float(text) if text.isdigit() else None
+    return number_in(response.headers.get("Retry-After", ""))
 
 
 def reason_of(error: BaseException) -> str:

@@ -19,6 +19,7 @@ from bake.registry.authorization import Authorizer
 from bake.registry.manifest import IMAGES, INDEX, fault_of
 from bake.registry.texts import failure_of
 from bake.registry.transport import ANSWER_BYTES, Transport
+from bake.units import number_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -264,8 +265,7 @@ class Registry:
         answer = self._ask("HEAD", f"/v2/{reference.repository}/blobs/{digest}")
         if answer.outcome is not Outcome.ANSWERS:
             return None
-        length = answer.headers.get("content-length", "")
-        return int(length) if length.isdigit() else 0
+        return number_in(answer.headers.get("content-length", "")) or 0
 
     def _ask(
         self,

@@ -17,7 +17,7 @@ from bake.errors import EnvironmentUnfit
 from bake.reference import is_loopback
 from bake.registry import timed
 from bake.registry.answer import Answer, Outcome, faulty, of_error, of_status
-from bake.units import size
+from bake.units import number_in, size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,7 +114,7 @@ class Transport:
 def _body(response: HTTPResponse, limit: int, length: str) -> bytes:
     """Read a body, and one byte more than the limit where it has more."""
     body = response.read(limit + 1)
-    if length.isdigit() and len(body) < min(int(length), limit + 1):
+    if len(body) < min(number_in(length) or 0, limit + 1):
         raise IncompleteRead(body)
     return body
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from bake.registry.answer import Outcome
 from bake.retry import Trouble
+from bake.units import number_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,9 +77,9 @@ def of_answer(answer: Answer) -> Trouble | None:
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds of ``Retry-After`` (RFC 9110, 10.2.3): a number or a date; None where there is none."""
     value = headers.get("retry-after", "").strip()
-    if value.isdigit():
-        return float(value)
+    if (seconds := number_in(value)) is not None:
+        return float(seconds)
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time())
-    except (ValueError, TypeError, IndexError):
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None

@@ -116,5 +116,6 @@ def test_answers():
 def test_retry_after_is_a_number_or_a_date():
     assert retry_after({"retry-after": "7"}) == 7.0
     assert retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0.0
-    assert retry_after({"retry-after": "soon"}) is None
+    for odd in ("soon", "\u00b2", "9" * 5000, "-1", "1e9"):
+        assert retry_after({"retry-after": odd}) is None
     assert retry_after({}) is None
