@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -148,6 +149,11 @@ class Machine:
                 )
 
 
+def fetcher_for(machine: Machine) -> str | None:
+    """The image that fetches inside of builds where none can be pulled: the root filesystem; None: the default one."""
+    return LOCAL_ROOTFS if machine.has(LOCAL_ROOTFS) else None
+
+
 def rootfs_for(machine: Machine, *, force: bool) -> str:
     """The name of an image to start from, made or pulled where it is not there (or always, when forced)."""
     if not force and machine.has(LOCAL_ROOTFS):
@@ -156,3 +162,13 @@ def rootfs_for(machine: Machine, *, force: bool) -> str:
         return PULLED_ROOTFS
     machine.make_rootfs(LOCAL_ROOTFS)
     return LOCAL_ROOTFS
+
+
+def main() -> int:
+    """Print the name of the image that fetches, where it is not the default one."""
+    print(fetcher_for(Machine(say=print)) or "")  # noqa: T201 - its output
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -58,7 +58,8 @@ class Subject:
     """What the checks are asked about.
 
     Args:
-        base: the frozen image. base_remedy: how to get it when it is absent (the recipe knows).
+        base: the frozen image. base_remedy: how to get it when it is absent (the recipe knows). fetcher: the image that
+            fetches inside of builds.
         registry: where the result is pushed, ``host[:port][/path]``; image: its full name there. pushes: a push
             will follow, so that a login that is missing is an error. keyring: logins. builder: what builds and pushes
             in place of the engine.
@@ -76,6 +77,7 @@ class Subject:
 
     base: str | None = None
     base_remedy: str = ""
+    fetcher: str | None = None
     registry: str | None = None
     image: str | None = None
     pushes: bool = False

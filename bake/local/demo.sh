@@ -39,6 +39,10 @@ pull() {  # what is verified must be what the registry holds: nothing local coun
 mkdir -p "$state"
 : >"$times"
 phase "base image" "$python" -m lab.demo_base --demo
+if [ -z "${GENERATOR_FETCHER:-}" ]; then # where no image can be pulled, the one that was made here fetches
+    GENERATOR_FETCHER=$("$python" -m lab.demo_rootfs)
+    [ -z "$GENERATOR_FETCHER" ] || export GENERATOR_FETCHER
+fi
 phase "bake and push" "$python" -m generator -r demo bake --push --registry "$registry"
 phase "pull" pull
 phase "verify" "$python" -m generator -r demo verify "$image"

@@ -50,6 +50,10 @@ rm -f "$real/build/verify/report.json"
 : >"$times"
 trap show EXIT
 phase "base image" "$python" -m lab.real_base --deepprep "$deepprep" --tag "$base"
+if [ -z "${GENERATOR_FETCHER:-}" ]; then # where no image can be pulled, the one that was made here fetches
+    GENERATOR_FETCHER=$("$python" -m lab.demo_rootfs)
+    [ -z "$GENERATOR_FETCHER" ] || export GENERATOR_FETCHER
+fi
 phase "PyTorch3D's archive" "$python" -m lab.real_site --pytorch3d "$pytorch3d" --recipe "$recipe" --out "$real"
 phase "assets" "$python" -m generator -r "$recipe" fetch --site "$real/site.toml"
 phase "bake and verify" "$python" -m generator -r "$recipe" bake --site "$real/site.toml" \

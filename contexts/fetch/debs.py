@@ -24,6 +24,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from . import download
+from .pages import GONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -232,7 +233,8 @@ def find(command: list[str], asked: list[str], ours: set[str]) -> list[download.
     """Have apt say what it would fetch; ends the program with what it says where it can't."""
     done = subprocess.run([*command, "--print-uris", *asked], stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
-        sys.exit(f"fetch: apt-get can't: {shlex.join(asked)}")
+        remedy = f"\n{GONE}" if asked[0] == "download" else ""
+        sys.exit(f"fetch: apt-get can't: {shlex.join(asked)}{remedy}")
     rows = (_PRINTED.match(line) for line in done.stdout.splitlines() if line.startswith("'"))
     return [
         download.Wanted(row["name"], (row["uri"],), row["sha256"], int(row["size"]), row["uri"].startswith(tuple(ours)))
@@ -274,8 +276,7 @@ def main() -> None:
     changed = [entry.name for entry in wanted if options.locked and locked.get(entry.name) != entry.sha256]
     missing = sorted(locked.keys() - {entry.name for entry in wanted})
     if changed or missing:
-        said = f"fetch: no source has these as they are locked: {', '.join([*changed, *missing])}"
-        sys.exit(f"{said}\nwhat to do: `lock --upgrade` locks what there is now")
+        sys.exit(f"fetch: no source has these as they are locked: {', '.join([*changed, *missing])}\n{GONE}")
     download.write_list(download.fetch_all(wanted, options.out))
 
 

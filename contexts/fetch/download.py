@@ -91,9 +91,9 @@ def fetch_all(wanted: Sequence[Wanted], out: Path) -> dict[str, str]:
     return {name: digest for name, (digest, _) in found.items()}
 
 
-def write_list(files: Mapping[str, str], path: Path = LIST) -> None:
+def write_list(files: Mapping[str, str], path: Path | None = None) -> None:
     """Write which files were fetched: a JSON object, SHA-256 by name."""
-    path.write_text(json.dumps(dict(sorted(files.items())), indent=1) + "\n", encoding="utf-8")
+    (path or LIST).write_text(json.dumps(dict(sorted(files.items())), indent=1) + "\n", encoding="utf-8")
 
 
 def _outcome(wanted: Wanted, out: Path) -> tuple[str, str]:
@@ -106,7 +106,7 @@ def _outcome(wanted: Wanted, out: Path) -> tuple[str, str]:
         except (OSError, EOFError, ValueError) as error:
             reasons.append(f"{shown(address)}: {error}")
             continue
-        print(f"fetch: {wanted.name} from {shown(address)}, SHA-256 {digest}", flush=True)
+        print(f"fetch: {wanted.name} from {shown(address)}, SHA-256 {digest}\n", end="", flush=True)  # one write
         return digest, ""
     return "", "\n".join(reasons)
 

@@ -88,9 +88,11 @@ def preflight(
     room = disk.needed_gib(rendered.graph, facts.disk_gib, targets)
     subject = subject_of(recipe, facts, builder, probe, room_gib=room, pushes=destination is Destination.REGISTRY)
     with closing(doctor.Engine(subject)) as engine:
-        base = base_at_hand(facts, builder, engine)
-        _require_fit(reporter, dataclasses.replace(subject, base=base), engine, rendered, destination)
-        base = pinned(base, builder, facts, engine)
+        base = at_hand(facts.base, facts.base_mirror, builder, engine)
+        fetcher = at_hand(facts.fetcher, facts.fetcher_mirror, builder, engine)
+        subject = dataclasses.replace(subject, base=base, fetcher=fetcher)
+        _require_fit(reporter, subject, engine, rendered, destination)
+        base, fetcher = (pinned(image, builder, facts, engine) for image in (base, fetcher))
         found = inherited(base, builder, facts, engine)
         require_python(recipe, base, builder, engine)
         if not found.known:
@@ -100,6 +102,7 @@ def preflight(
         known = [node.platforms[0] for node in builder.nodes if node.platforms] if builder else []
         return Preflight(
             base=base,
+            fetcher=fetcher,
             platform=next(iter(known), "").rstrip("*") or facts.platform,
             own_builder=is_own(builder),
             context=builder.context if builder else None,
@@ -179,11 +182,9 @@ def pinned_for(facts: Facts, image: str) -> str:
         return pinned(image, builder, facts, engine)
 
 
-def base_at_hand(facts: Facts, builder: BuilderFacts | None, engine: Engine) -> str:
-    """Give the base by its name here: in the mirror of its registry, unless the engine that builds holds it."""
-    if facts.base_mirror is None or (is_own(builder) and _held(facts.base, engine)):
-        return facts.base
-    return facts.base_mirror
+def at_hand(image: str, moved: str | None, builder: BuilderFacts | None, engine: Engine) -> str:
+    """Give an image by its name here: in the mirror of its registry, unless the engine that builds holds it."""
+    return image if moved is None or (is_own(builder) and _held(image, engine)) else moved
 
 
 def _held(image: str, engine: Engine) -> bool:

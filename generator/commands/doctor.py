@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bake.doctor import Engine, mend, run_checks
 from bake.errors import EnvironmentUnfit
-from generator.baking.preflight import ask, base_at_hand, subject_of
+from generator.baking.preflight import ask, at_hand, subject_of
 
 if TYPE_CHECKING:
     from generator.console.reporter import Reporter
@@ -30,7 +30,11 @@ def examine(reporter: Reporter, recipe: Recipe, facts: Facts, *, form: str, fix:
     subject = subject_of(recipe, facts, builder, probe, room_gib=facts.disk_gib)
     subject = dataclasses.replace(subject, folders=(facts.folder,))
     with closing(Engine(subject)) as engine:
-        subject = dataclasses.replace(subject, base=base_at_hand(facts, builder, engine))
+        subject = dataclasses.replace(
+            subject,
+            base=at_hand(facts.base, facts.base_mirror, builder, engine),
+            fetcher=at_hand(facts.fetcher, facts.fetcher_mirror, builder, engine),
+        )
         findings = run_checks(subject, engine=engine)
     subject = dataclasses.replace(subject, known_builder=None, ask_buildx=None)  # all is asked anew
     if fix:

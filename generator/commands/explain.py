@@ -8,6 +8,7 @@ from bake.buildx.results import load
 from bake.engine import facts as engine
 from bake.errors import UpliftError, UsageError
 from generator.plan.keys import SHOWN, changes, keys_of
+from generator.plan.names import FETCHER
 from generator.render import render
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ def current_keys(graph: Graph, facts: Facts, recorded: Mapping[str, Mapping[str,
     variables = {name: value for name, value in facts.variables().items() if name != "BASE_IMAGE"}
     image = next((inputs["BASE_IMAGE"] for inputs in recorded.values() if "BASE_IMAGE" in inputs), facts.base)
     variables["BASE_IMAGE"] = image if image.rpartition("@")[0] == facts.base and image.endswith(base) else facts.base
+    fetcher = next((inputs[FETCHER] for inputs in recorded.values() if FETCHER in inputs), facts.fetcher)
+    known_as = (facts.fetcher, facts.fetcher_mirror)
+    variables["FETCHER_IMAGE"] = fetcher if fetcher.partition("@")[0] in known_as else facts.fetcher
     from_base = ("BASE_USER", "NVIDIA_REQUIRE")  # read from the base when it is at hand
     variables |= {name: inputs[name] for inputs in recorded.values() for name in from_base if name in inputs}
     return keys_of(

@@ -32,13 +32,14 @@ class Preflight:
     """What was found before a bake, each of it asked once.
 
     Args:
-        base: the base image with its digest. platform: what the builder builds for, such as ``linux/amd64``.
+        base, fetcher: images with their digests. platform: what the builder builds for, such as ``linux/amd64``.
         own_builder: whether the engine's own BuildKit builds. context: the docker context of the engine that builds,
             None: the current one. insecure: the engine calls the registry of the push insecure. inherited: what the
             base brings along. assets: folders of assets that lie on this machine, by name. caches: those in reach.
     """
 
     base: str
+    fetcher: str
     platform: str
     own_builder: bool = True
     context: str | None = None
@@ -52,6 +53,7 @@ class Preflight:
         return {
             **{asset_variable(name): str(folder) for name, folder in self.assets.items()},
             "BASE_IMAGE": self.base,
+            "FETCHER_IMAGE": self.fetcher,
             "BASE_USER": self.inherited.user,
             "NVIDIA_REQUIRE": "new" if self.inherited.requires else "kept",
             **self.caches.variables(),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bake.credentials import Keyring
 from bake.retry import Policy
 from generator.plan.specs import checksum_variable
+from generator.recipe.groups import FETCHER_IMAGE
 from generator.resolve.caches import Caches
 from generator.resolve.choices import BUILD_FOLDER
 from generator.resolve.origin import Origin
@@ -24,7 +25,8 @@ class Facts:
     What only the engine, a registry or the disk can tell is no part of it; see ``generator.job.Preflight``.
 
     Args:
-        base_mirror: the base's name at this site, None where it has no other. fetcher: the image that fetches.
+        fetcher: the image that fetches. base_mirror, fetcher_mirror: their names at this site, None where they have no
+            other.
         served: SHA-256 by asset, of what the site's mirrors serve in place of the original. disk_gib: room that a
             first bake takes, in GiB. platform: of this machine, as BuildKit names it.
     """
@@ -46,7 +48,8 @@ class Facts:
     assets_folder: Path = Path()
     caches: Caches = field(default_factory=Caches)
     platform: str = ""
-    fetcher: str = ""
+    fetcher: str = FETCHER_IMAGE
+    fetcher_mirror: str | None = None
     served: Mapping[str, str] = field(default_factory=dict)
     more_tags: tuple[str, ...] = ()
     origin: Origin = field(default_factory=Origin)
@@ -69,7 +72,7 @@ class Facts:
     def variables(self) -> dict[str, str]:
         """The variables of the bake file that are decided beforehand, with their values."""
         return {
-            **({"FETCHER_IMAGE": self.fetcher} if self.fetcher else {}),
+            "FETCHER_IMAGE": self.fetcher,
             **{checksum_variable(name): value for name, value in self.served.items()},
             **({"TOOLKIT_IMAGE": self.toolkit_image} if self.toolkit_image else {}),
             "NETRC": str(self.netrc) if self.netrc else "",

@@ -47,7 +47,6 @@ def resolve(recipe: Recipe, choices: Choices, place: SiteFile, *, fetcher: str |
     base = recipe.base.image
     parse_reference(base, where="--base" if choices.base else "base.image")
     mirrors = mirrors_of(place.site, recipe)
-    moved = mirrored_image(base, mirrors)
     fetcher = choices.fetcher or place.site.fetcher or fetcher or FETCHER_IMAGE
     parse_reference(fetcher, where="--fetcher")
     devel = recipe.toolkit.devel_image if recipe.toolkit else None
@@ -64,9 +63,10 @@ def resolve(recipe: Recipe, choices: Choices, place: SiteFile, *, fetcher: str |
         mirrors=mirrors,
         checksums=place.site.checksums,
         served=_served(recipe, place.site.checksums),
-        fetcher=mirrored_image(fetcher, mirrors),
+        fetcher=fetcher,
+        fetcher_mirror=_moved(fetcher, mirrors),
         disk_gib=recipe.image.disk_gib if place.site.disk_gib is None else place.site.disk_gib,
-        base_mirror=moved if moved != base else None,
+        base_mirror=_moved(base, mirrors),
         toolkit_image=mirrored_image(devel, mirrors) if devel else None,
         assets_folder=assets_folder(choices.assets_dir or place.path(place.site.assets), os.environ),
         caches=resolve_caches(combined(choices.caches, place.site), registry=registry, environ=os.environ),
@@ -77,6 +77,12 @@ def resolve(recipe: Recipe, choices: Choices, place: SiteFile, *, fetcher: str |
         pushing=Policy(tries=choices.push_tries, wait=choices.push_wait),
         layer_limit_mib=layer_limit_mib(choices, place),
     )
+
+
+def _moved(image: str, mirrors: Mapping[str, str]) -> str | None:
+    """Give an image's name in the mirror of its registry; None where there is no such mirror."""
+    moved = mirrored_image(image, mirrors)
+    return moved if moved != image else None
 
 
 def _served(recipe: Recipe, checksums: Mapping[str, str]) -> dict[str, str]:

@@ -12,13 +12,23 @@ from typing import Any
 import pytest
 
 from bake.registry import Registry
-from lab.demo_rootfs import Machine, rootfs_for
+from lab.demo_rootfs import Machine, fetcher_for, rootfs_for
 from tests.engine import mirror
 from tests.engine.network.fixtures import authority, private_registry, proxy, second_base, second_engine, switch
 from tests.engine.small import BASE, docker
 
 # Fixtures that are defined elsewhere.
 __all__ = ["authority", "private_registry", "proxy", "second_base", "second_engine", "switch"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fetcher() -> None:
+    """Where no image can be pulled, the root filesystem that was made here fetches inside of builds."""
+    machine = Machine(say=print)
+    rootfs_for(machine, force=False)
+    if name := fetcher_for(machine):
+        os.environ.setdefault("GENERATOR_FETCHER", name)
+        os.environ.setdefault("FETCHER_IMAGE", name)  # for plain buildx
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from bake.reference import parse_reference
 from bake.registry import Registry
 from tests.engine.grpc_bridge import GrpcBridge
 from tests.engine.remote_builder import create_builder
-from tests.engine.small import RECIPE, TOP, docker
+from tests.engine.small import RECIPE, TOP, docker, pushed_fetcher
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -63,12 +63,14 @@ def row_of_builder(doctor: subprocess.CompletedProcess[str]) -> Any:
 
 
 @pytest.fixture
-def pushed_base(base: str, registry: str) -> Iterator[str]:
+def pushed_base(base: str, registry: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The small base in the loopback registry: there, a BuildKit that is not the engine's own can get it."""
     name = f"{registry}/lab/base:1"
     docker("tag", base, name)
     docker("push", "--quiet", name)
     docker("image", "rm", name)
+    for variable, value in pushed_fetcher(f"{registry}/lab").items():
+        monkeypatch.setenv(variable, value)
     yield name
     docker("image", "rm", "--force", name, check=False)
 

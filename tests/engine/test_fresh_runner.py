@@ -25,7 +25,7 @@ from tests.engine.network.engine import Engine
 from tests.engine.network.fixtures import ACCOUNTS
 from tests.engine.network.registry import PrivateRegistry
 from tests.engine.network.switch import Switch
-from tests.engine.small import TOP, docker
+from tests.engine.small import TOP, docker, pushed_fetcher
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 
@@ -42,6 +42,7 @@ class Lab:
     project: Project
     bundle: Path
     fresh: tuple[Engine, Engine]
+    fetcher: dict[str, str]
     said: list[str]
 
     def run(self, engine: Engine | None, *command: str, folder: str = "") -> subprocess.CompletedProcess[str]:
@@ -54,7 +55,8 @@ class Lab:
         done = subprocess.run(
             [sys.executable, "-m", "generator", "-r", str(self.project.recipe), *command, *options],
             cwd=place,
-            env={**environment, "PYTHONPATH": str(TOP), "GENERATOR_ASSETS_DIR": str(self.project.assets)},
+            env={**environment, "PYTHONPATH": str(TOP), "GENERATOR_ASSETS_DIR": str(self.project.assets)}
+            | self.fetcher,
             input=PASSWORD,
             capture_output=True,
             text=True,
@@ -90,6 +92,7 @@ def lab(
         capture_output=True,
     )
     docker(*login, "push", "--quiet", base)
+    fetcher = pushed_fetcher(f"{private_registry.host}/fresh", *login)
     shutil.rmtree(configuration)
     project = Project(folder=folder, base=base, tag="uplift-test-compiled:1", extensions=("hello", "world"))
     project.write()
@@ -102,6 +105,7 @@ def lab(
                 project=project,
                 bundle=authority.bundle(),
                 fresh=(one, two),
+                fetcher=fetcher,
                 said=[],
             )
     finally:

@@ -92,13 +92,12 @@ def run(base: str, index: Index, tmp_path: Path) -> Any:
     recipe = RECIPE.format(base=base).replace('["six==1.17.0"]', f'["alpha==1.0"]\nindex = "{INDEX}"')
     (tmp_path / "small.toml").write_text(recipe.replace('name = "small"', f'name = "small-{token}"'))
     (tmp_path / "site.toml").write_text(f'[mirrors]\n"{INDEX}" = "{index.address}/simple"\n')
-    fetcher = os.environ.get("GENERATOR_FETCHER") or rootfs_for(Machine(say=print), force=False)
 
     def command(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "generator", "-r", "./small.toml", *arguments, "--site", "site.toml"],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(TOP), "GENERATOR_FETCHER": fetcher},
+            env={**os.environ, "PYTHONPATH": str(TOP)},
             capture_output=True,
             text=True,
             check=False,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import http.client
 import importlib
-import importlib.util
 import io
 import json
 import sys
@@ -14,7 +13,7 @@ import urllib.request
 from collections.abc import Mapping
 from contextlib import redirect_stdout, suppress
 from pathlib import Path, PurePosixPath
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 from typing import Any
 from unittest import mock
 
@@ -35,6 +34,7 @@ from bake.reference import parse_reference
 from bake.registry.layer_sizes import layers_in
 from bake.registry.layers import in_registry
 from bake.registry.transport import _SameMethod
+from contexts.fetch import download, prebuilt
 from conversion.models import forms
 from conversion.patch import source_files, text_mentions, torch_load
 from conversion.verify import checkpoints
@@ -127,7 +127,7 @@ def site(content: bytes) -> None:
     table = mirrors_of(loaded.site, _known("demo"))
     mirrored_image("pbfslab/deepprep:25.1.0", table)
     rows = secret_table(table).splitlines()
-    if len(rows) != len(table) + len(loaded.site.checksums) or any(len(row.split()) != 2 for row in rows):
+    if len(rows) != len(table) or any(len(row.split()) != 2 for row in rows):
         raise AssertionError(f"not a row for each mirror: {rows}")
 
 
@@ -251,36 +251,49 @@ def _whole(pushed: Any) -> None:
         registries.failure_of(pushed, "registry.test")
 
 
-@functools.cache
-def _prebuilt() -> ModuleType:
-    """Import the script as a build runs it: beside it stands what /tools has."""
-    sys.path.insert(0, str(_TOP / "contexts/tools"))
-    spec = importlib.util.spec_from_file_location("prebuilt", _TOP / "contexts/source/prebuilt.py")
-    if spec is None or spec.loader is None:
-        raise AssertionError("there is no prebuilt.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def page(content: bytes) -> None:
-    """A page of links, on which a script of a build looks for a wheel."""
-    script = _prebuilt()
-    download = script.download
+    """A page of an index, or of links, on which a step of a build looks for a wheel."""
     out = _folder() / "wheels"
+    inventory = _file("inventory.json", _INVENTORY)
     command = ["prebuilt.py", "--page", "https://pages.test/a/", "--package", "torch-scatter", "--version", "2.1.2+x"]
-    with (
-        mock.patch.object(download, "opened", return_value=io.BytesIO(content)),
-        mock.patch.object(download, "fetch", lambda _url, target, **_: target.write_bytes(b"")),
-        mock.patch.object(sys, "argv", [*command, "--out", str(out)]),
-        redirect_stdout(io.StringIO()),
-        suppress(SystemExit),
-    ):
-        script.main()
-    for path in out.iterdir():
-        path.unlink()
-    if [path.name for path in _folder().iterdir() if path.suffix == ".whl"]:
-        raise AssertionError("a wheel outside of its folder")
+    for kind in ("text/html", "application/vnd.pypi.simple.v1+json"):
+        with (
+            mock.patch.object(download, "opened", return_value=_Answer(content, kind)),
+            mock.patch.object(download, "fetch", lambda _url, target, **_: target.write_bytes(b"")),
+            mock.patch.object(download, "CACHE", _folder() / "cache"),
+            mock.patch.object(download, "LIST", _folder() / "files.json"),
+            mock.patch.object(sys, "argv", [*command, "--inventory", str(inventory), "--out", str(out)]),
+            redirect_stdout(io.StringIO()),
+            suppress(SystemExit),
+        ):
+            prebuilt.main()
+        for path in out.iterdir() if out.is_dir() else ():
+            path.unlink()
+        if [path.name for path in _folder().iterdir() if path.suffix == ".whl"]:
+            raise AssertionError("a wheel outside of its folder")
+
+
+_INVENTORY = json.dumps(
+    {
+        "python": "3.10.14",
+        "packages": {},
+        "editable": {},
+        "requires": {},
+        "platform": {"implementation": "cpython", "machine": "x86_64", "glibc": "2.35"},
+    }
+).encode()
+
+
+class _Answer(io.BytesIO):
+    """What a server says."""
+
+    def __init__(self, content: bytes, kind: str) -> None:
+        super().__init__(content)
+        self.headers = {"Content-Type": kind}
+
+    def geturl(self) -> str:
+        """The address that was asked."""
+        return "https://pages.test/a/"
 
 
 def _asked(read: records.Results) -> None:

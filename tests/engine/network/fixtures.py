@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -49,7 +50,8 @@ def second_engine(switch: Switch, authority: Authority, private_registry: Privat
 @pytest.fixture(scope="session")
 def second_base(second_engine: Engine, base: str) -> str:
     """The small base on the second engine."""
-    second_engine.load(base)
+    for image in filter(None, (base, os.environ.get("GENERATOR_FETCHER"))):
+        second_engine.load(image)
     return base
 
 

@@ -37,14 +37,29 @@ variable "BASE_IMAGE" {
   description = "The frozen image"
 }
 
+variable "FETCHER_IMAGE" {
+  default     = "docker.io/library/python:3.12-slim-bookworm"
+  description = "The image that fetches: Python and, for the distribution's packages, apt"
+}
+
 variable "ASSET_CUDA_INSTALLER" {
   default     = ""
   description = "Folder that holds cuda_12.8.0_570.86.10_linux.run; empty: the build fetches it"
 }
 
+variable "SHA256_CUDA_INSTALLER" {
+  default     = "610867dcd6d94c4e36c4924f1d01b9db28ec08164e8af6c764f21b84200695f8"
+  description = "SHA-256 of cuda_12.8.0_570.86.10_linux.run"
+}
+
 variable "ASSET_PYTORCH3D" {
   default     = ""
   description = "Folder that holds pytorch3d-0.7.9.tar.gz; empty: the build fetches it"
+}
+
+variable "SHA256_PYTORCH3D" {
+  default     = "96c1ef357c522e1f45b5f9c27bae9b75185034457ddbcacdd343a0ec50bc515f"
+  description = "SHA-256 of pytorch3d-0.7.9.tar.gz"
 }
 
 variable "TORCH_CUDA_ARCH_LIST" {
@@ -213,11 +228,13 @@ function "cache_from" {
 }
 
 # Where they are kept: nowhere, if a cache of just these inputs is there. A cache that can't be written fails no build.
+# min: what a target's result is made of. Others start from the stack and the toolchain, which targets of their own keep,
+# and what was fetched is installed there: with max each would send those gigabytes again, all at the same time.
 function "cache_to" {
-  params = [target, mode]
+  params = [target]
   result = length(exact(target)) > 0 ? [] : concat(
     CACHE_REF == "" ? [] : [
-      "type=registry,ref=${CACHE_REF}:${cache_tag(target)},mode=${mode},compression=zstd,ignore-error=true",
+      "type=registry,ref=${CACHE_REF}:${cache_tag(target)},mode=min,compression=zstd,ignore-error=true",
     ],
     [for spec in compact(split(";", CACHE_TO)) : replace(spec, "{target}", target)],
   )
@@ -249,13 +266,17 @@ target "_common" {
 
 target "tools" {
   inherits    = ["_common"]
-  description = "uv and the CA wrapper; mounted by other targets, never copied"
+  description = "uv, the programs that fetch, and the CA wrapper; mounted by other targets, never copied"
   context     = "${BUILD_DIR}/contexts/tools"
   contexts = {
-    base = "docker-image://${BASE_IMAGE}"
+    fetcher = "docker-image://${FETCHER_IMAGE}"
+  }
+  args = {
+    # No code of a base writes into the cache of what is fetched, and each file is hashed when it is taken from there.
+    BUILDKIT_CACHE_MOUNT_NS = join(" ", compact(["fetched", CACHE_MOUNTS]))
   }
   cache-from = cache_from("tools")
-  cache-to   = cache_to("tools", "max")
+  cache-to   = cache_to("tools")
 }
 
 target "patch" {
@@ -266,7 +287,7 @@ target "patch" {
     base = "docker-image://${BASE_IMAGE}"
   }
   cache-from = cache_from("patch")
-  cache-to   = cache_to("patch", "min")
+  cache-to   = cache_to("patch")
 }
 
 target "extract" {
@@ -277,7 +298,7 @@ target "extract" {
     base = "docker-image://${BASE_IMAGE}"
   }
   cache-from = cache_from("extract")
-  cache-to   = cache_to("extract", "min")
+  cache-to   = cache_to("extract")
 }
 
 target "inventory" {
@@ -289,32 +310,53 @@ target "inventory" {
     tools = "target:tools"
   }
   cache-from = cache_from("inventory")
-  cache-to   = cache_to("inventory", "min")
+  cache-to   = cache_to("inventory")
 }
 
-target "torch" {
+target "fetch-apt" {
   inherits    = ["_common"]
-  description = "the new stack in the environment: torch==2.7.0+cu128 and 3 more"
-  context     = "${BUILD_DIR}/contexts/torch"
+  description = "packages of the distribution: g++, ccache"
+  context     = "${BUILD_DIR}/contexts/fetch-apt"
   contexts = {
-    base  = "docker-image://${BASE_IMAGE}"
-    tools = "target:tools"
+    base    = "docker-image://${BASE_IMAGE}"
+    fetcher = "docker-image://${FETCHER_IMAGE}"
+    tools   = "target:tools"
   }
-  cache-from = cache_from("torch")
-  cache-to   = cache_to("torch", "max")
+  args = {
+    # No code of a base writes into the cache of what is fetched, and each file is hashed when it is taken from there.
+    BUILDKIT_CACHE_MOUNT_NS = join(" ", compact(["fetched", CACHE_MOUNTS]))
+  }
 }
 
-target "toolchain" {
+target "fetch-installer" {
   inherits    = ["_common"]
-  description = "compiler and CUDA 12.8 toolkit; never part of the image"
-  context     = "${BUILD_DIR}/contexts/toolchain"
+  description = "the toolkit's installer: cuda_12.8.0_570.86.10_linux.run"
+  context     = "${BUILD_DIR}/contexts/fetch-installer"
   contexts = {
-    base   = "docker-image://${BASE_IMAGE}"
-    assets = given_or(ASSET_CUDA_INSTALLER, "${BUILD_DIR}/contexts/toolchain")
-    tools  = "target:tools"
+    fetcher = "docker-image://${FETCHER_IMAGE}"
+    assets  = given_or(ASSET_CUDA_INSTALLER, "${BUILD_DIR}/contexts/fetch-installer")
+    tools   = "target:tools"
   }
-  cache-from = cache_from("toolchain")
-  cache-to   = cache_to("toolchain", "max")
+  args = {
+    # No code of a base writes into the cache of what is fetched, and each file is hashed when it is taken from there.
+    BUILDKIT_CACHE_MOUNT_NS = join(" ", compact(["fetched", CACHE_MOUNTS]))
+    SHA256_CUDA_INSTALLER   = SHA256_CUDA_INSTALLER
+  }
+}
+
+target "fetch-apt-installer" {
+  inherits    = ["_common"]
+  description = "packages of the distribution: libxml2"
+  context     = "${BUILD_DIR}/contexts/fetch-apt-installer"
+  contexts = {
+    base    = "docker-image://${BASE_IMAGE}"
+    fetcher = "docker-image://${FETCHER_IMAGE}"
+    tools   = "target:tools"
+  }
+  args = {
+    # No code of a base writes into the cache of what is fetched, and each file is hashed when it is taken from there.
+    BUILDKIT_CACHE_MOUNT_NS = join(" ", compact(["fetched", CACHE_MOUNTS]))
+  }
 }
 
 target "source-pytorch3d" {
@@ -322,12 +364,47 @@ target "source-pytorch3d" {
   description = "pytorch3d 0.7.9: its source archive"
   context     = "${BUILD_DIR}/contexts/source-pytorch3d"
   contexts = {
-    base   = "docker-image://${BASE_IMAGE}"
-    assets = given_or(ASSET_PYTORCH3D, "${BUILD_DIR}/contexts/source-pytorch3d")
-    tools  = "target:tools"
+    fetcher = "docker-image://${FETCHER_IMAGE}"
+    assets  = given_or(ASSET_PYTORCH3D, "${BUILD_DIR}/contexts/source-pytorch3d")
+    tools   = "target:tools"
+  }
+  args = {
+    # No code of a base writes into the cache of what is fetched, and each file is hashed when it is taken from there.
+    BUILDKIT_CACHE_MOUNT_NS = join(" ", compact(["fetched", CACHE_MOUNTS]))
+    SHA256_PYTORCH3D        = SHA256_PYTORCH3D
   }
   cache-from = cache_from("source-pytorch3d")
-  cache-to   = cache_to("source-pytorch3d", "min")
+  cache-to   = cache_to("source-pytorch3d")
+}
+
+target "fetch-stack" {
+  inherits    = ["_common"]
+  description = "the wheels of the stack: torch==2.7.0+cu128 and 3 more"
+  context     = "${BUILD_DIR}/contexts/fetch-stack"
+  contexts = {
+    fetcher   = "docker-image://${FETCHER_IMAGE}"
+    tools     = "target:tools"
+    inventory = "target:inventory"
+  }
+  args = {
+    # No code of a base writes into the cache of what is fetched, and each file is hashed when it is taken from there.
+    BUILDKIT_CACHE_MOUNT_NS = join(" ", compact(["fetched", CACHE_MOUNTS]))
+  }
+}
+
+target "fetch-build" {
+  inherits    = ["_common"]
+  description = "the wheels of the build: ninja==1.13.0 and 3 more"
+  context     = "${BUILD_DIR}/contexts/fetch-build"
+  contexts = {
+    fetcher   = "docker-image://${FETCHER_IMAGE}"
+    tools     = "target:tools"
+    inventory = "target:inventory"
+  }
+  args = {
+    # No code of a base writes into the cache of what is fetched, and each file is hashed when it is taken from there.
+    BUILDKIT_CACHE_MOUNT_NS = join(" ", compact(["fetched", CACHE_MOUNTS]))
+  }
 }
 
 target "source-torch-scatter" {
@@ -335,11 +412,16 @@ target "source-torch-scatter" {
   description = "torch-scatter 2.1.2: looked for prebuilt"
   context     = "${BUILD_DIR}/contexts/source-torch-scatter"
   contexts = {
-    base  = "docker-image://${BASE_IMAGE}"
-    tools = "target:tools"
+    fetcher   = "docker-image://${FETCHER_IMAGE}"
+    tools     = "target:tools"
+    inventory = "target:inventory"
+  }
+  args = {
+    # No code of a base writes into the cache of what is fetched, and each file is hashed when it is taken from there.
+    BUILDKIT_CACHE_MOUNT_NS = join(" ", compact(["fetched", CACHE_MOUNTS]))
   }
   cache-from = cache_from("source-torch-scatter")
-  cache-to   = cache_to("source-torch-scatter", "min")
+  cache-to   = cache_to("source-torch-scatter")
 }
 
 target "source-torch-sparse" {
@@ -347,11 +429,16 @@ target "source-torch-sparse" {
   description = "torch-sparse 0.6.18: looked for prebuilt"
   context     = "${BUILD_DIR}/contexts/source-torch-sparse"
   contexts = {
-    base  = "docker-image://${BASE_IMAGE}"
-    tools = "target:tools"
+    fetcher   = "docker-image://${FETCHER_IMAGE}"
+    tools     = "target:tools"
+    inventory = "target:inventory"
+  }
+  args = {
+    # No code of a base writes into the cache of what is fetched, and each file is hashed when it is taken from there.
+    BUILDKIT_CACHE_MOUNT_NS = join(" ", compact(["fetched", CACHE_MOUNTS]))
   }
   cache-from = cache_from("source-torch-sparse")
-  cache-to   = cache_to("source-torch-sparse", "min")
+  cache-to   = cache_to("source-torch-sparse")
 }
 
 target "source-torch-cluster" {
@@ -359,11 +446,16 @@ target "source-torch-cluster" {
   description = "torch-cluster 1.6.3: looked for prebuilt"
   context     = "${BUILD_DIR}/contexts/source-torch-cluster"
   contexts = {
-    base  = "docker-image://${BASE_IMAGE}"
-    tools = "target:tools"
+    fetcher   = "docker-image://${FETCHER_IMAGE}"
+    tools     = "target:tools"
+    inventory = "target:inventory"
+  }
+  args = {
+    # No code of a base writes into the cache of what is fetched, and each file is hashed when it is taken from there.
+    BUILDKIT_CACHE_MOUNT_NS = join(" ", compact(["fetched", CACHE_MOUNTS]))
   }
   cache-from = cache_from("source-torch-cluster")
-  cache-to   = cache_to("source-torch-cluster", "min")
+  cache-to   = cache_to("source-torch-cluster")
 }
 
 target "source-torch-spline-conv" {
@@ -371,11 +463,16 @@ target "source-torch-spline-conv" {
   description = "torch-spline-conv 1.2.2: looked for prebuilt"
   context     = "${BUILD_DIR}/contexts/source-torch-spline-conv"
   contexts = {
-    base  = "docker-image://${BASE_IMAGE}"
-    tools = "target:tools"
+    fetcher   = "docker-image://${FETCHER_IMAGE}"
+    tools     = "target:tools"
+    inventory = "target:inventory"
+  }
+  args = {
+    # No code of a base writes into the cache of what is fetched, and each file is hashed when it is taken from there.
+    BUILDKIT_CACHE_MOUNT_NS = join(" ", compact(["fetched", CACHE_MOUNTS]))
   }
   cache-from = cache_from("source-torch-spline-conv")
-  cache-to   = cache_to("source-torch-spline-conv", "min")
+  cache-to   = cache_to("source-torch-spline-conv")
 }
 
 target "source-pyg-lib" {
@@ -383,11 +480,84 @@ target "source-pyg-lib" {
   description = "pyg-lib 0.5.0: looked for prebuilt"
   context     = "${BUILD_DIR}/contexts/source-pyg-lib"
   contexts = {
-    base  = "docker-image://${BASE_IMAGE}"
-    tools = "target:tools"
+    fetcher   = "docker-image://${FETCHER_IMAGE}"
+    tools     = "target:tools"
+    inventory = "target:inventory"
+  }
+  args = {
+    # No code of a base writes into the cache of what is fetched, and each file is hashed when it is taken from there.
+    BUILDKIT_CACHE_MOUNT_NS = join(" ", compact(["fetched", CACHE_MOUNTS]))
   }
   cache-from = cache_from("source-pyg-lib")
-  cache-to   = cache_to("source-pyg-lib", "min")
+  cache-to   = cache_to("source-pyg-lib")
+}
+
+target "torch" {
+  inherits    = ["_common"]
+  description = "the new stack in the environment: torch==2.7.0+cu128 and 3 more"
+  context     = "${BUILD_DIR}/contexts/torch"
+  contexts = {
+    base        = "docker-image://${BASE_IMAGE}"
+    tools       = "target:tools"
+    inventory   = "target:inventory"
+    fetch-stack = "target:fetch-stack"
+  }
+  cache-from = cache_from("torch")
+  cache-to   = cache_to("torch")
+}
+
+target "toolchain" {
+  inherits    = ["_common"]
+  description = "compiler and CUDA 12.8 toolkit; never part of the image"
+  context     = "${BUILD_DIR}/contexts/toolchain"
+  contexts = {
+    base                = "docker-image://${BASE_IMAGE}"
+    assets              = given_or(ASSET_CUDA_INSTALLER, "${BUILD_DIR}/contexts/toolchain")
+    tools               = "target:tools"
+    fetch-build         = "target:fetch-build"
+    fetch-apt           = "target:fetch-apt"
+    fetch-installer     = "target:fetch-installer"
+    fetch-apt-installer = "target:fetch-apt-installer"
+  }
+  cache-from = cache_from("toolchain")
+  cache-to   = cache_to("toolchain")
+}
+
+target "wheel-pyg-lib" {
+  inherits    = ["_common"]
+  description = "pyg-lib 0.5.0 prebuilt for the new stack"
+  context     = "${BUILD_DIR}/contexts/wheel-pyg-lib"
+  contexts = {
+    source = "target:source-pyg-lib"
+  }
+  cache-from = cache_from("wheel-pyg-lib")
+  cache-to   = cache_to("wheel-pyg-lib")
+}
+
+target "requirements" {
+  inherits    = ["_common"]
+  description = "what the extensions require, read before they are compiled, and the wheels of what is missing"
+  context     = "${BUILD_DIR}/contexts/requirements"
+  contexts = {
+    base                     = "docker-image://${BASE_IMAGE}"
+    fetcher                  = "docker-image://${FETCHER_IMAGE}"
+    tools                    = "target:tools"
+    inventory                = "target:inventory"
+    torch                    = "target:torch"
+    fetch-build              = "target:fetch-build"
+    source-pytorch3d         = "target:source-pytorch3d"
+    source-torch-scatter     = "target:source-torch-scatter"
+    source-torch-sparse      = "target:source-torch-sparse"
+    source-torch-cluster     = "target:source-torch-cluster"
+    source-torch-spline-conv = "target:source-torch-spline-conv"
+    source-pyg-lib           = "target:source-pyg-lib"
+  }
+  args = {
+    # No code of a base writes into the cache of what is fetched, and each file is hashed when it is taken from there.
+    BUILDKIT_CACHE_MOUNT_NS = join(" ", compact(["fetched", CACHE_MOUNTS]))
+  }
+  cache-from = cache_from("requirements")
+  cache-to   = cache_to("requirements")
 }
 
 target "compiler-cache" {
@@ -419,7 +589,7 @@ target "wheel-pytorch3d" {
     TORCH_CUDA_ARCH_LIST = TORCH_CUDA_ARCH_LIST
   }
   cache-from = cache_from("wheel-pytorch3d")
-  cache-to   = cache_to("wheel-pytorch3d", "min")
+  cache-to   = cache_to("wheel-pytorch3d")
 }
 
 target "wheel-torch-scatter" {
@@ -436,7 +606,7 @@ target "wheel-torch-scatter" {
     TORCH_CUDA_ARCH_LIST = TORCH_CUDA_ARCH_LIST
   }
   cache-from = cache_from("wheel-torch-scatter")
-  cache-to   = cache_to("wheel-torch-scatter", "min")
+  cache-to   = cache_to("wheel-torch-scatter")
 }
 
 target "wheel-torch-sparse" {
@@ -453,7 +623,7 @@ target "wheel-torch-sparse" {
     TORCH_CUDA_ARCH_LIST = TORCH_CUDA_ARCH_LIST
   }
   cache-from = cache_from("wheel-torch-sparse")
-  cache-to   = cache_to("wheel-torch-sparse", "min")
+  cache-to   = cache_to("wheel-torch-sparse")
 }
 
 target "wheel-torch-cluster" {
@@ -470,7 +640,7 @@ target "wheel-torch-cluster" {
     TORCH_CUDA_ARCH_LIST = TORCH_CUDA_ARCH_LIST
   }
   cache-from = cache_from("wheel-torch-cluster")
-  cache-to   = cache_to("wheel-torch-cluster", "min")
+  cache-to   = cache_to("wheel-torch-cluster")
 }
 
 target "wheel-torch-spline-conv" {
@@ -487,38 +657,27 @@ target "wheel-torch-spline-conv" {
     TORCH_CUDA_ARCH_LIST = TORCH_CUDA_ARCH_LIST
   }
   cache-from = cache_from("wheel-torch-spline-conv")
-  cache-to   = cache_to("wheel-torch-spline-conv", "min")
+  cache-to   = cache_to("wheel-torch-spline-conv")
 }
 
-target "requirements" {
+target "lock" {
   inherits    = ["_common"]
-  description = "what the extensions require, read before they are compiled, and the wheels of what is missing"
-  context     = "${BUILD_DIR}/contexts/requirements"
+  description = "which files are fetched, with their hashes, for the command `lock`; no part of a bake"
+  context     = "${BUILD_DIR}/contexts/lock"
   contexts = {
-    base                     = "docker-image://${BASE_IMAGE}"
     tools                    = "target:tools"
-    inventory                = "target:inventory"
-    torch                    = "target:torch"
-    source-pytorch3d         = "target:source-pytorch3d"
+    fetch-stack              = "target:fetch-stack"
+    fetch-build              = "target:fetch-build"
+    fetch-apt                = "target:fetch-apt"
+    fetch-apt-installer      = "target:fetch-apt-installer"
+    requirements             = "target:requirements"
     source-torch-scatter     = "target:source-torch-scatter"
     source-torch-sparse      = "target:source-torch-sparse"
     source-torch-cluster     = "target:source-torch-cluster"
     source-torch-spline-conv = "target:source-torch-spline-conv"
     source-pyg-lib           = "target:source-pyg-lib"
   }
-  cache-from = cache_from("requirements")
-  cache-to   = cache_to("requirements", "min")
-}
-
-target "wheel-pyg-lib" {
-  inherits    = ["_common"]
-  description = "pyg-lib 0.5.0 prebuilt for the new stack"
-  context     = "${BUILD_DIR}/contexts/wheel-pyg-lib"
-  contexts = {
-    source = "target:source-pyg-lib"
-  }
-  cache-from = cache_from("wheel-pyg-lib")
-  cache-to   = cache_to("wheel-pyg-lib", "min")
+  output = ["type=local,dest=${BUILD_DIR}/lock"]
 }
 
 target "rebuild" {
@@ -533,7 +692,7 @@ target "rebuild" {
     requirements        = "target:requirements"
   }
   cache-from = cache_from("rebuild")
-  cache-to   = cache_to("rebuild", "min")
+  cache-to   = cache_to("rebuild")
 }
 
 target "image" {
@@ -567,7 +726,7 @@ target "image" {
   }
   output     = ["type=image,compression=zstd"]
   cache-from = cache_from("image")
-  cache-to   = cache_to("image", "min")
+  cache-to   = cache_to("image")
 }
 
 target "verify" {
@@ -587,6 +746,6 @@ target "verify" {
   }
   output     = ["type=local,dest=${BUILD_DIR}/verify"]
   cache-from = cache_from("verify")
-  cache-to   = cache_to("verify", "min")
+  cache-to   = cache_to("verify")
 }
 

@@ -24,7 +24,8 @@ NEEDS: dict[str, set[str]] = {
     "verify": {"environment", "patch", "models"},
     "gpu": {"models", "verify"},
 }
-MOUNTING = ("inventory", "torch", "requirements", "patch", "extract", "rebuild", "layers", "verify")
+FETCHING = ("fetch-stack", "fetch-build", "fetch-toolkit")
+MOUNTING = ("inventory", *FETCHING, "torch", "requirements", "patch", "extract", "rebuild", "layers", "verify")
 OPTIONAL = {"numpy"}  # what may be absent, and so is imported inside a function
 
 # Imports all modules below the current folder, where nothing is installed.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conversion.environment.inventory import Inventory
+from conversion.environment.inventory import Inventory, load
 from conversion.failures import ConversionError, SpecError
 from conversion.requirements import arrivals, check
 from conversion.requirements.check import Extension, Verdict, judge
@@ -97,11 +97,10 @@ def test_an_old_version_that_nobody_can_compare_counts() -> None:
     assert verdict(["odd>=1"], odd="2004d-beta!").failed == []
 
 
-def test_the_constraints_keep_all_that_is_there(tmp_path: Path) -> None:
+def test_the_environment_stands_beside_what_it_lacks(tmp_path: Path) -> None:
     check.write(verdict(P3D, ("iopath==0.1.9",)), Inventory("3.10", BASE), tmp_path)
     assert (tmp_path / "requirements.txt").read_text() == "iopath\niopath==0.1.9\n"
-    kept = (tmp_path / "constraints.txt").read_text().splitlines()
-    assert [line for line in kept if "#" not in line] == ["numpy==1.23.5", "scipy==1.10.1", "torch==2.11.0+cu130"]
+    assert load(tmp_path / "environment.json") == Inventory("3.10", BASE)
     assert json.loads((tmp_path / "why.json").read_text()) == {
         "asked": {"iopath": ["ext", "ext"]},
         "pinned": ["iopath"],

@@ -167,7 +167,9 @@ def make_job(tmp_path: Path, demo: Recipe, driver: Driver) -> Callable[..., Job]
             recipe=demo,
             facts=facts,
             rendered=Rendered(graph=graph, folder=folder, file=folder / BAKE_FILE, files={}),
-            preflight=Preflight(**{"base": f"base:1@{DIGEST}", "platform": "linux/amd64", **found}),
+            preflight=Preflight(
+                **{"base": f"base:1@{DIGEST}", "fetcher": "python:3", "platform": "linux/amd64", **found}
+            ),
             reuse=Reuse(
                 keys={name: Key(target=name, inputs={}) for name in graph.names},
                 lookup=WheelLookup(wheels=(wheel,)),

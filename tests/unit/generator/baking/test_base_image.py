@@ -88,9 +88,9 @@ def test_what_nobody_says_is_not_known(monkeypatch: pytest.MonkeyPatch, document
 
 def test_bake_variables_say_what_is_inherited() -> None:
     found = Inherited(known=True, user="app", requires=True)
-    variables = Preflight(base="base:1", platform="linux/amd64", inherited=found).variables()
+    variables = Preflight(base="base:1", fetcher="python:3", platform="linux/amd64", inherited=found).variables()
     assert (variables["BASE_USER"], variables["NVIDIA_REQUIRE"]) == ("app", "new")
-    variables = Preflight(base="base:1", platform="linux/amd64").variables()
+    variables = Preflight(base="base:1", fetcher="python:3", platform="linux/amd64").variables()
     assert (variables["BASE_USER"], variables["NVIDIA_REQUIRE"]) == ("", "kept")
 
 

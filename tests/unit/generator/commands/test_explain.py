@@ -14,6 +14,7 @@ from generator.job import Inherited, Preflight
 from generator.plan import build_graph
 from generator.plan.keys import keys_of
 from generator.recipe import Recipe
+from generator.recipe.groups import FETCHER_IMAGE
 from generator.render import render
 from generator.resolve.facts import Facts
 
@@ -28,7 +29,10 @@ def facts(tmp_path: Path, demo: Recipe, monkeypatch: pytest.MonkeyPatch) -> Fact
         tag="demo:1", registry="", base="base:1", archs="12.0", ca_bundle=None, folder=tmp_path, platform="linux/amd64"
     )
     preflight = Preflight(
-        base=f"base:1@{DIGEST}", platform="linux/amd64", inherited=Inherited(known=True, user="app", requires=True)
+        fetcher=f"{FETCHER_IMAGE}@{DIGEST}",
+        base=f"base:1@{DIGEST}",
+        platform="linux/amd64",
+        inherited=Inherited(known=True, user="app", requires=True),
     )
     graph = build_graph(demo)
     keys = keys_of(

@@ -38,7 +38,7 @@ asset = "tool"
 [assets.tool]
 url = "{url}"
 """
-LOCK = ("lock", "--without", "stack")  # that a build would resolve
+LOCK = ("lock", "--without", "stack", "--without", "fetcher")  # nothing is built or asked for
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ asset = "tool"
 url = "{original}files/tool.run"
 sha256 = "{sha256}"
 """
-LOCK = ("lock", "--without", "stack")  # that a build would resolve
+LOCK = ("lock", "--without", "stack", "--without", "fetcher")  # nothing is built or asked for
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def deepprep() -> Recipe:
 
 def test_a_wheel_without_fallback_waits_for_no_toolchain(deepprep: Recipe) -> None:
     graph = build_graph(deepprep)
-    assert graph.ancestors("wheel-pyg-lib") == {"tools", "source-pyg-lib"}
+    assert graph.ancestors("wheel-pyg-lib") == {"tools", "inventory", "source-pyg-lib"}
     assert "toolchain" in graph.ancestors("wheel-torch-scatter")
 
 
@@ -45,7 +45,7 @@ def test_without_anything_to_compile_there_is_no_toolchain(deepprep: Recipe) -> 
 def test_compilers_are_there_whatever_the_recipe_lists(deepprep: Recipe) -> None:
     assert deepprep.toolkit is not None
     toolkit = deepprep.toolkit.model_copy(update={"apt": ("cmake",)})
-    apt = build_graph(deepprep.model_copy(update={"toolkit": toolkit}))["toolchain"].values["apt"]
+    apt = build_graph(deepprep.model_copy(update={"toolkit": toolkit}))["fetch-apt"].values["packages"]
     assert apt == ("cmake", "g++", "ccache")
 
 
@@ -66,8 +66,8 @@ def test_the_archs_are_enforced_unless_an_extension_keeps_its_own(deepprep: Reci
 
 def test_host_assets_are_contexts_that_may_be_empty(deepprep: Recipe) -> None:
     bake_file = render(build_graph(deepprep))[PurePosixPath("docker-bake.hcl")].decode()
-    own = '"${BUILD_DIR}/contexts/toolchain"'
-    assert f"assets = given_or(ASSET_CUDA_INSTALLER, {own})" in bake_file
+    own = '"${BUILD_DIR}/contexts/fetch-installer"'
+    assert f"assets  = given_or(ASSET_CUDA_INSTALLER, {own})" in bake_file
 
 
 def test_mirrors_change_nothing_that_is_rendered(minimal: str, write_recipe: Writer) -> None:
@@ -133,4 +133,4 @@ def test_an_asset_without_a_checksum_is_not_built_from(minimal: str, write_recip
     assert caught.value.remedy == "run `lock`, or write the sha256 into the recipe"
     lock = Lock(schema=2, recipe="small", assets={"y": LockedAsset(url="https://e.org/y", sha256="1" * 64, size=1)})
     files = render(build_graph(with_facts(recipe, lock)))
-    assert f"--sha256 {'1' * 64}" in files[PurePosixPath("contexts/toolchain/Dockerfile")].decode()
+    assert f"ARG SHA256_Y={'1' * 64}" in files[PurePosixPath("contexts/fetch-installer/Dockerfile")].decode()

@@ -46,9 +46,11 @@ def test_an_unknown_target_gets_the_near_one() -> None:
 
 
 def test_extract_patch_and_the_way_to_torch_start_together(demo: Recipe) -> None:
-    first, second = build_graph(demo).stages()[:2]
+    first, second, third, fourth = build_graph(demo).stages()[:4]
     assert {"extract", "patch", "tools"} == set(first)
-    assert {"torch", "toolchain"} <= set(second)
+    assert {"inventory", "fetch-apt"} <= set(second)
+    assert {"fetch-stack", "fetch-toolkit", "fetch-build"} == set(third)
+    assert {"torch", "toolchain"} == set(fourth)
 
 
 def test_rebuild_waits_for_the_wheels_it_uses_and_no_other(demo: Recipe) -> None:
@@ -87,7 +89,7 @@ def test_needs_between_extensions_become_edges_and_cycles_are_found(demo: Recipe
 
 def test_a_recipe_without_models_patch_or_extensions_plans_only_what_it_needs(demo: Recipe) -> None:
     bare = demo.model_copy(update={"models": {}, "patch": None, "extensions": {}, "toolkit": None})
-    assert set(build_graph(bare).names) == {"tools", "inventory", "torch", "image", "verify"}
+    assert set(build_graph(bare).names) == {"tools", "inventory", "fetch-stack", "torch", "image", "verify", "lock"}
 
 
 def test_views_agree_on_the_targets(demo: Recipe) -> None:

@@ -62,15 +62,15 @@ def test_a_sources_code_never_runs_with_the_network(shipped: Recipe) -> None:
     assert len(reading) == len(shipped.extensions)
     assert all(step.startswith("--network=none") for step in reading)
     assert all("secret" not in step.partition("<<")[0] for step in reading)
-    (resolving,) = [step for step in steps if "--dry-run" in step]
-    assert "--no-build" in resolving
-    assert "--only-binary :all:" in resolving
+    (resolving,) = [step for step in steps if "fetch.wheels" in step]
     assert "from=source-" not in resolving
 
 
-def test_a_source_waits_for_nothing_but_tools(shipped: Recipe) -> None:
+def test_a_source_waits_for_nothing_but_tools_and_what_decides_which_wheel_fits(shipped: Recipe) -> None:
     graph = build_graph(shipped)
-    assert all(graph.ancestors(target.name) == {"tools"} for target in graph.of_kind(Kind.SOURCE))
+    for name, extension in shipped.extensions.items():
+        waits = {"tools", "inventory"} if extension.prebuilt else {"tools"}
+        assert graph.ancestors(f"source-{name}") == waits
 
 
 def test_the_recipes_pins_and_their_absence_reach_the_check(minimal: str, write_recipe: Writer) -> None:

@@ -142,8 +142,29 @@ def test_paths_count_from_the_site_files_folder_and_credentials_are_read(nowhere
 
 
 def test_the_table_for_steps_has_one_row_a_line() -> None:
-    table = secret_table({"https://a/": "https://b/"}, {"https://a/f": "0" * 64})
-    assert table == f"https://a/ https://b/\nsha256:https://a/f {'0' * 64}\n"
+    assert (
+        secret_table({"https://a/": "https://b/", "pypi": "https://p/"}) == "https://a/ https://b/\npypi https://p/\n"
+    )
+
+
+def test_what_the_place_serves_for_an_asset_is_an_argument_of_the_build(nowhere: Path) -> None:
+    recipe = load_recipe("deepprep").recipe
+    site = write(nowhere, f'[checksums]\n"{recipe.assets["pytorch3d"].url}" = "{"0" * 64}"')
+    variables = settled(recipe, Choices(recipe="deepprep", site=site)).variables()
+    assert variables["SHA256_PYTORCH3D"] == "0" * 64
+    assert "SHA256_CUDA_INSTALLER" not in variables
+
+
+def test_the_fetcher_is_the_options_then_the_sites_in_the_mirror_of_its_registry(nowhere: Path, demo: Recipe) -> None:
+    site = write(nowhere, 'fetcher = "lab/fetch:1"\n[mirrors]\n"docker.io/" = "reg.lab/hub/"')
+
+    def fetcher(**options: object) -> tuple[str, str | None]:
+        facts = settled(demo, Choices(recipe="demo", **options))  # type: ignore[arg-type]
+        return facts.fetcher, facts.fetcher_mirror
+
+    assert fetcher() == ("docker.io/library/python:3.12-slim-bookworm", None)
+    assert fetcher(site=site) == ("lab/fetch:1", "reg.lab/hub/lab/fetch:1")
+    assert fetcher(site=site, fetcher="other:2") == ("other:2", "reg.lab/hub/library/other:2")
 
 
 def test_a_mirrored_base_is_a_fact_and_the_label_of_none(nowhere: Path) -> None:
