@@ -189,9 +189,12 @@ def bake(
     destination = destination_of(push=push, archive=archive)
     if targets and IMAGE not in targets:
         destination = Destination.NOWHERE
-    held = bundle and bundling.open_bundle(bundle, loaded.recipe, rendered, loaded.files, platform=facts.platform)
+    held = None
+    if bundle is not None:
+        held = bundling.open_bundle(bundle, loaded.recipe, rendered, loaded.files, platform=facts.platform)
+        facts = dataclasses.replace(facts, fetcher=facts.base, fetcher_mirror=facts.base_mirror)  # nothing is fetched
     job = prepare(reporter, loaded.recipe, facts, probe, rendered, destination=destination, targets=targets)
-    job = dataclasses.replace(job, bundle=held or None)
+    job = dataclasses.replace(job, bundle=held)
     with step_summary(job.folder):
         if targets:
             build.bake_targets(job, targets, require_warm=require_warm)
