@@ -15,6 +15,7 @@ from bake.assets import Store
 from bake.errors import UsageError
 from bake.reference import parse_reference
 from generator.baking import build
+from generator.baking import bundle as bundling
 from generator.baking.delivery import Destination, delivery_to, destination_of
 from generator.baking.lock_files import resolve_files
 from generator.baking.preflight import ask
@@ -31,7 +32,7 @@ from generator.commands import run as running
 from generator.commands import verify_gpu, verify_provenance
 from generator.job import Rendered, held
 from generator.plan import build_graph, matrix, svg, views
-from generator.plan.names import IMAGE, LOCK, VERIFY
+from generator.plan.names import BUNDLE, IMAGE, LOCK, VERIFY
 from generator.recipe import load_recipe
 from generator.recipe.fit import pinned, with_facts
 from generator.render import BAKE_FILE, write_folder
@@ -178,6 +179,7 @@ def bake(
     dry_run: bool = False,
     archive: Archive | None = None,
     require_warm: bool = False,
+    bundle: Path | None = None,
 ) -> None:
     """Build, verify, and only then tag and push or save the image.
 
@@ -201,7 +203,12 @@ def bake(
         if probe is None:
             build.show_dry_run(reporter, facts, rendered, targets, push=push, archive=archive)
             return
+        opened = None
+        if bundle is not None:
+            opened = bundling.open_bundle(bundle, loaded.recipe, rendered, loaded.files, platform=facts.platform)
+            facts = dataclasses.replace(facts, fetcher=facts.base, fetcher_mirror=facts.base_mirror)  # nothing is fetched
         job = prepare(reporter, loaded.recipe, facts, probe, rendered, destination=destination, targets=targets)
+        job = dataclasses.replace(job, bundle=opened)
         with step_summary(job.folder):
             if targets:
                 build.bake_targets(job, targets, require_warm=require_warm)
@@ -398,6 +405,29 @@ def _resolve_files(
         targets = (LOCK,)
         job = prepare(reporter, loaded.recipe, facts, probe, rendered, destination=Destination.NOWHERE, targets=targets)
         return resolve_files(job, groups)
+
+
+def bundle(reporter: Reporter, choices: Choices, folder: Path) -> None:
+    """Write a folder with all that bakes of the recipe need of the network; its path goes to stdout.
+
+    Raises:
+        UsageError: not everything is locked, or the folder is there; the others as for ``bake``.
+    """
+    loaded = _load(reporter, choices)
+    if loaded.unlocked:
+        raise UsageError(
+            f"not everything is locked: {', '.join(loaded.unlocked)}",
+            where=choices.recipe,
+            remedy="run `lock`; `lock --without PART` leaves out what is not to be locked",
+        )
+    facts = dataclasses.replace(_resolve(loaded, choices), assets_folder=choices.output / "no-assets")
+    probe = ask(facts)
+    rendered = _render(_plan(loaded, choices), facts.folder)
+    job = prepare(reporter, loaded.recipe, facts, probe, rendered, destination=Destination.NOWHERE, targets=(BUNDLE,))
+    images = {recipe_image for recipe_image in (loaded.recipe.base.image, facts.toolkit_image) if recipe_image}
+    bundling.write_bundle(job, folder, images=sorted(images))
+    reporter.data(str(folder))
+    reporter.note(f"{folder} holds what a bake needs: bake --bundle {folder}")
 
 
 def run(reporter: Reporter, choices: Choices, options: RunOptions, *, dry_run: bool) -> int:

@@ -20,6 +20,7 @@ from bake.units import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     import docker
 
@@ -273,6 +274,51 @@ def name_image(digest: str, names: Iterable[str], *, context: str | None = None)
                     where=name,
                     remedy="bake again: all is cached",
                 ) from None
+    finally:
+        client.close()
+
+
+def save_image(reference: str, path: Path) -> None:
+    """Write an image of the engine to a file, as ``docker save`` does.
+
+    Raises:
+        EnvironmentUnfit: the engine does not have it, or does not answer. OSError: the file can't be written.
+    """
+    from docker.errors import APIError, ImageNotFound
+
+    client = connect()
+    client.api.timeout = _TIMEOUT_OF_CHANGES
+    try:
+        with path.open("wb") as file:
+            for block in client.api.get_image(reference):
+                file.write(block)
+    except ImageNotFound:
+        raise EnvironmentUnfit(
+            "this engine does not have it", where=reference, remedy=f"docker pull {reference}"
+        ) from None
+    except APIError as error:
+        raise EnvironmentUnfit(f"the engine could not save the image: {error}", where=reference) from None
+    finally:
+        client.close()
+
+
+def load_image(path: Path) -> None:
+    """Give the engine the image of a file, as ``docker load`` does.
+
+    Raises:
+        EnvironmentUnfit: the engine does not take it, or does not answer. OSError: the file can't be read.
+    """
+    from docker.errors import APIError
+
+    client = connect()
+    client.api.timeout = _TIMEOUT_OF_CHANGES
+    try:
+        with path.open("rb") as file:
+            for answer in client.api.load_image(file):
+                if "error" in answer:
+                    raise EnvironmentUnfit(f"the engine could not load the image: {answer['error']}", where=str(path))
+    except APIError as error:
+        raise EnvironmentUnfit(f"the engine could not load the image: {error}", where=str(path)) from None
     finally:
         client.close()
 

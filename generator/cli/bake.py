@@ -73,6 +73,15 @@ def bake(
             help="Fail, naming the steps, where something would compile.",
         ),
     ] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            "--bundle",
+            envvar="GENERATOR_BUNDLE",
+            metavar="FOLDER",
+            help="A folder that `bundle` wrote: what it holds is not fetched, and no network is needed.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -91,6 +100,7 @@ def bake(
         dry_run=dry_run,
         archive=Archive(form=save[0], path=save[1]) if save else None,
         require_warm=require_warm,
+        bundle=bundle,
     )
 
 

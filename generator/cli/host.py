@@ -14,7 +14,7 @@ from generator.resolve.choices import Choices
 
 def add_to(app: typer.Typer) -> None:
     """Give the application these commands."""
-    for command in (fetch, lock, run, clean):
+    for command in (fetch, lock, bundle, run, clean):
         app.command()(command)
 
 
@@ -69,6 +69,17 @@ def lock(
         file=output, upgrade=upgrade, names=tuple(names or ()), without=tuple(without or ()), check=check
     )
     pipeline.lock(Reporter(), choices, options)
+
+
+@takes("base", "fetcher", "builder", *DOWNLOADS, "site", "progress", "output")
+def bundle(
+    choices: Choices,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to make.")],
+) -> None:
+    """Write all that a bake of the locked recipe fetches, and its base, into one folder: bake --bundle FOLDER."""
+    from generator import pipeline
+
+    pipeline.bundle(Reporter(), choices, folder)
 
 
 @takes("registry", "tag", "site")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from bake.buildx.driver import BakeOutcome, BakeRequest
     from bake.progress.events import Event
     from generator.console.reporter import Reporter
+    from generator.job.bundle import Bundle
     from generator.job.preflight import Preflight
     from generator.job.reuse import Reuse
     from generator.plan import Graph
@@ -35,6 +36,7 @@ class Job:
     """One bake.
 
     Args:
+        bundle: where what was fetched lies; None: the build fetches it.
         driver: what runs a request and tells a listener of its events: ``bake.buildx.driver.run_bake``. report: what
             its verification found, once that was judged.
     """
@@ -47,6 +49,7 @@ class Job:
     reuse: Reuse
     driver: Callable[[BakeRequest, Callable[[Event], None]], BakeOutcome]
     report: VerificationReport | None = None
+    bundle: Bundle | None = None
 
     @property
     def folder(self) -> Path:

@@ -49,7 +49,9 @@ def run(
     if VERIFY in targets and f"{VERIFY}.output" not in (overrides or {}):
         _clear(job.folder / VERIFY)
     here = Path.cwd()
-    read = (job.folder, job.facts.ca_bundle, job.facts.netrc, *job.preflight.assets.values())
+    bundle = job.bundle.folder if job.bundle else None
+    contexts = job.bundle.contexts(job.graph) if job.bundle else {}
+    read = (job.folder, job.facts.ca_bundle, job.facts.netrc, bundle, *job.preflight.assets.values())
     outside = [path for path in read if path and not path.resolve().is_relative_to(here)]
     request = BakeRequest(
         file=job.rendered.file,
@@ -61,7 +63,7 @@ def run(
             "BUILD_DIR": job.folder.as_posix(),
             "MIRRORS": _mirrors(job),
         },
-        overrides={**(overrides or {}), **({} if fills_cache else {"*.cache-to": ""})},
+        overrides={**contexts, **(overrides or {}), **({} if fills_cache else {"*.cache-to": ""})},
         refuse=refuse,
         builder=job.facts.builder,
         metadata_file=job.folder / "metadata.json",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from generator.plan import specs
 from generator.plan.compiling import compiler_cache, toolchain, wheel
 from generator.plan.driver import oldest_driver, requirement
-from generator.plan.fetching import fetching, lock, tools
+from generator.plan.fetching import bundle, fetching, lock, tools
 from generator.plan.graph import ContextFile, Graph, Kind, Output, Target, Variable
 from generator.plan.layers import layers, part_count
 from generator.plan.names import (
@@ -67,7 +67,7 @@ def build_graph(
     if recipe.extensions:
         targets += [source(recipe, name, locked) for name in recipe.extensions]
         targets.append(requirements(recipe, locked, preferred))
-    targets += [wheel(recipe, name) for name in recipe.extensions]
+    targets += [bundle(targets), *(wheel(recipe, name) for name in recipe.extensions)]
     if recipe.patch:
         targets.append(_patch(recipe, recipe.patch))
     if recipe.models:

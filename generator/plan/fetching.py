@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from bake.errors import UsageError
 from generator.plan import specs
 from generator.plan.graph import ContextFile, Kind, Output, Target
-from generator.plan.names import FETCHER, INVENTORY, LOCK, REQUIREMENTS, TOOLS, fetch_target, source_target
+from generator.plan.names import BUNDLE, FETCHER, INVENTORY, LOCK, REQUIREMENTS, TOOLS, fetch_target, source_target
 from generator.recipe.groups import APT, APT_INSTALLER, BUILD, STACK, TOOLKIT, apt_packages, prebuilt_group
 from generator.recipe.toolkits import WheelsToolkit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from generator.recipe.model import Recipe
 
@@ -193,5 +193,19 @@ def lock(recipe: Recipe, targets: tuple[Target, ...]) -> Target:
         description="which files are fetched, with their hashes, for the command `lock`; no part of a bake",
         inputs=groups,
         values={"groups": tuple(groups)},
+        output=Output.FILES,
+    )
+
+
+def bundle(targets: Iterable[Target]) -> Target:
+    """Plan a folder with what all targets with the network left, each below its name."""
+    folders = {Kind.FETCH: "/fetched/", Kind.SOURCE: "/source/"}
+    parts = {target.name: folders.get(target.kind, "/") for target in targets if target.fetches}
+    return Target(
+        name=BUNDLE,
+        kind=Kind.BUNDLE,
+        description="what was fetched, for bakes without a network, for the command `bundle`; no part of a bake",
+        inputs={target: target for target in parts},
+        values={"parts": parts},
         output=Output.FILES,
     )

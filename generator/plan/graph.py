@@ -33,6 +33,7 @@ class Kind(str, Enum):
     IMAGE = "image"
     VERIFY = "verify"
     LOCK = "lock"
+    BUNDLE = "bundle"
     COMPILER_CACHE = "compiler-cache"
 
     def __str__(self) -> str:
@@ -100,7 +101,7 @@ class Target:
 
         Not what is fetched: that is installed by other targets, and these keep what became of it.
         """
-        return self.kind not in (Kind.FETCH, Kind.LOCK, Kind.COMPILER_CACHE)
+        return self.kind not in (Kind.FETCH, Kind.LOCK, Kind.BUNDLE, Kind.COMPILER_CACHE)
 
     @property
     def fetches(self) -> bool:

@@ -34,6 +34,11 @@ def prebuilt_group(extension: str) -> str:
     return f"{_PREBUILT}{extension}"
 
 
+def prebuilt_extension(group: str) -> str:
+    """Name the extension whose prebuilt wheel a group is; "" where it is none."""
+    return group.removeprefix(_PREBUILT) if group.startswith(_PREBUILT) else ""
+
+
 def apt_packages(recipe: Recipe) -> tuple[str, ...]:
     """Name what is installed of the distribution: what the recipe lists, and whatever a compile needs besides."""
     listed = recipe.toolkit.apt if recipe.toolkit else ()

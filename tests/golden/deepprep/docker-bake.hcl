@@ -686,6 +686,28 @@ target "lock" {
   output = ["type=local,dest=${BUILD_DIR}/lock"]
 }
 
+target "bundle" {
+  inherits    = ["_common"]
+  description = "what was fetched, for bakes without a network, for the command `bundle`; no part of a bake"
+  context     = "${BUILD_DIR}/contexts/bundle"
+  contexts = {
+    tools                    = "target:tools"
+    fetch-stack              = "target:fetch-stack"
+    fetch-build              = "target:fetch-build"
+    fetch-apt                = "target:fetch-apt"
+    fetch-installer          = "target:fetch-installer"
+    fetch-apt-installer      = "target:fetch-apt-installer"
+    source-pytorch3d         = "target:source-pytorch3d"
+    source-torch-scatter     = "target:source-torch-scatter"
+    source-torch-sparse      = "target:source-torch-sparse"
+    source-torch-cluster     = "target:source-torch-cluster"
+    source-torch-spline-conv = "target:source-torch-spline-conv"
+    source-pyg-lib           = "target:source-pyg-lib"
+    requirements             = "target:requirements"
+  }
+  output = ["type=local,dest=${BUILD_DIR}/bundle"]
+}
+
 target "rebuild" {
   inherits    = ["_common"]
   description = "the models carried into the new environment, each proven by its object graph and its probe"

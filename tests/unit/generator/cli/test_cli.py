@@ -186,7 +186,7 @@ def test_only_commands_that_exist_are_listed(tmp_path: Path) -> None:
     listed = generator("--help", folder=tmp_path).stdout
     commands = listed.split("Commands:")[1].split("Exit status")[0]
     names = set(re.findall(r"^  ([a-z]+)\b", commands, flags=re.MULTILINE))
-    around = {"fetch", "lock", "doctor", "diagnose", "run", "clean", "ci", "report"}
+    around = {"fetch", "lock", "bundle", "doctor", "diagnose", "run", "clean", "ci", "report"}
     assert names == {"render", "plan", "bake", "warm", "verify", *around}
 
 
