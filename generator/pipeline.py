@@ -206,7 +206,8 @@ def bake(
         opened = None
         if bundle is not None:
             opened = bundling.open_bundle(bundle, loaded.recipe, rendered, loaded.files, platform=facts.platform)
-            facts = dataclasses.replace(facts, fetcher=facts.base, fetcher_mirror=facts.base_mirror)  # nothing is fetched
+            # Nothing is fetched.
+            facts = dataclasses.replace(facts, fetcher=facts.base, fetcher_mirror=facts.base_mirror)
         job = prepare(reporter, loaded.recipe, facts, probe, rendered, destination=destination, targets=targets)
         job = dataclasses.replace(job, bundle=opened)
         with step_summary(job.folder):

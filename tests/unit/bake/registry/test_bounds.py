@@ -117,6 +117,7 @@ def test_what_is_no_manifest_is_an_error_for_all_who_ask(serve: Serve, text: byt
     assert layers_in(registry, image) is None
     assert registry.image_config(image, "linux/amd64") is None
     pushed = registry.pushed(image)
+    assert isinstance(pushed, Answer)
     assert (pushed.outcome, pushed.detail) == (answer.outcome, answer.detail)
     assert registry.tag(image, "2").outcome is Outcome.ERROR
 
