@@ -12,7 +12,7 @@ import pytest
 
 from bake.errors import EnvironmentUnfit
 from bake.reference import Reference, parse_reference
-from bake.registry import Outcome, Registry, failure_of
+from bake.registry import Answer, Outcome, Registry, failure_of
 from bake.registry.client import CONFIG_BYTES
 from bake.registry.layer_sizes import layers_in
 from bake.registry.transport import ANSWER_BYTES
