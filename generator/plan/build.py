@@ -26,7 +26,7 @@ from generator.plan.names import (
     fetch_target,
     wheel_target,
 )
-from generator.plan.sources import requirements, source
+from generator.plan.sources import requirements, source, wanted
 from generator.plan.specs import conversion_files, environment
 from generator.recipe.groups import FETCHER_IMAGE, STACK
 
@@ -66,7 +66,7 @@ def build_graph(
         targets += [toolchain(recipe), compiler_cache(recipe)]
     if recipe.extensions:
         targets += [source(recipe, name, locked) for name in recipe.extensions]
-        targets.append(requirements(recipe, locked, preferred))
+        targets += [wanted(recipe), requirements(locked, preferred)]
     targets += [wheel(recipe, name) for name in recipe.extensions]
     if recipe.patch:
         targets.append(_patch(recipe, recipe.patch))
