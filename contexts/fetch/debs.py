@@ -153,7 +153,7 @@ def write_sources(image: Image, folder: Path) -> set[str]:
             print(f"fetch: this source of the frozen image is left out: {' '.join(words)!r}", flush=True)
             continue
         used = [download.mirrored(uri) for uri in web]
-        ours |= {*used} - {*web}
+        ours |= {to for to in {*used} - {*web} if any(download.below(f"{to}/", place) for _, place in download.table())}
         lines = ["Types: deb", f"URIs: {' '.join(used)}", f"Suites: {' '.join(source.suites)}"]
         lines += [f"Components: {' '.join(source.components)}"] if source.components else []
         lines += [
@@ -237,7 +237,13 @@ def find(command: list[str], asked: list[str], ours: set[str]) -> list[download.
         sys.exit(f"fetch: apt-get can't: {shlex.join(asked)}{remedy}")
     rows = (_PRINTED.match(line) for line in done.stdout.splitlines() if line.startswith("'"))
     return [
-        download.Wanted(row["name"], (row["uri"],), row["sha256"], int(row["size"]), row["uri"].startswith(tuple(ours)))
+        download.Wanted(
+            row["name"],
+            (row["uri"],),
+            row["sha256"],
+            int(row["size"]),
+            ours=any(download.below(row["uri"], place) for place in ours),
+        )
         for row in rows
         if row and _DEB.fullmatch(row["name"])
     ]

@@ -118,7 +118,18 @@ def _may_log_in(wanted: Wanted, url: str, address: str) -> bool:
 
     A stranger may name any server, and netrc may have a login for all: it goes where the table of mirrors leads.
     """
-    return wanted.ours or address != url
+    return wanted.ours or (address != url and any(below(address, to) for _, to in table()))
+
+
+def below(url: str, place: str) -> bool:
+    """Tell whether an address is on the server of a place, and below it."""
+    try:
+        if origin(url) != origin(place):
+            return False
+    except ValueError:
+        return False
+    folder = urllib.parse.urlsplit(place).path.rstrip("/")
+    return urllib.parse.urlsplit(url).path.startswith(f"{folder}/")
 
 
 def _fetch_one(wanted: Wanted, url: str, target: Path, *, login: bool) -> str:

@@ -254,6 +254,33 @@ def test_a_login_goes_to_no_server_that_a_stranger_names(server: str, tmp_path: 
     assert Handler.logins == [(f"{server}/f", None)]
 
 
+@pytest.mark.usefixtures("credentials")
+def test_a_mirror_leads_a_login_to_no_server_that_begins_like_it(server: str, tmp_path: Path) -> None:
+    Handler.files["/f"] = CONTENT
+    host, _, port = server.rpartition(":")
+    (tmp_path / "mirrors").write_text(f"http://origin.example {host}\n")  # http://127.0.0.1, any port after it
+    download.fetch_all([download.Wanted("f", (f"http://origin.example:{port}/f",), SUM, ours=False)], tmp_path / "out")
+    assert Handler.logins == [(f"{server}/f", None)]
+
+
+@pytest.mark.parametrize(
+    ("url", "is_below"),
+    [
+        ("https://lab/debian/pool/x", True),
+        ("https://LAB:443/debian/x", True),
+        ("https://lab/debian-other/x", False),
+        ("https://lab:8443/debian/x", False),
+        ("https://lab.example/debian/x", False),
+        ("https://lab@other/debian/x", False),
+        ("http://lab/debian/x", False),
+        ("https://[lab/debian/x", False),
+    ],
+)
+def test_what_is_below_a_place_is_on_its_server_and_in_its_folder(url: str, is_below: bool) -> None:
+    assert download.below(url, "https://lab/debian") is is_below
+    assert download.below(url, "https://lab/debian/") is is_below
+
+
 def test_credentials_in_an_address_are_not_shown() -> None:
     assert download.shown("https://me:word@lab.example/f") == "https://lab.example/f"
     assert "word" not in download.shown("https://lab.example/f?token=word#word")
