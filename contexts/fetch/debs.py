@@ -148,7 +148,7 @@ def write_sources(image: Image, folder: Path) -> set[str]:
     stanzas, ours = [], set()
     for source in sources_of(image):
         words = (*source.uris, *source.suites, *source.components)
-        web = [uri for uri in source.uris if urllib.parse.urlsplit(uri).scheme in ("http", "https")]
+        web = [uri for uri in source.uris if _is_web(uri)]
         if not web or not source.suites or not all(map(_WORD.fullmatch, words)):
             print(f"fetch: this source of the frozen image is left out: {' '.join(words)!r}", flush=True)
             continue
@@ -175,6 +175,14 @@ def write_sources(image: Image, folder: Path) -> set[str]:
     return ours
 
 
+def _is_web(uri: str) -> bool:
+    try:
+        download.origin(uri)
+    except ValueError:
+        return False
+    return True
+
+
 def _keys(image: Image, signed_by: str, folder: Path) -> Iterator[str]:
     """Copy the keys that a source names, or holds; fingerprints stay as they are."""
     keys = folder / "keys"
@@ -196,7 +204,8 @@ def _keys(image: Image, signed_by: str, folder: Path) -> Iterator[str]:
 
 def architecture(status: str) -> str:
     """Give the architecture of an image by that of its dpkg; ends the program where there is none."""
-    found = re.search(r"^Package: dpkg\n(?:[^\n]+\n)*?Architecture: (\S+)$", status, re.MULTILINE)
+    stanza = f"\n{status}\n".partition("\nPackage: dpkg\n")[2].partition("\n\n")[0]
+    found = re.search(r"^Architecture: (\S+)$", stanza, re.MULTILINE)
     if not found or not _ARCHITECTURE.fullmatch(found[1]):
         sys.exit("fetch: the frozen image has no packages of dpkg: its compiler can't be installed by apt")
     return found[1]
