@@ -35,6 +35,7 @@ from generator.plan import build_graph, matrix, svg, views
 from generator.plan.names import BUNDLE, IMAGE, LOCK, VERIFY
 from generator.recipe import load_recipe
 from generator.recipe.fit import pinned, with_facts
+from generator.recipe.groups import FETCHER_IMAGE
 from generator.render import BAKE_FILE, write_folder
 from generator.render import render as render_files
 from generator.resolve import caches
@@ -128,6 +129,7 @@ def _plan(loaded: Loaded, choices: Choices) -> Graph:
         origin=loaded.origin,
         build_dir=choices.output.as_posix(),
         layer_limit_mib=layer_limit_mib(choices, loaded.site),
+        fetcher=loaded.fetcher or FETCHER_IMAGE,
         locked=loaded.files,
         preferred=loaded.preferred,
     )

@@ -59,7 +59,8 @@ class EngineFacts:
 class ImageFacts:
     """An image on the engine: ``digest`` is the manifest's, None when it never came from a registry or store.
 
-    ``user``, ``environment`` (``NAME=value``) and ``created`` (RFC 3339) are those of its configuration.
+    ``user``, ``environment`` (``NAME=value``), ``created`` (RFC 3339) and ``triggers`` (``ONBUILD``) are those of its
+    configuration.
     """
 
     reference: str
@@ -71,6 +72,7 @@ class ImageFacts:
     user: str = ""
     environment: tuple[str, ...] = ()
     created: str = ""
+    triggers: tuple[str, ...] = ()
 
 
 def connect(context: str | None = None) -> docker.DockerClient:
@@ -203,6 +205,7 @@ def image_facts(client: docker.DockerClient, reference: str) -> ImageFacts | Non
         user=str(config.get("User") or ""),
         environment=tuple(map(str, config.get("Env") or ())),
         created=str(attributes.get("Created") or ""),
+        triggers=tuple(map(str, config.get("OnBuild") or ())),
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -75,25 +77,27 @@ class Registry:
         return answer
 
     def image_config(self, reference: Reference, platform: str) -> dict[str, Any] | None:
-        """Fetch the configuration of an image, all of it; None where the registry gives none.
+        """Fetch the configuration of an image, all of it; None where the registry gives none, or no plain one.
 
         Args:
             platform: the one of several, as ``linux/amd64``.
         """
         manifest = self.manifest(reference).data
         if "manifests" in manifest:
-            fitting = (
-                item
+            fitting = [
+                str(item["digest"])
                 for item in manifest["manifests"]
                 if _platform(item.get("platform") or {}) == platform.split("/")[:2]
-            )
-            digest = next((str(item.get("digest", "")) for item in fitting), "")
+            ]
+            digest = fitting[0] if len(fitting) == 1 else ""  # of several, BuildKit may take another one
             path = f"/v2/{reference.repository}/manifests/{digest}"
             manifest = self._manifest_at(path).data if digest else {}
         digest = str((manifest.get("config") or {}).get("digest", ""))
         path = f"/v2/{reference.repository}/blobs/{digest}"
         answer = self._ask("GET", path, limit=CONFIG_BYTES) if digest else None
         whole = answer.data if answer is not None and answer.outcome is Outcome.ANSWERS else {}
+        if answer is not None and _has_twins(answer.body):
+            return None
         return whole if isinstance(whole.get("config"), dict) else None
 
     def digest_of(self, reference: Reference) -> str | None:
@@ -322,6 +326,19 @@ def _is_index(answer: Answer) -> bool:
     """Tell whether an answer may be a list; one that failed is the caller's to judge."""
     kind = answer.headers.get("content-type", "").partition(";")[0]
     return answer.outcome is not Outcome.ANSWERS or kind == INDEX
+
+
+def _has_twins(document: bytes) -> bool:
+    """Tell whether an object of a JSON document has a key twice: who reads it in Go gets both, in Python the last."""
+    twins = False
+
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal twins
+        twins = twins or len(dict(pairs)) < len(pairs)
+
+    with contextlib.suppress(ValueError, RecursionError):
+        json.loads(document, object_pairs_hook=note)
+    return twins
 
 
 def _platform(entry: dict[str, Any]) -> list[str]:

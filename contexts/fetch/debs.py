@@ -148,12 +148,12 @@ def write_sources(image: Image, folder: Path) -> set[str]:
     stanzas, ours = [], set()
     for source in sources_of(image):
         words = (*source.uris, *source.suites, *source.components)
-        web = [uri for uri in source.uris if urllib.parse.urlsplit(uri).scheme in ("http", "https")]
+        web = [uri for uri in source.uris if _is_web(uri)]
         if not web or not source.suites or not all(map(_WORD.fullmatch, words)):
             print(f"fetch: this source of the frozen image is left out: {' '.join(words)!r}", flush=True)
             continue
         used = [download.mirrored(uri) for uri in web]
-        ours |= {*used} - {*web}
+        ours |= {to for to in {*used} - {*web} if any(download.below(f"{to}/", place) for _, place in download.table())}
         lines = ["Types: deb", f"URIs: {' '.join(used)}", f"Suites: {' '.join(source.suites)}"]
         lines += [f"Components: {' '.join(source.components)}"] if source.components else []
         lines += [
@@ -173,6 +173,14 @@ def write_sources(image: Image, folder: Path) -> set[str]:
         if content:
             (trusted / f"{len(list(trusted.iterdir()))}{path.suffix}").write_bytes(content)
     return ours
+
+
+def _is_web(uri: str) -> bool:
+    try:
+        download.origin(uri)
+    except ValueError:
+        return False
+    return True
 
 
 def _keys(image: Image, signed_by: str, folder: Path) -> Iterator[str]:
@@ -196,7 +204,8 @@ def _keys(image: Image, signed_by: str, folder: Path) -> Iterator[str]:
 
 def architecture(status: str) -> str:
     """Give the architecture of an image by that of its dpkg; ends the program where there is none."""
-    found = re.search(r"^Package: dpkg\n(?:[^\n]+\n)*?Architecture: (\S+)$", status, re.MULTILINE)
+    stanza = f"\n{status}\n".partition("\nPackage: dpkg\n")[2].partition("\n\n")[0]
+    found = re.search(r"^Architecture: (\S+)$", stanza, re.MULTILINE)
     if not found or not _ARCHITECTURE.fullmatch(found[1]):
         sys.exit("fetch: the frozen image has no packages of dpkg: its compiler can't be installed by apt")
     return found[1]
@@ -237,7 +246,13 @@ def find(command: list[str], asked: list[str], ours: set[str]) -> list[download.
         sys.exit(f"fetch: apt-get can't: {shlex.join(asked)}{remedy}")
     rows = (_PRINTED.match(line) for line in done.stdout.splitlines() if line.startswith("'"))
     return [
-        download.Wanted(row["name"], (row["uri"],), row["sha256"], int(row["size"]), row["uri"].startswith(tuple(ours)))
+        download.Wanted(
+            row["name"],
+            (row["uri"],),
+            row["sha256"],
+            int(row["size"]),
+            ours=any(download.below(row["uri"], place) for place in ours),
+        )
         for row in rows
         if row and _DEB.fullmatch(row["name"])
     ]

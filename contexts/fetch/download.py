@@ -13,6 +13,7 @@ import base64
 import contextlib
 import fcntl
 import hashlib
+import http.client
 import json
 import netrc
 import os
@@ -25,10 +26,10 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 MIRRORS = Path("/run/secrets/mirrors")
 CACHE = Path("/cache")
@@ -38,6 +39,7 @@ AT_A_TIME = 8
 BLOCK = 1 << 20
 TIMEOUT = 60
 MOST_BYTES = 32 << 30  # of a file whose size nobody says
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,18 @@ def _may_log_in(wanted: Wanted, url: str, address: str) -> bool:
 
     A stranger may name any server, and netrc may have a login for all: it goes where the table of mirrors leads.
     """
-    return wanted.ours or address != url
+    return wanted.ours or (address != url and any(below(address, to) for _, to in table()))
+
+
+def below(url: str, place: str) -> bool:
+    """Tell whether an address is on the server of a place, and below it."""
+    try:
+        if origin(url) != origin(place):
+            return False
+    except ValueError:
+        return False
+    folder = urllib.parse.urlsplit(place).path.rstrip("/")
+    return urllib.parse.urlsplit(url).path.startswith(f"{folder}/")
 
 
 def _fetch_one(wanted: Wanted, url: str, target: Path, *, login: bool) -> str:
@@ -183,7 +196,10 @@ def mirrored(url: str) -> str:
 
 def shown(url: str) -> str:
     """Leave out of an address what may be secret: user, password, query."""
-    parts = urllib.parse.urlsplit(url)
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError:
+        return "an address that is none"
     return parts._replace(
         netloc=parts.netloc.rpartition("@")[2], query="…" if parts.query else "", fragment=""
     ).geturl()
@@ -223,29 +239,48 @@ def fetch(url: str, target: Path, *, login: bool = True, size: int | None = None
     Raises:
         OSError: the server refused, or every attempt broke off. ValueError: it is larger than anybody said.
     """
-    for attempt in range(1, ATTEMPTS + 1):
+
+    def go_on() -> None:
         try:
             _fetch_rest(url, target, login=login, most=MOST_BYTES if size is None else size)
         except urllib.error.HTTPError as error:
-            if error.code == 416:  # noqa: PLR2004 - what is there is no beginning of it
-                target.unlink(missing_ok=True)
-            elif error.code < 500:  # noqa: PLR2004 - the server's last word
+            if error.code != 416:  # noqa: PLR2004 - what is there is no beginning of it
                 raise
+            target.unlink(missing_ok=True)
+            error.close()
+            raise EOFError(str(error)) from None
+
+    retried(target.name, go_on)
+
+
+def retried(name: str, ask: Callable[[], _Answer]) -> _Answer:
+    """Ask a server until it answers, some times.
+
+    Raises:
+        OSError: it refused, or every attempt broke off. ValueError: the address is none.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return ask()
+        except urllib.error.HTTPError as error:
+            if error.code < 500:  # noqa: PLR2004 - the server's last word
+                raise
+            error.close()
             reason: Exception = error
-        except (OSError, EOFError) as error:
+        except http.client.InvalidURL as error:
+            raise ValueError(str(error)) from error
+        except (OSError, EOFError, http.client.HTTPException) as error:
             reason = error
-        else:
-            return
-        print(f"fetch: {target.name}: attempt {attempt} broke off: {reason}", flush=True)
+        print(f"fetch: {name}: attempt {attempt} broke off: {reason}", flush=True)
         time.sleep(attempt)
-    raise OSError(f"{ATTEMPTS} attempts broke off")
+    raise OSError(f"{ATTEMPTS} attempts broke off, the last one by: {reason}")
 
 
 def _fetch_rest(url: str, target: Path, *, login: bool, most: int) -> None:
     """Append what is missing of the file.
 
     Raises:
-        OSError, EOFError: it broke off. ValueError: more comes than there may be.
+        OSError, EOFError, HTTPException: it broke off. ValueError: more comes than there may be.
     """
     have = target.stat().st_size if target.exists() else 0
     request = urllib.request.Request(url, headers=headers(url, login=login))  # noqa: S310 - the scheme is checked there

@@ -89,10 +89,17 @@ def links(page: str) -> list[Link]:
     """
     url = download.mirrored(page)
     request = urllib.request.Request(url, headers={**download.headers(url), "Accept": ACCEPT})  # noqa: S310 - checked
-    with download.opened(request) as answer:
-        content: bytes = answer.read(MOST_BYTES + 1)
-        kind = answer.headers.get("Content-Type", "")
-        base = page if answer.geturl() == url else answer.geturl()  # it was moved: so are its links
+
+    def ask() -> tuple[bytes, str, str]:
+        with download.opened(request) as answer:
+            content = answer.read(MOST_BYTES + 1)
+            length = int(answer.headers.get("Content-Length") or 0)
+            if len(content) < min(length, MOST_BYTES):
+                raise EOFError(f"{len(content):,} of {length:,} bytes")
+            return content, answer.headers.get("Content-Type", ""), answer.geturl()
+
+    content, kind, found_at = download.retried(download.shown(url), ask)
+    base = page if found_at == url else found_at  # it was moved: so are its links
     if len(content) > MOST_BYTES:
         raise ValueError(f"{download.shown(url)} has more than {MOST_BYTES:,} bytes")
     text = content.decode("utf-8", "replace")

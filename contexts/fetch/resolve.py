@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from conversion.environment.constraints import constraints
 from conversion.environment.inventory import Inventory
+from conversion.failures import ConversionError
 from conversion.requirements.arrivals import pins, told
 
 from . import download
@@ -34,14 +35,25 @@ def resolved(options: argparse.Namespace) -> list[download.Wanted]:
     environment = read(options.inventory)
     answer = _ask_uv(environment, [requirement(line) for line in lines], options)
     if options.why:
-        found = pins(answer)
-        for sentence in told(found, json.loads(strangers_text(options.why))):
+        for sentence in _arrivals(answer, strangers_text(options.why)):
             print(json.dumps({"uplift": "arrival", "says": sentence}), file=sys.stderr)  # for bake.progress.facts
     changes = [(entry["name"], entry["version"]) for entry in answer["changes"] if entry["action"] != "uninstalled"]
     tags = tags_of(environment)
     with ThreadPoolExecutor(download.AT_A_TIME) as pool:
         links = pool.map(lambda pin: pinned(pin[0], pin[1], options.index, tags), changes)
         return [link.wanted() for link in links]
+
+
+def _arrivals(answer: dict[str, Any], why: str) -> list[str]:
+    """Say what comes in, and for whom; ends the program where the environment would not stay as it is."""
+    try:
+        found = pins(answer)
+    except ConversionError as error:
+        sys.exit(f"fetch: {error}")
+    try:
+        return told(found, json.loads(why))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        sys.exit(f"fetch: who asked for what is not understood: {error!r}")
 
 
 def _ask_uv(environment: Environment, lines: list[str], options: argparse.Namespace) -> dict[str, Any]:

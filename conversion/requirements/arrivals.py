@@ -1,16 +1,7 @@
-"""What comes in because extensions require it, as uv resolved it: pinned, for pip to fetch.
-
-    python -m conversion.requirements.arrivals --resolved resolved.json --why why.json > pins.txt
-
-Says on stderr what comes in, for whom, and how a recipe has every bake take the same.
-"""
+"""What comes in because extensions require it, as uv resolved it: pinned, and said with who asked for it."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
-from pathlib import Path
 from typing import Any, List, Mapping
 
 from conversion import failures
@@ -43,20 +34,3 @@ def told(found: List[str], why: Mapping[str, Any]) -> List[str]:
         listed = ", ".join(f'"{pin}"' for pin in found)
         lines.append(f"to have every bake take these versions: [extensions.{first}] requires = [{listed}]")
     return lines
-
-
-def main() -> int:
-    """Print the pins."""
-    parser = argparse.ArgumentParser(prog="python -m conversion.requirements.arrivals", description=__doc__)
-    parser.add_argument("--resolved", required=True, type=Path)
-    parser.add_argument("--why", required=True, type=Path)
-    options = parser.parse_args()
-    found = pins(json.loads(options.resolved.read_text(encoding="utf-8")))
-    for line in told(found, json.loads(options.why.read_text(encoding="utf-8"))):
-        print(json.dumps({"uplift": "arrival", "says": line}), file=sys.stderr)  # for bake.progress.facts
-    print("\n".join(found))
-    return 0
-
-
-if __name__ == "__main__":
-    failures.run(main)

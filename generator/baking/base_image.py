@@ -1,5 +1,7 @@
 """What an image inherits from its base: the user that it ends as, NVIDIA's requirement, the Python of its environment.
 
+And what no image that a build starts from may bring along: steps of its own.
+
 Nothing of the base is run for it: its configuration is read, and the engine is asked whether files are there, in a
 container that is made and never started.
 """
@@ -7,13 +9,14 @@ container that is made and never started.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from bake.engine.facts import folders_in, image_facts
 from bake.errors import UsageError
 from bake.reference import parse_reference
-from bake.registry import Registry
+from bake.registry import Outcome, Registry
 from generator.job import Inherited
 from generator.recipe.stacks import pythons_of, shipped_stacks
 
@@ -29,33 +32,73 @@ _MOMENT = re.compile(r"(?P<second>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(?P<z
 
 
 def inherited(base: str, builder: BuilderFacts | None, facts: Facts, engine: Engine) -> Inherited:
-    """Read the configuration of the base: the engine's that builds, or else the registry's.
+    """Say what the configuration of the base hands on; raises as ``configuration`` does."""
+    found = configuration(base, builder, facts, engine)
+    return Inherited() if found is None else _inherited(found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """The configuration of an image, as far as it counts here: fields as in ``ImageFacts``."""
+
+    user: str
+    environment: tuple[str, ...]
+    created: str
+
+
+def configuration(image: str, builder: BuilderFacts | None, facts: Facts, engine: Engine) -> Configuration | None:
+    """Read the configuration of an image: the engine's that builds, or else the registry's; None: nobody tells.
 
     Raises:
+        UsageError: the image brings steps of its own along, or its registry gives it without a plain configuration.
         EnvironmentUnfit: the engine stopped answering.
     """
     if builder is None or builder.own:
-        found = image_facts(engine.client, base)
+        found = image_facts(engine.client, image)
         if found is not None:
-            return _inherited(found.user, found.environment, found.created)
-    reference = parse_reference(base)
+            _refuse(image, found.triggers)
+            return Configuration(user=found.user, environment=found.environment, created=found.created)
+    reference = parse_reference(image)
+    platform = (builder.platform if builder else "") or facts.platform
     registry = Registry(reference.registry, ca_bundle=facts.ca_bundle, keyring=facts.keyring)
-    whole = registry.image_config(reference, facts.platform)
+    whole = registry.image_config(reference, platform)
     if whole is None:
-        return Inherited()
+        if registry.manifest(reference).outcome is not Outcome.ANSWERS:
+            return None
+        raise UsageError(
+            f"its registry gives no configuration of it for {platform}, or none that can be read in one way alone",
+            where=image,
+            remedy="push it again, as docker writes it: docker pull, docker tag, docker push",
+        )
+    # BuildKit is written in Go, whose JSON takes keys in any case.
+    configs = [found for key, found in whole.items() if key.lower() == "config" and isinstance(found, dict)]
+    _refuse(image, tuple(text for found in configs for key, text in found.items() if key.lower() == "onbuild" and text))
     config = whole["config"]
-    user, environment = str(config.get("User") or ""), tuple(map(str, config.get("Env") or ()))
-    return _inherited(user, environment, str(whole.get("created") or ""))
+    return Configuration(
+        user=str(config.get("User") or ""),
+        environment=tuple(map(str, config.get("Env") or ())),
+        created=str(whole.get("created") or ""),
+    )
 
 
-def _inherited(user: str, environment: tuple[str, ...], created: str) -> Inherited:
-    name = user.partition(":")[0]
-    requires = any(entry.startswith(f"{REQUIREMENT}=") and not entry.endswith("=") for entry in environment)
+def _refuse(image: str, triggers: tuple[object, ...]) -> None:
+    if triggers:
+        raise UsageError(
+            "it has ONBUILD instructions: steps of its own in every build that starts from it",
+            where=image,
+            remedy="make an image without them: docker create, docker export, docker import, or a Dockerfile without "
+            "ONBUILD",
+        )
+
+
+def _inherited(found: Configuration) -> Inherited:
+    name = found.user.partition(":")[0]
+    requires = any(entry.startswith(f"{REQUIREMENT}=") and not entry.endswith("=") for entry in found.environment)
     return Inherited(
         known=True,
-        user="" if name in ("", "0", "root") else user,
+        user="" if name in ("", "0", "root") else found.user,
         requires=requires,
-        created=_seconds(created),
+        created=_seconds(found.created),
     )
 
 

@@ -17,10 +17,11 @@ from bake.errors import EnvironmentUnfit, UsageError
 from bake.reference import parse_reference
 from bake.registry import Outcome, Registry
 from generator.baking.assets import assets_at_hand
-from generator.baking.base_image import inherited, require_python
+from generator.baking.base_image import configuration, inherited, require_python
 from generator.baking.delivery import Destination
 from generator.job import Preflight
 from generator.plan import disk
+from generator.plan.names import TOOLCHAIN
 from generator.plan.specs import asset_variable
 from generator.resolve.assets import requests_here
 from generator.reuse import registry_cache
@@ -78,7 +79,8 @@ def preflight(
         probe: what ``ask`` began. destination: where the image goes. targets: what is baked; none: everything.
 
     Raises:
-        EnvironmentUnfit: what is missing, and how to mend it. UsageError: no wheels for the base's Python.
+        EnvironmentUnfit: what is missing, and how to mend it. UsageError: no wheels for the base's Python, or an image
+            that brings steps of its own along.
     """
     cache = registry_cache.ask(facts)
     assets = assets_at_hand(reporter, recipe, facts, _needed_assets(recipe, rendered, targets))
@@ -94,6 +96,8 @@ def preflight(
         _require_fit(reporter, subject, engine, rendered, destination)
         base, fetcher = (pinned(image, builder, facts, engine) for image in (base, fetcher))
         found = inherited(base, builder, facts, engine)
+        for image in (fetcher, *filter(None, [_toolkit_image(recipe, facts, rendered)])):
+            configuration(image, builder, facts, engine)
         require_python(recipe, base, builder, engine)
         if not found.known:
             reporter.warning(
@@ -110,6 +114,12 @@ def preflight(
             assets=assets,
             caches=registry_cache.reachable(facts.caches, cache, warn=reporter.warning),
         )
+
+
+def _toolkit_image(recipe: Recipe, facts: Facts, rendered: Rendered) -> str | None:
+    if recipe.toolkit is None or TOOLCHAIN not in rendered.graph.names:
+        return None
+    return facts.toolkit_image or recipe.toolkit.devel_image
 
 
 def _needed_assets(recipe: Recipe, rendered: Rendered, targets: tuple[str, ...]) -> list[str]:

@@ -26,7 +26,7 @@ from generator.plan.names import (
     fetch_target,
     wheel_target,
 )
-from generator.plan.sources import requirements, source
+from generator.plan.sources import requirements, source, wanted
 from generator.plan.specs import conversion_files, environment
 from generator.recipe.groups import FETCHER_IMAGE, STACK
 
@@ -45,6 +45,7 @@ def build_graph(
     origin: str = "",
     build_dir: str = "build",
     layer_limit_mib: int | None = None,
+    fetcher: str = FETCHER_IMAGE,
     locked: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
     preferred: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
 ) -> Graph:
@@ -54,6 +55,7 @@ def build_graph(
         recipe: what to plan. origin: the recipe's file, for the header of the bake file.
         build_dir: where the rendered folder will stand, as seen from where buildx is started.
         layer_limit_mib: the largest layer that the place's registry takes, in MiB; None: any.
+        fetcher: the image that fetches, as the bake file names it.
         locked: the files to fetch, SHA-256 by name, of each group that is locked; the others are resolved.
         preferred: versions to keep where that is possible, of groups that are resolved: ``NAME==VERSION``.
 
@@ -66,7 +68,7 @@ def build_graph(
         targets += [toolchain(recipe), compiler_cache(recipe)]
     if recipe.extensions:
         targets += [source(recipe, name, locked) for name in recipe.extensions]
-        targets.append(requirements(recipe, locked, preferred))
+        targets += [wanted(recipe), requirements(locked, preferred)]
     targets += [bundle(targets), *(wheel(recipe, name) for name in recipe.extensions)]
     if recipe.patch:
         targets.append(_patch(recipe, recipe.patch))
@@ -81,19 +83,19 @@ def build_graph(
         origin=origin,
         scope=f"{recipe.name} {recipe.base.prefix}",
         targets=tuple(targets),
-        variables=tuple(_variables(recipe, build_dir)),
+        variables=tuple(_variables(recipe, build_dir, fetcher)),
     )
 
 
-def _variables(recipe: Recipe, build_dir: str) -> Iterator[Variable]:
+def _variables(recipe: Recipe, build_dir: str, fetcher: str) -> Iterator[Variable]:
     """Give the variables that people set, and then those that a bake by this software finds."""
-    for name, default, description in _variables_of_people(recipe):
+    for name, default, description in _variables_of_people(recipe, fetcher):
         yield Variable(name=name, default=default, description=description)
     for name, default, description in _variables_of_the_program(recipe, build_dir):
         yield Variable(name=name, default=default, description=description, by_program=True)
 
 
-def _variables_of_people(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
+def _variables_of_people(recipe: Recipe, fetcher: str) -> Iterator[tuple[str, str, str]]:
     yield "REGISTRY", "", "Registry (and path) that the image is named in; empty: a local name"
     yield "TAG", recipe.image.tag, "Name and tag of the image"
     yield "MORE_TAGS", "", "More names and tags of the image, with spaces between them"
@@ -103,7 +105,7 @@ def _variables_of_people(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
     yield "BASE_IMAGE", recipe.base.image, "The frozen image"
     if recipe.toolkit and recipe.toolkit.devel_image:
         yield "TOOLKIT_IMAGE", recipe.toolkit.devel_image, "The CUDA devel image that the toolkit is taken from"
-    yield "FETCHER_IMAGE", FETCHER_IMAGE, "The image that fetches: Python and, for the distribution's packages, apt"
+    yield "FETCHER_IMAGE", fetcher, "The image that fetches: Python and, for the distribution's packages, apt"
     for name, asset in recipe.assets.items():
         yield specs.asset_variable(name), "", f"Folder that holds {asset.file_name}; empty: the build fetches it"
         yield specs.checksum_variable(name), asset.sha256 or "", f"SHA-256 of {asset.file_name}"

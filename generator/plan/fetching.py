@@ -119,9 +119,8 @@ def _debs(group: str, packages: tuple[str, ...], locked: Mapping[str, Files]) ->
         name=fetch_target(group),
         kind=Kind.FETCH,
         description=f"packages of the distribution: {', '.join(packages)}",
-        inputs={TOOLS: TOOLS},
+        inputs={TOOLS: TOOLS, INVENTORY: INVENTORY},
         images=IMAGES,
-        from_base=True,
         values={
             "kind": "debs",
             "what": "Packages of the distribution",

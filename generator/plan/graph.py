@@ -26,6 +26,7 @@ class Kind(str, Enum):
     TORCH = "torch"
     LAYERS = "layers"
     SOURCE = "source"
+    WANTED = "wanted"
     REQUIREMENTS = "requirements"
     TOOLCHAIN = "toolchain"
     WHEEL = "wheel"
@@ -76,7 +77,8 @@ class Target:
         assets: named contexts that may be there, such as folders of host assets: name in the Dockerfile -> bake
             variable with the folder or other context; empty stands for none: the target's own context takes its place.
         stand_in: bake variable that may name an image to take in place of this target wherever others use it.
-        from_base: whether the Dockerfile starts from the frozen image or mounts it (context ``base``).
+        from_base: whether the Dockerfile starts from the frozen image or mounts it (context ``base``): none that
+            fetches does.
         values: what its Dockerfile template is filled with.
         files: the files of its context, without the Dockerfile.
         args: build arguments: ARG name -> bake variable.

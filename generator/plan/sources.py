@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from generator.plan import specs
 from generator.plan.fetching import IMAGES, asset, locked_files
 from generator.plan.graph import ContextFile, Kind, Target
-from generator.plan.names import INVENTORY, REQUIREMENTS, TOOLS, TORCH, fetch_target, source_target
+from generator.plan.names import INVENTORY, REQUIREMENTS, TOOLS, TORCH, WANTED, fetch_target, source_target
 from generator.recipe.groups import BUILD, prebuilt_group
 
 if TYPE_CHECKING:
@@ -57,15 +57,29 @@ def _what(recipe: Recipe, name: str) -> str:
     return f"{name} {specs.full_version(recipe, name)}, prebuilt for the new stack{fallback}."
 
 
-def requirements(
-    recipe: Recipe, locked: Mapping[str, Mapping[str, str]], preferred: Mapping[str, tuple[str, ...]]
-) -> Target:
-    """Plan the check of what all extensions require, and the wheels of what the environment lacks of it."""
-    compiles = any(extension.compiles for extension in recipe.extensions.values())
+def requirements(locked: Mapping[str, Mapping[str, str]], preferred: Mapping[str, tuple[str, ...]]) -> Target:
+    """Plan the wheels of what extensions require and the environment lacks."""
     return Target(
         name=REQUIREMENTS,
         kind=Kind.REQUIREMENTS,
-        description="what the extensions require, read before they are compiled, and the wheels of what is missing",
+        description="the wheels of what the extensions require and the environment lacks",
+        inputs={TOOLS: TOOLS, WANTED: WANTED},
+        images=IMAGES,
+        values={
+            "locked": REQUIREMENTS in locked,
+            "options": tuple(("--prefer", pin) for pin in preferred.get(REQUIREMENTS, ())),
+        },
+        files=(*specs.conversion_files("environment", "requirements"), *locked_files(REQUIREMENTS, locked)),
+    )
+
+
+def wanted(recipe: Recipe) -> Target:
+    """Plan the check of what all extensions require."""
+    compiles = any(extension.compiles for extension in recipe.extensions.values())
+    return Target(
+        name=WANTED,
+        kind=Kind.WANTED,
+        description="what the extensions require, read before they are compiled",
         inputs={
             TOOLS: TOOLS,
             INVENTORY: INVENTORY,
@@ -73,12 +87,9 @@ def requirements(
             **({fetch_target(BUILD): fetch_target(BUILD)} if compiles else {}),
             **{source_target(name): source_target(name) for name in recipe.extensions},
         },
-        images=IMAGES,
         from_base=compiles,
         values={
             **specs.environment(recipe),
-            "locked": REQUIREMENTS in locked,
-            "options": tuple(("--prefer", pin) for pin in preferred.get(REQUIREMENTS, ())),
             "build_requires": recipe.toolkit.build_requires if compiles and recipe.toolkit else (),
             "extensions": [
                 {
@@ -91,11 +102,10 @@ def requirements(
             ],
         },
         files=(
-            ContextFile(path="metadata.py", package="contexts", resource="requirements/metadata.py"),
+            ContextFile(path="metadata.py", package="contexts", resource="wanted/metadata.py"),
             ContextFile(path="source_tree.py", package="contexts", resource="wheel/source_tree.py"),
             *specs.conversion_files("environment", "requirements"),
             ContextFile(path="requirements.json", text=_spec(recipe)),
-            *locked_files(REQUIREMENTS, locked),
         ),
     )
 

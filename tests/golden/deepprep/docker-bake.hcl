@@ -261,26 +261,35 @@ target "_common" {
     # BuildKit reads this too: no step and no key of a step depends on it.
     SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH
   }
+  # The frozen image can add steps to whatever starts from it (ONBUILD): none has the network, or a secret of the place.
+  network = "none"
   secret = concat(
-    CA_BUNDLE == "" ? [] : ["type=file,id=ca-bundle,src=${CA_BUNDLE}"],
-    NETRC == "" ? [] : ["type=file,id=netrc,src=${NETRC}"],
-    MIRRORS == "" ? [] : ["type=file,id=mirrors,src=${MIRRORS}"],
     # No secrets: as build arguments they would be part of the cache key, and they change no wheel.
     MAX_JOBS == "" ? [] : ["type=env,id=max-jobs,env=MAX_JOBS"],
     NVCC_THREADS == "" ? [] : ["type=env,id=nvcc-threads,env=NVCC_THREADS"],
   )
 }
 
+target "_fetching" {
+  inherits = ["_common"]
+  network  = "default"
+  args = {
+    # No code of a base writes into the cache of what is fetched, and each file is hashed when it is taken from there.
+    BUILDKIT_CACHE_MOUNT_NS = join(" ", compact(["fetched", CACHE_MOUNTS]))
+  }
+  secret = concat(
+    CA_BUNDLE == "" ? [] : ["type=file,id=ca-bundle,src=${CA_BUNDLE}"],
+    NETRC == "" ? [] : ["type=file,id=netrc,src=${NETRC}"],
+    MIRRORS == "" ? [] : ["type=file,id=mirrors,src=${MIRRORS}"],
+  )
+}
+
 target "tools" {
-  inherits    = ["_common"]
+  inherits    = ["_fetching"]
   description = "uv, the programs that fetch, and the CA wrapper; mounted by other targets, never copied"
   context     = "${BUILD_DIR}/contexts/tools"
   contexts = {
     fetcher = "docker-image://${FETCHER_IMAGE}"
-  }
-  args = {
-    # No code of a base writes into the cache of what is fetched, and each file is hashed when it is taken from there.
-    BUILDKIT_CACHE_MOUNT_NS = join(" ", compact(["fetched", CACHE_MOUNTS]))
   }
   cache-from = cache_from("tools")
   cache-to   = cache_to("tools")
@@ -320,23 +329,8 @@ target "inventory" {
   cache-to   = cache_to("inventory")
 }
 
-target "fetch-apt" {
-  inherits    = ["_common"]
-  description = "packages of the distribution: g++, ccache"
-  context     = "${BUILD_DIR}/contexts/fetch-apt"
-  contexts = {
-    base    = "docker-image://${BASE_IMAGE}"
-    fetcher = "docker-image://${FETCHER_IMAGE}"
-    tools   = "target:tools"
-  }
-  args = {
-    # No code of a base writes into the cache of what is fetched, and each file is hashed when it is taken from there.
-    BUILDKIT_CACHE_MOUNT_NS = join(" ", compact(["fetched", CACHE_MOUNTS]))
-  }
-}
-
 target "fetch-installer" {
-  inherits    = ["_common"]
+  inherits    = ["_fetching"]
   description = "the toolkit's installer: cuda_12.8.0_570.86.10_linux.run"
   context     = "${BUILD_DIR}/contexts/fetch-installer"
   contexts = {
@@ -345,29 +339,12 @@ target "fetch-installer" {
     tools   = "target:tools"
   }
   args = {
-    # No code of a base writes into the cache of what is fetched, and each file is hashed when it is taken from there.
-    BUILDKIT_CACHE_MOUNT_NS = join(" ", compact(["fetched", CACHE_MOUNTS]))
-    SHA256_CUDA_INSTALLER   = SHA256_CUDA_INSTALLER
-  }
-}
-
-target "fetch-apt-installer" {
-  inherits    = ["_common"]
-  description = "packages of the distribution: libxml2"
-  context     = "${BUILD_DIR}/contexts/fetch-apt-installer"
-  contexts = {
-    base    = "docker-image://${BASE_IMAGE}"
-    fetcher = "docker-image://${FETCHER_IMAGE}"
-    tools   = "target:tools"
-  }
-  args = {
-    # No code of a base writes into the cache of what is fetched, and each file is hashed when it is taken from there.
-    BUILDKIT_CACHE_MOUNT_NS = join(" ", compact(["fetched", CACHE_MOUNTS]))
+    SHA256_CUDA_INSTALLER = SHA256_CUDA_INSTALLER
   }
 }
 
 target "source-pytorch3d" {
-  inherits    = ["_common"]
+  inherits    = ["_fetching"]
   description = "pytorch3d 0.7.9: its source archive"
   context     = "${BUILD_DIR}/contexts/source-pytorch3d"
   contexts = {
@@ -376,16 +353,14 @@ target "source-pytorch3d" {
     tools   = "target:tools"
   }
   args = {
-    # No code of a base writes into the cache of what is fetched, and each file is hashed when it is taken from there.
-    BUILDKIT_CACHE_MOUNT_NS = join(" ", compact(["fetched", CACHE_MOUNTS]))
-    SHA256_PYTORCH3D        = SHA256_PYTORCH3D
+    SHA256_PYTORCH3D = SHA256_PYTORCH3D
   }
   cache-from = cache_from("source-pytorch3d")
   cache-to   = cache_to("source-pytorch3d")
 }
 
 target "fetch-stack" {
-  inherits    = ["_common"]
+  inherits    = ["_fetching"]
   description = "the wheels of the stack: torch==2.7.0+cu128 and 3 more"
   context     = "${BUILD_DIR}/contexts/fetch-stack"
   contexts = {
@@ -393,14 +368,10 @@ target "fetch-stack" {
     tools     = "target:tools"
     inventory = "target:inventory"
   }
-  args = {
-    # No code of a base writes into the cache of what is fetched, and each file is hashed when it is taken from there.
-    BUILDKIT_CACHE_MOUNT_NS = join(" ", compact(["fetched", CACHE_MOUNTS]))
-  }
 }
 
 target "fetch-build" {
-  inherits    = ["_common"]
+  inherits    = ["_fetching"]
   description = "the wheels of the build: ninja==1.13.0 and 3 more"
   context     = "${BUILD_DIR}/contexts/fetch-build"
   contexts = {
@@ -408,14 +379,32 @@ target "fetch-build" {
     tools     = "target:tools"
     inventory = "target:inventory"
   }
-  args = {
-    # No code of a base writes into the cache of what is fetched, and each file is hashed when it is taken from there.
-    BUILDKIT_CACHE_MOUNT_NS = join(" ", compact(["fetched", CACHE_MOUNTS]))
+}
+
+target "fetch-apt" {
+  inherits    = ["_fetching"]
+  description = "packages of the distribution: g++, ccache"
+  context     = "${BUILD_DIR}/contexts/fetch-apt"
+  contexts = {
+    fetcher   = "docker-image://${FETCHER_IMAGE}"
+    tools     = "target:tools"
+    inventory = "target:inventory"
+  }
+}
+
+target "fetch-apt-installer" {
+  inherits    = ["_fetching"]
+  description = "packages of the distribution: libxml2"
+  context     = "${BUILD_DIR}/contexts/fetch-apt-installer"
+  contexts = {
+    fetcher   = "docker-image://${FETCHER_IMAGE}"
+    tools     = "target:tools"
+    inventory = "target:inventory"
   }
 }
 
 target "source-torch-scatter" {
-  inherits    = ["_common"]
+  inherits    = ["_fetching"]
   description = "torch-scatter 2.1.2: looked for prebuilt"
   context     = "${BUILD_DIR}/contexts/source-torch-scatter"
   contexts = {
@@ -423,16 +412,12 @@ target "source-torch-scatter" {
     tools     = "target:tools"
     inventory = "target:inventory"
   }
-  args = {
-    # No code of a base writes into the cache of what is fetched, and each file is hashed when it is taken from there.
-    BUILDKIT_CACHE_MOUNT_NS = join(" ", compact(["fetched", CACHE_MOUNTS]))
-  }
   cache-from = cache_from("source-torch-scatter")
   cache-to   = cache_to("source-torch-scatter")
 }
 
 target "source-torch-sparse" {
-  inherits    = ["_common"]
+  inherits    = ["_fetching"]
   description = "torch-sparse 0.6.18: looked for prebuilt"
   context     = "${BUILD_DIR}/contexts/source-torch-sparse"
   contexts = {
@@ -440,16 +425,12 @@ target "source-torch-sparse" {
     tools     = "target:tools"
     inventory = "target:inventory"
   }
-  args = {
-    # No code of a base writes into the cache of what is fetched, and each file is hashed when it is taken from there.
-    BUILDKIT_CACHE_MOUNT_NS = join(" ", compact(["fetched", CACHE_MOUNTS]))
-  }
   cache-from = cache_from("source-torch-sparse")
   cache-to   = cache_to("source-torch-sparse")
 }
 
 target "source-torch-cluster" {
-  inherits    = ["_common"]
+  inherits    = ["_fetching"]
   description = "torch-cluster 1.6.3: looked for prebuilt"
   context     = "${BUILD_DIR}/contexts/source-torch-cluster"
   contexts = {
@@ -457,16 +438,12 @@ target "source-torch-cluster" {
     tools     = "target:tools"
     inventory = "target:inventory"
   }
-  args = {
-    # No code of a base writes into the cache of what is fetched, and each file is hashed when it is taken from there.
-    BUILDKIT_CACHE_MOUNT_NS = join(" ", compact(["fetched", CACHE_MOUNTS]))
-  }
   cache-from = cache_from("source-torch-cluster")
   cache-to   = cache_to("source-torch-cluster")
 }
 
 target "source-torch-spline-conv" {
-  inherits    = ["_common"]
+  inherits    = ["_fetching"]
   description = "torch-spline-conv 1.2.2: looked for prebuilt"
   context     = "${BUILD_DIR}/contexts/source-torch-spline-conv"
   contexts = {
@@ -474,26 +451,18 @@ target "source-torch-spline-conv" {
     tools     = "target:tools"
     inventory = "target:inventory"
   }
-  args = {
-    # No code of a base writes into the cache of what is fetched, and each file is hashed when it is taken from there.
-    BUILDKIT_CACHE_MOUNT_NS = join(" ", compact(["fetched", CACHE_MOUNTS]))
-  }
   cache-from = cache_from("source-torch-spline-conv")
   cache-to   = cache_to("source-torch-spline-conv")
 }
 
 target "source-pyg-lib" {
-  inherits    = ["_common"]
+  inherits    = ["_fetching"]
   description = "pyg-lib 0.5.0: looked for prebuilt"
   context     = "${BUILD_DIR}/contexts/source-pyg-lib"
   contexts = {
     fetcher   = "docker-image://${FETCHER_IMAGE}"
     tools     = "target:tools"
     inventory = "target:inventory"
-  }
-  args = {
-    # No code of a base writes into the cache of what is fetched, and each file is hashed when it is taken from there.
-    BUILDKIT_CACHE_MOUNT_NS = join(" ", compact(["fetched", CACHE_MOUNTS]))
   }
   cache-from = cache_from("source-pyg-lib")
   cache-to   = cache_to("source-pyg-lib")
@@ -541,13 +510,12 @@ target "wheel-pyg-lib" {
   cache-to   = cache_to("wheel-pyg-lib")
 }
 
-target "requirements" {
+target "wanted" {
   inherits    = ["_common"]
-  description = "what the extensions require, read before they are compiled, and the wheels of what is missing"
-  context     = "${BUILD_DIR}/contexts/requirements"
+  description = "what the extensions require, read before they are compiled"
+  context     = "${BUILD_DIR}/contexts/wanted"
   contexts = {
     base                     = "docker-image://${BASE_IMAGE}"
-    fetcher                  = "docker-image://${FETCHER_IMAGE}"
     tools                    = "target:tools"
     inventory                = "target:inventory"
     torch                    = "target:torch"
@@ -559,12 +527,8 @@ target "requirements" {
     source-torch-spline-conv = "target:source-torch-spline-conv"
     source-pyg-lib           = "target:source-pyg-lib"
   }
-  args = {
-    # No code of a base writes into the cache of what is fetched, and each file is hashed when it is taken from there.
-    BUILDKIT_CACHE_MOUNT_NS = join(" ", compact(["fetched", CACHE_MOUNTS]))
-  }
-  cache-from = cache_from("requirements")
-  cache-to   = cache_to("requirements")
+  cache-from = cache_from("wanted")
+  cache-to   = cache_to("wanted")
 }
 
 target "compiler-cache" {
@@ -665,6 +629,19 @@ target "wheel-torch-spline-conv" {
   }
   cache-from = cache_from("wheel-torch-spline-conv")
   cache-to   = cache_to("wheel-torch-spline-conv")
+}
+
+target "requirements" {
+  inherits    = ["_fetching"]
+  description = "the wheels of what the extensions require and the environment lacks"
+  context     = "${BUILD_DIR}/contexts/requirements"
+  contexts = {
+    fetcher = "docker-image://${FETCHER_IMAGE}"
+    tools   = "target:tools"
+    wanted  = "target:wanted"
+  }
+  cache-from = cache_from("requirements")
+  cache-to   = cache_to("requirements")
 }
 
 target "lock" {

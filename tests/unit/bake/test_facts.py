@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 
 from bake.progress.facts import Fact, parse_fact
-from conversion.requirements import arrivals
 from tests.unit.contexts.scripts import load
 
 
@@ -18,18 +16,6 @@ def test_what_a_compile_tells_is_read(capsys: pytest.CaptureFixture[str]) -> Non
     assert fact == Fact(kind="compiler-cache", says="1 of 3 calls", values={"hits": 1, "calls": 3})
     assert fact.number("hits") == 1
     assert fact.number("misses") is None
-
-
-def test_what_comes_in_is_read(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    (tmp_path / "resolved.json").write_text(
-        json.dumps({"changes": [{"action": "installed", "name": "iopath", "version": "0.1.9"}]})
-    )
-    (tmp_path / "why.json").write_text(json.dumps({"asked": {"iopath": ["x"]}, "pinned": ["iopath"]}))
-    options = ["--resolved", str(tmp_path / "resolved.json"), "--why", str(tmp_path / "why.json")]
-    monkeypatch.setattr(sys, "argv", ["arrivals", *options])
-    arrivals.main()
-    said = capsys.readouterr().err.splitlines()
-    assert [parse_fact(line) for line in said] == [Fact(kind="arrival", says="comes in: iopath==0.1.9 (for x)")]
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,8 @@ def test_mirrors_stand_in_for_sources(image: Path, tmp_path: Path) -> None:
         "deb copy:/run/secrets ./",
         "deb ssh://host/x stable main",
         "deb http://e/$(id) stable main",
+        "deb http://[foo stable main",
+        "deb http://e:port/ stable main",
     ],
 )
 def test_sources_that_are_no_web_server_are_left_out(image: Path, tmp_path: Path, source: str) -> None:
@@ -106,6 +108,8 @@ def test_the_architecture_is_that_of_dpkg() -> None:
     assert debs.architecture(STATUS) == "arm64"
     with pytest.raises(SystemExit, match="no packages of dpkg"):
         debs.architecture(STATUS.replace("arm64", "arm64;x"))
+    with pytest.raises(SystemExit, match="no packages of dpkg"):
+        debs.architecture("Package: dpkg\n" * 1_000_000)
 
 
 @pytest.mark.parametrize(

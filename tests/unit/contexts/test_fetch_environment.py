@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from contexts.fetch import choice, environment, pages
+from contexts.fetch import choice, environment, pages, resolve
 
 GOOD: dict[str, Any] = {
     "python": "3.10.14",
@@ -68,6 +68,19 @@ def test_a_link_leads_to_no_secret(tmp_path: Path) -> None:
 def test_what_is_asked_of_an_index_is_a_requirement(line: str) -> None:
     with pytest.raises(SystemExit, match="is not fetched"):
         environment.requirement(line)
+
+
+@pytest.mark.parametrize("why", ["", "[]", "{}", '{"asked": {"six": []}, "pinned": []}', "[" * 100_000])
+def test_who_asked_for_what_is_a_strangers_word_too(why: str) -> None:
+    answer = {"changes": [{"action": "installed", "name": "six", "version": "1"}]}
+    with pytest.raises(SystemExit, match="^fetch: who asked for what is not understood"):
+        resolve._arrivals(answer, why)
+
+
+def test_an_answer_that_changes_the_environment_ends_in_a_sentence() -> None:
+    answer = {"changes": [{"action": "updated", "name": "six", "version": "1"}]}
+    with pytest.raises(SystemExit, match="^fetch: what is installed would not stay as it is"):
+        resolve._arrivals(answer, '{"asked": {}, "pinned": []}')
 
 
 def test_the_stand_in_has_metadata_and_no_code(tmp_path: Path) -> None:

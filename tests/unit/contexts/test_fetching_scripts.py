@@ -26,17 +26,29 @@ CONTENT = b"content of the file\n" * 1000
 SUM = hashlib.sha256(CONTENT).hexdigest()
 
 
+CUT, SHORT = 1, 2  # answers that end too early: in a chunk, and before the length that was said
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     files: ClassVar[dict[str, bytes]] = {}
     asked: ClassVar[list[tuple[str, str | None]]] = []
     breaks: ClassVar[list[int]] = []
     password: ClassVar[str | None] = None
+    troubles: ClassVar[list[int]] = []
     moved: ClassVar[dict[str, str]] = {}
     logins: ClassVar[list[tuple[str, str | None]]] = []
 
     def do_GET(self) -> None:
         self.asked.append((self.path, self.headers.get("Range")))
         self.logins.append((f"http://{self.headers['Host']}{self.path}", self.headers.get("Authorization")))
+        if self.troubles and (trouble := self.troubles.pop(0)):
+            if trouble == CUT:
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nshort")
+            elif trouble == SHORT:
+                self.wfile.write(b"HTTP/1.0 200 OK\r\nContent-Length: 99\r\n\r\n")
+            else:
+                self.send_error(trouble)
+            return
         if self.path in self.moved:
             self.send_response(302)
             self.send_header("Location", self.moved[self.path])
@@ -69,7 +81,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[str]:
     Handler.files, Handler.asked, Handler.breaks, Handler.password = {}, [], [], None
-    Handler.moved, Handler.logins = {}, []
+    Handler.moved, Handler.logins, Handler.troubles = {}, [], []
     with serving() as address:
         yield address
 
@@ -240,6 +252,33 @@ def test_a_login_goes_to_no_server_that_a_stranger_names(server: str, tmp_path: 
     Handler.files["/f"] = CONTENT
     download.fetch_all([download.Wanted("f", (f"{server}/f",), SUM, ours=False)], tmp_path / "out")
     assert Handler.logins == [(f"{server}/f", None)]
+
+
+@pytest.mark.usefixtures("credentials")
+def test_a_mirror_leads_a_login_to_no_server_that_begins_like_it(server: str, tmp_path: Path) -> None:
+    Handler.files["/f"] = CONTENT
+    host, _, port = server.rpartition(":")
+    (tmp_path / "mirrors").write_text(f"http://origin.example {host}\n")  # http://127.0.0.1, any port after it
+    download.fetch_all([download.Wanted("f", (f"http://origin.example:{port}/f",), SUM, ours=False)], tmp_path / "out")
+    assert Handler.logins == [(f"{server}/f", None)]
+
+
+@pytest.mark.parametrize(
+    ("url", "is_below"),
+    [
+        ("https://lab/debian/pool/x", True),
+        ("https://LAB:443/debian/x", True),
+        ("https://lab/debian-other/x", False),
+        ("https://lab:8443/debian/x", False),
+        ("https://lab.example/debian/x", False),
+        ("https://lab@other/debian/x", False),
+        ("http://lab/debian/x", False),
+        ("https://[lab/debian/x", False),
+    ],
+)
+def test_what_is_below_a_place_is_on_its_server_and_in_its_folder(url: str, is_below: bool) -> None:
+    assert download.below(url, "https://lab/debian") is is_below
+    assert download.below(url, "https://lab/debian/") is is_below
 
 
 def test_credentials_in_an_address_are_not_shown() -> None:
@@ -418,6 +457,27 @@ def test_what_is_required_and_not_locked_is_told(
         return
     with pytest.raises(SystemExit, match=f"(?s){said}.*`lock --upgrade requirements`"):
         run(wheels, monkeypatch, *options)
+
+
+@pytest.mark.parametrize("trouble", [502, CUT, SHORT])
+def test_a_page_and_a_file_are_asked_for_again(server: str, tmp_path: Path, trouble: int) -> None:
+    Handler.files |= {"/p/": project(("a.whl", SUM)), "/f": CONTENT}
+    Handler.troubles = [trouble, trouble]
+    assert [link.name for link in pages.links(f"{server}/p/")] == ["a.whl"]
+    Handler.troubles = [trouble, trouble]
+    assert download.fetch_all([download.Wanted("f", (f"{server}/f",), SUM)], tmp_path / "out") == {"f": SUM}
+
+
+def test_a_server_that_stays_bad_and_an_address_that_is_none_end_in_a_sentence(server: str, tmp_path: Path) -> None:
+    Handler.troubles = [CUT] * download.ATTEMPTS
+    with pytest.raises(SystemExit, match="attempts broke off"):
+        download.fetch_all([download.Wanted("f", (f"{server}/f",), SUM)], tmp_path / "out")
+    Handler.troubles = [CUT] * download.ATTEMPTS
+    with pytest.raises(SystemExit, match="can't be read for six"):
+        pages.must_project(server, "six")
+    for url in (f"{server}/a b", "http://[foo/f"):
+        with pytest.raises(SystemExit, match=r"^fetch: "):
+            download.fetch_all([download.Wanted("f", (url,), SUM)], tmp_path / "out")
 
 
 def test_links_of_a_page_lead_to_plain_files_on_web_servers(server: str) -> None:

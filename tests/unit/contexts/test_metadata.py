@@ -32,7 +32,7 @@ def place(tmp_path: Path) -> Path:
     """A folder with the scripts as a context has them, working below it."""
     scripts = tmp_path / "uplift"
     scripts.mkdir()
-    text = (CONTEXTS / "requirements/metadata.py").read_text()
+    text = (CONTEXTS / "wanted/metadata.py").read_text()
     (scripts / "metadata.py").write_text(text.replace('Path("/build")', f'Path("{tmp_path}/build")'))
     (scripts / "source_tree.py").write_bytes((CONTEXTS / "wheel/source_tree.py").read_bytes())
     (tmp_path / "site").mkdir()

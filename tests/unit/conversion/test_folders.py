@@ -25,7 +25,10 @@ NEEDS: dict[str, set[str]] = {
     "gpu": {"models", "verify"},
 }
 FETCHING = ("fetch-stack", "fetch-build", "fetch-toolkit")
-MOUNTING = ("inventory", *FETCHING, "torch", "requirements", "patch", "extract", "rebuild", "layers", "verify")
+MOUNTING = (
+    *("inventory", *FETCHING, "torch", "wanted", "requirements"),
+    *("patch", "extract", "rebuild", "layers", "verify"),
+)
 OPTIONAL = {"numpy"}  # what may be absent, and so is imported inside a function
 
 # Imports all modules below the current folder, where nothing is installed.

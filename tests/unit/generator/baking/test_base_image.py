@@ -100,9 +100,48 @@ def test_what_the_registry_says_of_one_platform(monkeypatch: pytest.MonkeyPatch)
     assert inherited("lab/base:1", AWAY, FACTS, ENGINE) == Inherited(known=True)
 
 
-@pytest.mark.parametrize("documents", [{}, {"1": {"manifests": []}}, {"1": {"config": {"digest": "sha256:gone"}}}])
-def test_what_nobody_says_is_not_known(monkeypatch: pytest.MonkeyPatch, documents: dict[str, Any]) -> None:
+def test_an_image_with_steps_of_its_own_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = dataclasses.replace(image(""), triggers=("RUN id",))
+    monkeypatch.setattr("generator.baking.base_image.image_facts", lambda _client, _name: found)
+    with pytest.raises(UsageError, match="ONBUILD") as caught:
+        inherited("base:1", OWN, FACTS, ENGINE)
+    assert caught.value.where == "base:1"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        '{"config": {"OnBuild": ["RUN id"]}}',
+        '{"config": {"onbuild": ["RUN id"]}}',
+        '{"config": {}, "Config": {"OnBuild": ["RUN id"]}}',
+        '{"config": {"OnBuild": ["RUN id"]}, "config": {}}',
+        '{"config": {"OnBuild": ["RUN id"], "On\\u0042uild": null}}',
+        '{"config": []}',
+    ],
+)
+def test_so_it_is_however_its_registry_writes_them(monkeypatch: pytest.MonkeyPatch, config: str) -> None:
+    manifest = json.dumps({"config": {"digest": "sha256:c"}})
+
+    def ask(_self: Registry, _method: str, path: str, *_: Any, **__: Any) -> Answer:
+        body = config if path.endswith("sha256:c") else manifest
+        return Answer(outcome=Outcome.ANSWERS, url=path, headers={}, body=body.encode())
+
+    monkeypatch.setattr(Registry, "_ask", ask)
+    with pytest.raises(UsageError, match=r"ONBUILD|no configuration"):
+        inherited("lab/base:1", AWAY, FACTS, ENGINE)
+
+
+@pytest.mark.parametrize("documents", [{"1": {"manifests": []}}, {"1": {"config": {"digest": "sha256:gone"}}}])
+def test_an_image_without_a_configuration_is_refused(
+    monkeypatch: pytest.MonkeyPatch, documents: dict[str, Any]
+) -> None:
     answers(monkeypatch, documents)
+    with pytest.raises(UsageError, match="no configuration of it for linux/amd64"):
+        inherited("lab/base:1", AWAY, FACTS, ENGINE)
+
+
+def test_what_nobody_says_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers(monkeypatch, {})
     assert not inherited("lab/base:1", AWAY, FACTS, ENGINE).known
     assert Registry("r.example").image_config(parse_reference("r.example/x:2"), "linux/amd64") is None
 

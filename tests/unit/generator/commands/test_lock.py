@@ -8,6 +8,7 @@ import pytest
 
 from bake.buildx.builder_facts import BuilderFacts, NodeFacts
 from bake.errors import Drifted, EnvironmentUnfit, UsageError
+from generator import pipeline
 from generator.baking.preflight import built_for
 from generator.commands.lock import (
     LockOptions,
@@ -24,10 +25,13 @@ from generator.commands.lock import (
     with_files,
     written_to,
 )
+from generator.console.reporter import Reporter
 from generator.recipe import Recipe, load_recipe, shipped
 from generator.recipe.groups import FETCHER_IMAGE
 from generator.recipe.lock import Lock, LockedImage, lock_path
+from generator.resolve.choices import Choices
 from generator.resolve.facts import Facts
+from generator.resolve.resolve import this_platform
 
 DIGEST, OTHER = "sha256:" + "d" * 64, "sha256:" + "e" * 64
 ONE, TWO = "1" * 64, "2" * 64
@@ -96,6 +100,15 @@ def test_a_lock_beside_the_recipe_is_found(recipe, lock, tmp_path):
     assert applied.recipe.base.image == f"base:1@{DIGEST}"
     assert applied.files["stack"] == {TORCH: ONE, JINJA: TWO}
     assert earlier(recipe, lock_path(path)) == lock
+
+
+def test_the_rendered_file_names_the_locked_images(lock, tmp_path):
+    path = tmp_path / "recipe.toml"
+    save(lock.model_copy(update={"platform": this_platform()}), origin="recipe.toml", path=lock_path(path))
+    pipeline.render(Reporter(), Choices(recipe=str(path), output=tmp_path / "out"))
+    text = (tmp_path / "out/docker-bake.hcl").read_text()
+    assert f'"base:1@{DIGEST}"' in text
+    assert f'"{FETCHER_IMAGE}@{OTHER}"' in text
 
 
 def test_the_lock_of_a_shipped_recipe_stands_in_this_folder(tmp_path, monkeypatch):

@@ -19,6 +19,7 @@ from tests.golden.copies import HERE, KINDS
 HARMLESS = {"max-jobs", "nvcc-threads"}  # numbers, no secrets: so they stay out of a wheel's key
 RECIPES = ("demo", "deepprep", "deepprep-cu130", str(HERE / f"{KINDS}.toml"))
 _STAGE = re.compile(r"FROM (?P<from>\S+)(?: AS (?P<name>\S+))?")
+_FROM = re.compile(r"(?:^FROM |^COPY .*--from=|--mount=\S*\bfrom=)([\w.-]+)", re.MULTILINE)
 _SECRET = re.compile(r"--mount=type=secret,id=([\w-]+)")
 
 
@@ -77,6 +78,34 @@ def test_the_network_and_secrets_are_where_nothing_of_the_base_runs(recipe: str,
     assert {origin for _, origin, _ in found} == {"fetcher"}
     assert {target for target, _, _ in found} == {target.name for target in graph.targets if target.fetches}
     assert all("--mount=type=bind,from=tools,target=/tools" in step for target, _, step in found if target != "tools")
+
+
+@pytest.mark.parametrize("locked", [False, True])
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda name: Path(name).stem)
+def test_no_target_with_the_network_or_secrets_gets_an_image_made_of_the_base(recipe: str, locked: bool) -> None:
+    """An image can bring steps along (ONBUILD), for whoever starts from it, copies of it or mounts it."""
+    groups = ("tools", "stack", "toolkit", "build", "requirements", "apt", "apt-installer")
+    files = {group: {"a-1-py3-none-any.whl": "0" * 64} for group in groups} if locked else {}
+    graph = build_graph(load_recipe(recipe).recipe, locked=files, layer_limit_mib=4000)
+    rendered = render(graph)
+    texts = {
+        target.name: rendered[PurePosixPath("contexts", target.name, "Dockerfile")].decode() for target in graph.targets
+    }
+    bakefile = rendered[PurePosixPath("docker-bake.hcl")].decode()
+    for target in graph.targets:
+        (kind,) = re.findall(rf'^target "{target.name}" {{\n  inherits += \["(\w+)"\]', bakefile, re.MULTILINE)
+        assert kind == ("_fetching" if target.fetches else "_common")
+        if not target.fetches:
+            continue
+        stages = stages_of(texts[target.name])
+        used = set(_FROM.findall(re.sub(r"\\\n *", " ", texts[target.name]))) - stages.keys()
+        assert used <= {"scratch", "fetcher", *target.inputs, *target.assets}
+        assert not target.from_base
+        assert {stages_of(texts[name])[""].start for name in target.inputs.values()} <= {"scratch", "fetcher"}
+    common, _, fetching = bakefile.partition('target "_common" {')[2].partition('target "_fetching" {')
+    assert re.search(r'^  network += "none"$', common, re.MULTILINE)
+    assert set(re.findall(r"id=([\w-]+)", common)) == HARMLESS
+    assert re.search(r'^  network += "default"$', fetching.partition("\n}\n")[0], re.MULTILINE)
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda name: Path(name).stem)

@@ -48,8 +48,8 @@ def test_an_unknown_target_gets_the_near_one() -> None:
 def test_extract_patch_and_the_way_to_torch_start_together(demo: Recipe) -> None:
     first, second, third, fourth = build_graph(demo).stages()[:4]
     assert {"extract", "patch", "tools"} == set(first)
-    assert {"inventory", "fetch-apt"} <= set(second)
-    assert {"fetch-stack", "fetch-toolkit", "fetch-build"} == set(third)
+    assert "inventory" in second
+    assert {"fetch-stack", "fetch-toolkit", "fetch-build", "fetch-apt"} == set(third)
     assert {"torch", "toolchain"} == set(fourth)
 
 

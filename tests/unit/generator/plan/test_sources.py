@@ -32,7 +32,7 @@ def dockerfile(recipe: Recipe, target: str) -> str:
 
 def spec(recipe: Recipe) -> list[dict[str, object]]:
     files = render(build_graph(recipe))
-    found = json.loads(files[PurePosixPath("contexts/requirements/requirements.json")])["extensions"]
+    found = json.loads(files[PurePosixPath("contexts/wanted/requirements.json")])["extensions"]
     assert isinstance(found, list)
     return found
 
@@ -57,13 +57,12 @@ def test_no_compile_waits_for_it_and_image_and_models_do(shipped: Recipe) -> Non
 
 
 def test_a_sources_code_never_runs_with_the_network(shipped: Recipe) -> None:
-    steps = dockerfile(shipped, "requirements").split("\nRUN ")[1:]
+    steps = dockerfile(shipped, "wanted").split("\nRUN ")[1:]
     reading = [step for step in steps if "metadata.py" in step]
     assert len(reading) == len(shipped.extensions)
     assert all(step.startswith("--network=none") for step in reading)
     assert all("secret" not in step.partition("<<")[0] for step in reading)
-    (resolving,) = [step for step in steps if "fetch.wheels" in step]
-    assert "from=source-" not in resolving
+    assert "from=source-" not in dockerfile(shipped, "requirements")
 
 
 def test_a_source_waits_for_nothing_but_tools_and_what_decides_which_wheel_fits(shipped: Recipe) -> None:
@@ -108,9 +107,9 @@ def test_build_requirements_are_those_of_the_toolchain_and_shared_with_it(demo: 
             .partition("\n")[2]
         )
 
-    assert step("requirements") == step("toolchain") != ""
+    assert step("wanted") == step("toolchain") != ""
 
 
 def test_without_extensions_there_is_nothing_to_ask(demo: Recipe) -> None:
     bare = demo.model_copy(update={"models": {}, "extensions": {}, "toolkit": None})
-    assert not {"requirements"} & set(build_graph(bare).names)
+    assert not {"requirements", "wanted"} & set(build_graph(bare).names)
