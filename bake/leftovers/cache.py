@@ -30,11 +30,11 @@ _AT_ONCE = 100  # ids of one call
 
 @dataclass(frozen=True, kw_only=True)
 class Marks:
-    """What tells the cache of rendered targets: ids of cache mounts, how their namespace begins, and commands."""
+    """What tells the cache of rendered targets: ids of cache mounts, how their namespaces begin, and commands."""
 
     mounts: frozenset[str]
     commands: tuple[str, ...]
-    scope: str = ""
+    scopes: tuple[str, ...] = ("",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,14 +48,14 @@ class Record:
     reclaimable: bool
 
 
-def marks_of(dockerfiles: Iterable[str], *, scope: str = "") -> Marks:
-    """Read the marks off rendered Dockerfiles; the namespace of their cache mounts begins with the scope."""
+def marks_of(dockerfiles: Iterable[str], *, scopes: tuple[str, ...] = ("",)) -> Marks:
+    """Read the marks off rendered Dockerfiles; the namespaces of their cache mounts begin with one of the scopes."""
     texts = tuple(dockerfiles)
     bodies = (match["body"].strip() for text in texts for match in _HEREDOC.finditer(text))
     return Marks(
         mounts=frozenset(found for text in texts for found in _MOUNT_ID.findall(text)),
         commands=tuple(sorted({body for body in bodies if len(body) >= _SHORT})),
-        scope=scope,
+        scopes=scopes,
     )
 
 
@@ -104,7 +104,7 @@ def _marked(record: Record, marks: Marks) -> bool:
         match = _IN_RECORD.search(record.description)
         if match is None or match["id"] not in marks.mounts:
             return False
-        return not match["namespace"] or match["namespace"].startswith(marks.scope)
+        return not match["namespace"] or match["namespace"].startswith(marks.scopes)
     return any(command in record.description for command in marks.commands)
 
 

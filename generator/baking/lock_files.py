@@ -16,7 +16,7 @@ from generator.plan.names import LOCK
 from generator.recipe.lock import LockedFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from generator.job import Job
 
@@ -24,15 +24,20 @@ LIMIT = 4 << 20  # bytes: a group of 100 files has some 15 KB
 _FILES = TypeAdapter(LockedFiles)
 
 
-def resolve_files(job: Job, groups: Iterable[str]) -> dict[str, LockedFiles]:
-    """Resolve groups of files, and give the name and SHA-256 of each.
+def resolve_files(job: Job, groups: Sequence[str]) -> dict[str, LockedFiles]:
+    """Resolve groups of files, and give the name and SHA-256 of each; the indexes are asked, whatever is cached.
 
     Raises:
         BuildFailed: a step failed, or left something else than such a list. Interrupted: Ctrl-C.
     """
     with tempfile.TemporaryDirectory(prefix="image-uplift-") as made:
         folder = Path(made, "out")  # fresh, and made by buildx
-        outcome = run(job, (LOCK,), overrides={f"{LOCK}.output": f"type=local,dest={folder}"}, writes=Path(made))
+        resolving = (job.graph[LOCK].inputs[group] for group in groups)
+        overrides = {
+            f"{LOCK}.output": f"type=local,dest={folder}",
+            **{f"{name}.no-cache": "true" for name in resolving},
+        }
+        outcome = run(job, (LOCK,), overrides=overrides, writes=Path(made))
         outcome.raise_for_failure()
         return {group: _read(folder, f"{group}.json") for group in groups}
 

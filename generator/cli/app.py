@@ -119,7 +119,7 @@ bake.add_to(app)
 
 
 @app.command()
-@takes("registry", *LOGIN, "base", "builder", *DOWNLOADS, "output", "site", "layer_limit_mib")
+@takes("registry", *LOGIN, "base", "fetcher", "builder", *DOWNLOADS, "output", "site", "layer_limit_mib")
 def doctor(
     choices: Choices,
     fix: Annotated[bool, typer.Option("--fix", help="Mend what can be: fetch, pull, make folders.")] = False,

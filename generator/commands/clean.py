@@ -14,6 +14,7 @@ from bake.engine.facts import connect
 from bake.errors import EnvironmentUnfit, Interrupted, UpliftError
 from bake.units import size
 from generator.plan import build_graph
+from generator.plan.names import FETCHED
 from generator.render import render
 from generator.render.write import MARKER
 
@@ -89,7 +90,7 @@ def _images(recipe: Recipe, wanted: Wanted) -> list[Leftover]:
 
 def _marks(recipe: Recipe) -> Marks:
     graph = build_graph(recipe)
-    return leftovers.marks_of(_dockerfiles(graph), scope=graph.cache_scope(""))  # on whatever base
+    return leftovers.marks_of(_dockerfiles(graph), scopes=(graph.cache_scope(""), FETCHED))  # on whatever base
 
 
 def _dockerfiles(graph: Graph) -> Iterator[str]:

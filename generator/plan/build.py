@@ -61,7 +61,7 @@ def build_graph(
         UsageError: the recipe asks for a target that does not exist, or for a cycle; the limit is too low.
     """
     fetched = tuple(fetching(recipe, locked, preferred))
-    targets = [tools(locked), _inventory(recipe), *fetched, _torch(recipe), lock(recipe, fetched)]
+    targets = [tools(), _inventory(recipe), *fetched, _torch(recipe), lock(recipe, fetched)]
     if any(extension.compiles for extension in recipe.extensions.values()):
         targets += [toolchain(recipe), compiler_cache(recipe)]
     if recipe.extensions:

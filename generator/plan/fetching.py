@@ -45,14 +45,14 @@ _SCRIPTS = ("with-ca", "apt-ca.conf", "mirrored")
 _PROGRAMS = ("__init__", "choice", "debs", "download", "environment", "pages", "prebuilt", "resolve", "tools", "wheels")
 
 
-def tools(locked: Mapping[str, Files]) -> Target:
+def tools() -> Target:
     """Plan what the build itself uses."""
     return Target(
         name=TOOLS,
         kind=Kind.TOOLS,
         description="uv, the programs that fetch, and the CA wrapper; mounted by other targets, never copied",
         images=IMAGES,
-        values={"pinned": PROGRAMS, "locked": locked.get(TOOLS)},
+        values={"pinned": PROGRAMS},
         files=(
             *(ContextFile(path=name, package="contexts", resource=f"tools/{name}") for name in _SCRIPTS),
             *(
@@ -178,8 +178,7 @@ def locked_files(group: str, locked: Mapping[str, Files]) -> tuple[ContextFile, 
 
 def lock(recipe: Recipe, targets: tuple[Target, ...]) -> Target:
     """Plan the lists of all files that were fetched, by group."""
-    groups = {TOOLS: TOOLS}
-    groups |= {
+    groups = {
         target.name.removeprefix(fetch_target("")): target.name
         for target in targets
         if target.kind is Kind.FETCH and target.name != fetch_target(INSTALLER)
@@ -193,8 +192,8 @@ def lock(recipe: Recipe, targets: tuple[Target, ...]) -> Target:
         name=LOCK,
         kind=Kind.LOCK,
         description="which files are fetched, with their hashes, for the command `lock`; no part of a bake",
-        inputs={target: target for target in groups.values()},
-        values={"groups": groups},
+        inputs=groups,
+        values={"groups": tuple(groups)},
         output=Output.FILES,
     )
 

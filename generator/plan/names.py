@@ -21,6 +21,7 @@ VERIFY = "verify"
 COMPILER_CACHE = "compiler-cache"
 
 FETCHER = "fetcher"  # the context that steps with the network start from
+FETCHED = "fetched"  # namespace of the cache of what is fetched, which no code of a base writes
 COMPILE_STAGE = "compile"  # of a wheel target: the one step that compiles
 MOMENT = "MOMENT"  # build argument of the compiler cache's target: another value, and its steps run again
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bake.errors import UsageError
 from generator import __version__
 from generator.compression import FORM
+from generator.plan.names import FETCHED
 from generator.render.hcl import hcl_aligned, hcl_line, hcl_string
 from generator.render.shell import sh, sh_words
 
@@ -37,7 +38,9 @@ def render(graph: Graph) -> dict[PurePosixPath, bytes]:
     files: dict[PurePosixPath, bytes] = {}
     try:
         template = environment.from_string(_bake_template().read_text(encoding="utf-8"))
-        files[PurePosixPath(BAKE_FILE)] = hcl_aligned(template.render(graph=graph, header=header, form=FORM)).encode()
+        files[PurePosixPath(BAKE_FILE)] = hcl_aligned(
+            template.render(graph=graph, header=header, form=FORM, fetched=FETCHED)
+        ).encode()
         for target in graph.targets:
             folder = PurePosixPath("contexts", target.name)
             files[folder / "Dockerfile"] = _dockerfile(environment, target, header)

@@ -196,8 +196,8 @@ def test_a_failing_step_is_named_with_its_line_and_output(bake: Any, tmp_path: P
     done = bake("bake", changes={"six==1.17.0": "six==0.0.0.1"})
     assert done.returncode == 1
     last = done.stderr[-4000:]
-    assert "target torch" in last
-    assert "build/contexts/torch/Dockerfile:" in last
+    assert "target fetch-stack" in last
+    assert "build/contexts/fetch-stack/Dockerfile:" in last
     assert "six==0.0.0.1" in last
     assert "known cause: no package index that the step may use has a version that fits" in last
     recorded = results.load(tmp_path / "build").data

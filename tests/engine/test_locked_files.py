@@ -26,7 +26,6 @@ from tests.engine.small import RECIPE, TOP, docker
 
 pytestmark = pytest.mark.engine
 
-INDEX = "https://index.example.org/simple"
 IMAGE = "uplift-test-small:1"
 
 
@@ -88,10 +87,10 @@ def index(tmp_path: Path) -> Iterator[Index]:
 @pytest.fixture
 def run(base: str, index: Index, tmp_path: Path) -> Any:
     """Run a command on a recipe whose stack is ``alpha``, which requires ``beta``."""
-    token = f"t{time.time_ns()}"  # a fresh prefix: nothing is cached of an earlier test
-    recipe = RECIPE.format(base=base).replace('["six==1.17.0"]', f'["alpha==1.0"]\nindex = "{INDEX}"')
-    (tmp_path / "small.toml").write_text(recipe.replace('name = "small"', f'name = "small-{token}"'))
-    (tmp_path / "site.toml").write_text(f'[mirrors]\n"{INDEX}" = "{index.address}/simple"\n')
+    site = f"https://index-{time.time_ns()}.example.org"  # nothing is cached of an earlier run
+    recipe = RECIPE.format(base=base).replace('["six==1.17.0"]', f'["alpha==1.0"]\nindex = "{site}/simple"')
+    (tmp_path / "small.toml").write_text(recipe)
+    (tmp_path / "site.toml").write_text(f'[mirrors]\n"{site}" = "{index.address}"\n')
 
     def command(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -147,6 +146,12 @@ def test_a_lock_is_made_used_held_against_today_and_moved_on(run: Any, index: In
     assert locked(tmp_path) == {alpha.name: sha256(alpha), later.name: sha256(later)}
     assert run("bake").returncode == 0
     assert installed() == "1.0 1.1"
+
+    # Everything anew asks the index again, whatever this builder resolved before.
+    newest = wheel(index.files, "beta", "1.2")
+    index.publish()
+    assert run("lock", "--upgrade", "--without", "base").returncode == 0
+    assert locked(tmp_path) == {alpha.name: sha256(alpha), newest.name: sha256(newest)}
 
     # Another recipe: told, not used, and no longer what it would be today.
     recipe = (tmp_path / "small.toml").read_text()

@@ -665,17 +665,16 @@ target "lock" {
   description = "which files are fetched, with their hashes, for the command `lock`; no part of a bake"
   context     = "${BUILD_DIR}/contexts/lock"
   contexts = {
-    tools                    = "target:tools"
-    fetch-stack              = "target:fetch-stack"
-    fetch-build              = "target:fetch-build"
-    fetch-apt                = "target:fetch-apt"
-    fetch-apt-installer      = "target:fetch-apt-installer"
-    requirements             = "target:requirements"
-    source-torch-scatter     = "target:source-torch-scatter"
-    source-torch-sparse      = "target:source-torch-sparse"
-    source-torch-cluster     = "target:source-torch-cluster"
-    source-torch-spline-conv = "target:source-torch-spline-conv"
-    source-pyg-lib           = "target:source-pyg-lib"
+    stack                      = "target:fetch-stack"
+    build                      = "target:fetch-build"
+    apt                        = "target:fetch-apt"
+    apt-installer              = "target:fetch-apt-installer"
+    requirements               = "target:requirements"
+    prebuilt-torch-scatter     = "target:source-torch-scatter"
+    prebuilt-torch-sparse      = "target:source-torch-sparse"
+    prebuilt-torch-cluster     = "target:source-torch-cluster"
+    prebuilt-torch-spline-conv = "target:source-torch-spline-conv"
+    prebuilt-pyg-lib           = "target:source-pyg-lib"
   }
   output = ["type=local,dest=${BUILD_DIR}/lock"]
 }

@@ -153,10 +153,11 @@ def test_marks_of_a_dockerfile_and_the_records_they_tell():
 
 
 def test_cache_mounts_of_other_recipes_stay():
-    marks = marks_of([DOCKERFILE], scope="demo /opt ")
+    marks = marks_of([DOCKERFILE], scopes=("demo /opt ", "fetched"))
     spaces = {
         "demo /opt base:1@sha256:12": True,
         "demo /opt r.example.org:5000/base": True,
+        "fetched": True,
         "": True,  # of earlier releases
         "demo /opt/other base:1": False,
         "demo2 /opt base:1": False,

@@ -12,6 +12,7 @@ import pytest
 from generator.plan import Graph, build_graph
 from generator.plan.keys import keys_of
 from generator.recipe import load_recipe
+from generator.recipe.groups import inputs_of
 from generator.render import render
 from tests.golden.copies import HERE, KINDS
 
@@ -107,15 +108,13 @@ def test_what_is_locked_for_compiling_is_in_the_key_of_wheels() -> None:
         return found["wheel-torch-scatter"].digest
 
     files = {"a-1-py3-none-any.whl": "0" * 64}
-    assert key() == key(stack=files) == key(tools=files) == key(requirements=files)
+    assert key() == key(stack=files) == key(requirements=files)
     assert len({key(), key(apt=files), key(toolkit=files), key(build=files)}) == 4
 
 
-def test_every_group_has_a_list_for_the_lock() -> None:
-    groups = {
-        recipe: set(build_graph(load_recipe(recipe).recipe)["lock"].values["groups"])  # type: ignore[call-overload]
-        for recipe in ("demo", "deepprep")
-    }
-    assert groups["demo"] == {"tools", "stack", "toolkit", "build", "requirements", "apt"}
-    assert {"apt-installer", "prebuilt-pyg-lib"} < groups["deepprep"]
-    assert "lock" not in build_graph(load_recipe("demo").recipe).ancestors("verify")
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_group_has_a_list_for_the_lock(name: str) -> None:
+    recipe = load_recipe(name).recipe
+    graph = build_graph(recipe)
+    assert set(graph["lock"].inputs) == set(inputs_of(recipe))
+    assert "lock" not in graph.ancestors("verify")
