@@ -89,7 +89,16 @@ def test_needs_between_extensions_become_edges_and_cycles_are_found(demo: Recipe
 
 def test_a_recipe_without_models_patch_or_extensions_plans_only_what_it_needs(demo: Recipe) -> None:
     bare = demo.model_copy(update={"models": {}, "patch": None, "extensions": {}, "toolkit": None})
-    assert set(build_graph(bare).names) == {"tools", "inventory", "fetch-stack", "torch", "image", "verify", "lock"}
+    assert set(build_graph(bare).names) == {
+        "tools",
+        "inventory",
+        "fetch-stack",
+        "torch",
+        "image",
+        "verify",
+        "lock",
+        "bundle",
+    }
 
 
 def test_views_agree_on_the_targets(demo: Recipe) -> None:
