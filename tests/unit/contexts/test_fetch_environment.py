@@ -73,13 +73,13 @@ def test_what_is_asked_of_an_index_is_a_requirement(line: str) -> None:
 @pytest.mark.parametrize("why", ["", "[]", "{}", '{"asked": {"six": []}, "pinned": []}', "[" * 100_000])
 def test_who_asked_for_what_is_a_strangers_word_too(why: str) -> None:
     answer = {"changes": [{"action": "installed", "name": "six", "version": "1"}]}
-    with pytest.raises(SystemExit, match="^fetch: who asked for what is not understood"):
+    with pytest.raises(SystemExit, match=r"^fetch: who asked for what is not understood"):
         resolve._arrivals(answer, why)
 
 
 def test_an_answer_that_changes_the_environment_ends_in_a_sentence() -> None:
     answer = {"changes": [{"action": "updated", "name": "six", "version": "1"}]}
-    with pytest.raises(SystemExit, match="^fetch: what is installed would not stay as it is"):
+    with pytest.raises(SystemExit, match=r"^fetch: what is installed would not stay as it is"):
         resolve._arrivals(answer, '{"asked": {}, "pinned": []}')
 
 
