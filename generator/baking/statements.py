@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING
 
@@ -33,15 +34,15 @@ def statements_of(job: Job, digest: str) -> dict[str, bytes]:
         materials = sbom(untrusted.read(folder, FILE), name=job.recipe.name, digest=digest)
     except (OSError, ValueError) as error:
         raise BuildFailed(f"the verification left nothing that can be signed: {error}", where=str(folder)) from None
-    said = {SIGNATURE: {}, PROVENANCE: _provenance(job), SBOM: materials, VERIFICATION: _verification(job)}
+    said = {SIGNATURE: {}, PROVENANCE: _provenance(job), SBOM: materials, VERIFICATION: _verification(job, digest)}
     return {kind: statement(digest, name, kind, predicate) for kind, predicate in said.items()}
 
 
-def _verification(job: Job) -> dict[str, object]:
-    """Give the report that was judged, whatever its file says by now."""
+def _verification(job: Job, digest: str) -> dict[str, object]:
+    """Give the report that was judged, whatever its file says by now; the image by its digest, not by a place."""
     if job.report is None or not job.report.passed:
         raise BuildFailed("an image that passed no verification is not signed", where=job.facts.image)
-    predicate: dict[str, object] = json.loads(as_json(job.report))
+    predicate: dict[str, object] = json.loads(as_json(dataclasses.replace(job.report, image=digest)))
     return predicate
 
 
