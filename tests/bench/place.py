@@ -18,6 +18,7 @@ from pathlib import Path
 from typing_extensions import Self
 
 from bake.errors import BuildFailed, EnvironmentUnfit
+from lab.demo_rootfs import Machine, fetcher_for
 from tests.bench.meter import Meter, descendants, make_group
 from tests.engine.network.engine import Engine
 from tests.engine.network.processes import PREFIX, Process, serve
@@ -42,6 +43,7 @@ class Place:
 
     def __init__(self, base: str, work: Path, *, containerd_store: bool = True) -> None:
         self.base = base
+        self.fetcher = os.environ.get("GENERATOR_FETCHER") or fetcher_for(Machine(say=print))
         self.work = work
         self.meter = Meter()
         self._switch = Switch()
@@ -75,14 +77,17 @@ class Place:
         self._group.remove()
 
     def empty(self, *, base: bool = True) -> None:
-        """Make the engine a fresh one, with nothing but the base image (or nothing at all), and quiet the disk."""
+        """Make the engine a fresh one, with nothing but the base image (or not even that), and quiet the disk.
+
+        Where no image can be pulled, it has the one that fetches as well.
+        """
         self.engine.stop()
         for part in ("data", "exec"):
             shutil.rmtree(self.engine.folder / part, ignore_errors=True)
         self.engine.start()
         self._adopt()
-        if base:
-            self.engine.load(self.base)
+        for image in filter(None, (self.base if base else "", self.fetcher)):
+            self.engine.load(image)
         os.sync()
 
     def call(
@@ -135,7 +140,8 @@ class Place:
         site.write_text("disk-gib = 0\n")  # the bench looked at the disk itself, once
         ours = (name for name in os.environ if name.startswith("GENERATOR_"))
         unset = [f"--unset={name}" for name in (*ours, "PYTHONDONTWRITEBYTECODE")]
-        settings = [f"GENERATOR_SITE={site}", *(f"{name}={value}" for name, value in (variables or {}).items())]
+        given = {"GENERATOR_FETCHER": self.fetcher} if self.fetcher else {}
+        settings = [f"{name}={value}" for name, value in {"GENERATOR_SITE": site, **given, **(variables or {})}.items()]
         command = ("env", *unset, *settings, sys.executable, "-m", "generator", "-r", recipe, *arguments)
         # Nothing is written into the tree; compiled all the same, as whoever ran it before has it.
         environment = {"PYTHONPATH": str(code), "PYTHONPYCACHEPREFIX": str(self.work / "pycache")}

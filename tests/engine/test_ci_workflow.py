@@ -114,6 +114,8 @@ def runner(tmp_path: Path, base: str, registry: str, installed: Path) -> Iterato
         "secrets.GENERATOR_REGISTRY_TOKEN": "",
         "secrets.REGISTRY_READER_USERNAME": "",
         "secrets.REGISTRY_READER_TOKEN": "",
+        "secrets.GENERATOR_SIGN_KEY": "",
+        "secrets.GENERATOR_SIGN_PASSWORD": "",
     }
     place = f"{registry}/{tmp_path.name.replace('_', '-')}"
     text = workflow_of(tmp_path / "small.toml", place)
@@ -159,8 +161,8 @@ def test_a_failed_bake_is_an_annotation_and_a_summary(runner: Runner) -> None:
     done = runner.run("pull-request")
     assert done.returncode == 1
     (annotation,) = (line for line in done.stderr.splitlines() if line.startswith("::"))
-    assert annotation.startswith("::error file=build/contexts/torch/Dockerfile,line=")
+    assert annotation.startswith("::error file=build/contexts/fetch-stack/Dockerfile,line=")
     assert ",title=the build failed::" in annotation
     summary = runner.outputs["summary of pull-request"]
     assert "### image-uplift: small: failed" in summary
-    assert re.search(r"\| torch \| failed \|", summary)
+    assert re.search(r"\| fetch-stack \| failed \|", summary)

@@ -213,7 +213,7 @@ def test_the_cache_is_known_by_mount_and_command_and_goes_alone(tmp_path):
 
 def test_rendered_targets_have_marks_and_records_of_others_have_none():
     marks = _marks(load_recipe("demo").recipe)
-    assert {"uplift-uv", "uplift-ccache", "uplift-pip"} <= marks.mounts
+    assert {"uplift-fetch", "uplift-ccache"} <= marks.mounts
     assert len(marks.commands) >= 8
     assert not [record for record in ours(records(None), marks) if "demo-base" in record.description]
 
