@@ -17,6 +17,7 @@ _FROM = re.compile(r"FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?\s*$", re.IGNORE
 _LAYER = re.compile(r"(RUN|COPY|ADD|WORKDIR)\s+(.*)")
 _HEREDOC = re.compile(r"<<-?[\"']?(\w+)[\"']?")
 _OPENING, _CLOSING = ("for ", "while ", "if ", "case "), ("done", "fi", "esac")
+_TIDIES = re.compile(r"(?:cd|rm|trap) |.*/tools/settle\.py$")
 _LONGEST = 100  # characters of an instruction that are shown
 
 
@@ -80,7 +81,7 @@ def _instructions(text: str) -> Iterator[str]:
 
 
 def _last_command(lines: Iterator[str], word: str) -> str:
-    """Read a here-document to its end; its last command is what the others prepare.
+    """Read a here-document to its end; its last command is what the others prepare, but for those that tidy up.
 
     What stands in a loop or a condition is only done sometimes: such a command is given where there is no other.
     """
@@ -98,9 +99,9 @@ def _last_command(lines: Iterator[str], word: str) -> str:
             depth += text.startswith(_OPENING)
         goes_on = text.endswith("\\")
         closing = command.split()[0] in _CLOSING
-        if depth == 0:
+        if depth == 0 and not _TIDIES.match(command):
             plain = command
-        elif not closing and not command.startswith(_OPENING):
+        elif depth and not closing and not command.startswith(_OPENING):
             inner = command
         depth -= closing and not goes_on
     return plain or inner

@@ -205,9 +205,10 @@ def test_only_the_last_stage_and_those_it_comes_from_make_layers(tmp_path):
         ),
         ("if [ -e x ]; then\n  use x\nfi\n", "use x"),
         ("if a; then\n  b\nfi\nlast one\n", "last one"),
+        ('uv pip install x\nrm -rf "$unpacked"\n/opt/env/bin/python -I -S -B /tools/settle.py\n', "uv pip install x"),
     ],
 )
-def test_a_loop_is_not_what_a_layer_is_named_by(tmp_path, body, shown):
+def test_neither_a_loop_nor_tidying_up_is_what_a_layer_is_named_by(tmp_path, body, shown):
     (tmp_path / "image").mkdir()
     (tmp_path / "image/Dockerfile").write_text(f'FROM base\nRUN <<"SH"\n{body}SH\n')
     assert own_layers(tmp_path) == (("image", f"RUN {shown}"),)
