@@ -68,11 +68,11 @@ class Lab:
         return fetch(f"http://{self.address}:{PORT}/{self.prefix}/{path}")
 
     def generator(
-        self, *command: str, folder: Path, environment: dict[str, str] | None = None
+        self, *command: str, folder: Path, environment: dict[str, str] | None = None, module: str = "generator"
     ) -> subprocess.CompletedProcess[str]:
         """Run the command line in a folder."""
         return subprocess.run(
-            [sys.executable, "-m", "generator", *command],
+            [sys.executable, "-m", module, *command],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(TOP), **(environment or {})},
             capture_output=True,
