@@ -106,6 +106,16 @@ class Target:
         return self.kind not in (Kind.FETCH, Kind.LOCK, Kind.BUNDLE, Kind.COMPILER_CACHE)
 
     @property
+    def cache_mode(self) -> str:
+        """How much of a target's steps a registry cache keeps: ``max`` all, ``min`` what its result is made of.
+
+        Others start from the stack and the toolchain, which targets of their own keep: with ``max`` each of them would
+        send those gigabytes again, all at the same time, since BuildKit's exports do not know of each other. What was
+        fetched for these goes along: without it BuildKit does not find their steps on another builder.
+        """
+        return "max" if self.kind in (Kind.TOOLS, Kind.TOOLCHAIN, Kind.TORCH) else "min"
+
+    @property
     def fetches(self) -> bool:
         """Whether a step of it has the network."""
         return FETCHER in self.images

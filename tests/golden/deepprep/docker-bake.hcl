@@ -233,13 +233,13 @@ function "cache_from" {
 }
 
 # Where they are kept: nowhere, if a cache of just these inputs is there. A cache that can't be written fails no build.
-# min: what a target's result is made of. Others start from the stack and the toolchain, which targets of their own keep,
-# and what was fetched is installed there: with max each would send those gigabytes again, all at the same time.
+# min: what a target's result is made of. Others start from the stack and the toolchain, which targets of their own keep:
+# with max each would send those gigabytes again, all at the same time.
 function "cache_to" {
-  params = [target]
+  params = [target, mode]
   result = length(exact(target)) > 0 ? [] : concat(
     CACHE_REF == "" ? [] : [
-      "type=registry,ref=${CACHE_REF}:${cache_tag(target)},mode=min,compression=zstd,ignore-error=true",
+      "type=registry,ref=${CACHE_REF}:${cache_tag(target)},mode=${mode},compression=zstd,ignore-error=true",
     ],
     [for spec in compact(split(";", CACHE_TO)) : replace(spec, "{target}", target)],
   )
@@ -292,7 +292,7 @@ target "tools" {
     fetcher = "docker-image://${FETCHER_IMAGE}"
   }
   cache-from = cache_from("tools")
-  cache-to   = cache_to("tools")
+  cache-to   = cache_to("tools", "max")
 }
 
 target "patch" {
@@ -303,7 +303,7 @@ target "patch" {
     base = "docker-image://${BASE_IMAGE}"
   }
   cache-from = cache_from("patch")
-  cache-to   = cache_to("patch")
+  cache-to   = cache_to("patch", "min")
 }
 
 target "extract" {
@@ -314,7 +314,7 @@ target "extract" {
     base = "docker-image://${BASE_IMAGE}"
   }
   cache-from = cache_from("extract")
-  cache-to   = cache_to("extract")
+  cache-to   = cache_to("extract", "min")
 }
 
 target "inventory" {
@@ -326,7 +326,7 @@ target "inventory" {
     tools = "target:tools"
   }
   cache-from = cache_from("inventory")
-  cache-to   = cache_to("inventory")
+  cache-to   = cache_to("inventory", "min")
 }
 
 target "fetch-installer" {
@@ -356,7 +356,7 @@ target "source-pytorch3d" {
     SHA256_PYTORCH3D = SHA256_PYTORCH3D
   }
   cache-from = cache_from("source-pytorch3d")
-  cache-to   = cache_to("source-pytorch3d")
+  cache-to   = cache_to("source-pytorch3d", "min")
 }
 
 target "fetch-stack" {
@@ -413,7 +413,7 @@ target "source-torch-scatter" {
     inventory = "target:inventory"
   }
   cache-from = cache_from("source-torch-scatter")
-  cache-to   = cache_to("source-torch-scatter")
+  cache-to   = cache_to("source-torch-scatter", "min")
 }
 
 target "source-torch-sparse" {
@@ -426,7 +426,7 @@ target "source-torch-sparse" {
     inventory = "target:inventory"
   }
   cache-from = cache_from("source-torch-sparse")
-  cache-to   = cache_to("source-torch-sparse")
+  cache-to   = cache_to("source-torch-sparse", "min")
 }
 
 target "source-torch-cluster" {
@@ -439,7 +439,7 @@ target "source-torch-cluster" {
     inventory = "target:inventory"
   }
   cache-from = cache_from("source-torch-cluster")
-  cache-to   = cache_to("source-torch-cluster")
+  cache-to   = cache_to("source-torch-cluster", "min")
 }
 
 target "source-torch-spline-conv" {
@@ -452,7 +452,7 @@ target "source-torch-spline-conv" {
     inventory = "target:inventory"
   }
   cache-from = cache_from("source-torch-spline-conv")
-  cache-to   = cache_to("source-torch-spline-conv")
+  cache-to   = cache_to("source-torch-spline-conv", "min")
 }
 
 target "source-pyg-lib" {
@@ -465,7 +465,7 @@ target "source-pyg-lib" {
     inventory = "target:inventory"
   }
   cache-from = cache_from("source-pyg-lib")
-  cache-to   = cache_to("source-pyg-lib")
+  cache-to   = cache_to("source-pyg-lib", "min")
 }
 
 target "torch" {
@@ -479,7 +479,7 @@ target "torch" {
     fetch-stack = "target:fetch-stack"
   }
   cache-from = cache_from("torch")
-  cache-to   = cache_to("torch")
+  cache-to   = cache_to("torch", "max")
 }
 
 target "toolchain" {
@@ -496,7 +496,7 @@ target "toolchain" {
     fetch-apt-installer = "target:fetch-apt-installer"
   }
   cache-from = cache_from("toolchain")
-  cache-to   = cache_to("toolchain")
+  cache-to   = cache_to("toolchain", "max")
 }
 
 target "wheel-pyg-lib" {
@@ -507,7 +507,7 @@ target "wheel-pyg-lib" {
     source = "target:source-pyg-lib"
   }
   cache-from = cache_from("wheel-pyg-lib")
-  cache-to   = cache_to("wheel-pyg-lib")
+  cache-to   = cache_to("wheel-pyg-lib", "min")
 }
 
 target "wanted" {
@@ -528,7 +528,7 @@ target "wanted" {
     source-pyg-lib           = "target:source-pyg-lib"
   }
   cache-from = cache_from("wanted")
-  cache-to   = cache_to("wanted")
+  cache-to   = cache_to("wanted", "min")
 }
 
 target "compiler-cache" {
@@ -560,7 +560,7 @@ target "wheel-pytorch3d" {
     TORCH_CUDA_ARCH_LIST = TORCH_CUDA_ARCH_LIST
   }
   cache-from = cache_from("wheel-pytorch3d")
-  cache-to   = cache_to("wheel-pytorch3d")
+  cache-to   = cache_to("wheel-pytorch3d", "min")
 }
 
 target "wheel-torch-scatter" {
@@ -577,7 +577,7 @@ target "wheel-torch-scatter" {
     TORCH_CUDA_ARCH_LIST = TORCH_CUDA_ARCH_LIST
   }
   cache-from = cache_from("wheel-torch-scatter")
-  cache-to   = cache_to("wheel-torch-scatter")
+  cache-to   = cache_to("wheel-torch-scatter", "min")
 }
 
 target "wheel-torch-sparse" {
@@ -594,7 +594,7 @@ target "wheel-torch-sparse" {
     TORCH_CUDA_ARCH_LIST = TORCH_CUDA_ARCH_LIST
   }
   cache-from = cache_from("wheel-torch-sparse")
-  cache-to   = cache_to("wheel-torch-sparse")
+  cache-to   = cache_to("wheel-torch-sparse", "min")
 }
 
 target "wheel-torch-cluster" {
@@ -611,7 +611,7 @@ target "wheel-torch-cluster" {
     TORCH_CUDA_ARCH_LIST = TORCH_CUDA_ARCH_LIST
   }
   cache-from = cache_from("wheel-torch-cluster")
-  cache-to   = cache_to("wheel-torch-cluster")
+  cache-to   = cache_to("wheel-torch-cluster", "min")
 }
 
 target "wheel-torch-spline-conv" {
@@ -628,7 +628,7 @@ target "wheel-torch-spline-conv" {
     TORCH_CUDA_ARCH_LIST = TORCH_CUDA_ARCH_LIST
   }
   cache-from = cache_from("wheel-torch-spline-conv")
-  cache-to   = cache_to("wheel-torch-spline-conv")
+  cache-to   = cache_to("wheel-torch-spline-conv", "min")
 }
 
 target "requirements" {
@@ -641,7 +641,7 @@ target "requirements" {
     wanted  = "target:wanted"
   }
   cache-from = cache_from("requirements")
-  cache-to   = cache_to("requirements")
+  cache-to   = cache_to("requirements", "min")
 }
 
 target "lock" {
@@ -697,7 +697,7 @@ target "rebuild" {
     requirements        = "target:requirements"
   }
   cache-from = cache_from("rebuild")
-  cache-to   = cache_to("rebuild")
+  cache-to   = cache_to("rebuild", "min")
 }
 
 target "image" {
@@ -731,7 +731,7 @@ target "image" {
   }
   output     = ["type=image,compression=zstd"]
   cache-from = cache_from("image")
-  cache-to   = cache_to("image")
+  cache-to   = cache_to("image", "min")
 }
 
 target "verify" {
@@ -751,6 +751,6 @@ target "verify" {
   }
   output     = ["type=local,dest=${BUILD_DIR}/verify"]
   cache-from = cache_from("verify")
-  cache-to   = cache_to("verify")
+  cache-to   = cache_to("verify", "min")
 }
 
