@@ -9,7 +9,8 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from bake.errors import UsageError
-from generator.plan.names import FETCHER
+from generator.plan.names import FETCHER, fetch_target
+from generator.recipe.groups import BUILD
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -101,9 +102,12 @@ class Target:
     def cached(self) -> bool:
         """Whether a registry cache keeps its result.
 
-        Not what is fetched: that is installed by other targets, and these keep what became of it.
+        Not what is fetched for the stack and the toolchain: these keep what became of it. Build requirements are read
+        by others too.
         """
-        return self.kind not in (Kind.FETCH, Kind.LOCK, Kind.BUNDLE, Kind.COMPILER_CACHE)
+        if self.kind is Kind.FETCH:
+            return self.name == fetch_target(BUILD)
+        return self.kind not in (Kind.LOCK, Kind.BUNDLE, Kind.COMPILER_CACHE)
 
     @property
     def cache_mode(self) -> str:

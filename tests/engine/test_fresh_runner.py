@@ -134,7 +134,10 @@ def test_with_a_warm_registry_nothing_runs_and_the_image_is_the_same(lab: Lab) -
     assert not {"toolchain", *WHEELS} & set(data["targets"])
     ran = {target for target, count in data["cache"].items() if count["ran"]}
     assert not {"torch", "tools", "inventory", "patch"} & ran, [
-        (name, step) for name in ran for step in data["targets"][name]["steps"] if not step["cached"]
+        (name, step["name"])
+        for name in sorted(ran)
+        for step in data["targets"][name]["steps"]
+        if step["kind"] == "instruction" and not step["cached"]
     ]
     assert lab.registry.traffic(mark).uploaded_bytes.get("fresh/uplift-test-compiled", 0) < 100_000
     assert data["published"]["digest"] == lab.registry.digest("fresh/uplift-test-compiled", "1")
@@ -179,7 +182,7 @@ def test_a_store_that_lost_a_blob_is_passed_over(lab: Lab) -> None:
         (path,) = [found for known, found in lab.registry.blobs() if known == digest]
         path.unlink()
     # The engine has not seen the wheel of the other extension: another runner compiled it.
-    done = lab.run(one, "bake", "image")
+    done = lab.run(one, "bake")
     assert done.returncode == 0, done.stderr[-4000:]
     assert "warning: the wheel store could not give wheel-" in done.stderr
     assert lab.record(one)["wheels"]["wheel-world"]["origin"] == "compiled"

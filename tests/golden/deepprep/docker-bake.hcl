@@ -379,6 +379,8 @@ target "fetch-build" {
     tools     = "target:tools"
     inventory = "target:inventory"
   }
+  cache-from = cache_from("fetch-build")
+  cache-to   = cache_to("fetch-build", "min")
 }
 
 target "fetch-apt" {
