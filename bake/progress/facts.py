@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from bake.progress.escapes import without_escapes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_MOST = 2**53  # up to which floats tell every whole number from the next
 _START = '{"uplift": '
 
 
@@ -28,9 +28,9 @@ class Fact:
     values: Mapping[str, Any] = field(default_factory=dict)
 
     def number(self, name: str) -> float | None:
-        """Give a value that is a number; None for every other one, and where there is none."""
+        """Give a value that a count, or seconds, may have; None for every other one, and where there is none."""
         value = self.values.get(name)
-        return value if isinstance(value, (int, float)) and math.isfinite(value) else None
+        return value if isinstance(value, (int, float)) and 0 <= value <= _MOST else None
 
 
 def parse_fact(line: str) -> Fact | None:

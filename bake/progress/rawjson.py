@@ -36,6 +36,9 @@ Seconds = Annotated[float, BeforeValidator(_seconds)]  # since the epoch, of an 
 Decoded = Annotated[str, AfterValidator(_decoded)]  # of base64
 
 
+Count = Annotated[int, Field(ge=-(2**63), lt=2**63)]  # Go's int64
+
+
 class Vertex(BaseModel, frozen=True):
     """One report on a step."""
 
@@ -52,8 +55,8 @@ class Status(BaseModel, frozen=True):
 
     vertex: str = ""
     id: str = Field("", validation_alias=AliasChoices("id", "name"))
-    current: int = 0
-    total: int = 0
+    current: Count = 0
+    total: Count = 0
 
 
 class Log(BaseModel, frozen=True):
@@ -72,7 +75,7 @@ class Warned(BaseModel, frozen=True):
     short: Decoded = ""
     url: str = ""
     file: str = Field("", validation_alias=AliasPath("sourceInfo", "filename"))
-    line: int | None = Field(None, validation_alias=AliasPath("range", 0, "start", "line"))
+    line: Count | None = Field(None, validation_alias=AliasPath("range", 0, "start", "line"))
 
 
 class Report(BaseModel, frozen=True, extra="forbid"):

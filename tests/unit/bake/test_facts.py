@@ -36,7 +36,7 @@ def test_any_other_line_is_no_fact(line: str) -> None:
     assert parse_fact(line) is None
 
 
-@pytest.mark.parametrize("value", ["1", None, [], float("nan"), float("inf")])
+@pytest.mark.parametrize("value", ["1", None, [], float("nan"), float("inf"), -1, -0.5, 2**53 + 1, 1e300, 10**400])
 def test_a_number_is_a_number(value: object) -> None:
     assert Fact(kind="a", says="", values={"n": value}).number("n") is None
 
