@@ -120,7 +120,10 @@ def _of_json(text: str, page: str, base: str) -> Iterator[Link]:
 
 def _of_html(text: str, page: str, base: str) -> Iterator[Link]:
     anchors = Anchors()
-    anchors.feed(text)
+    try:
+        anchors.feed(text)
+    except AssertionError as error:  # html.parser's word for a declaration that it can't read
+        raise ValueError(f"{download.shown(page)} is no page of an index: {error}") from error
     for address in anchors.found:
         with contextlib.suppress(ValueError):
             plain, _, fragment = address.partition("#")
