@@ -33,5 +33,5 @@ def check(subject: Subject, engine: Engine) -> Iterator[Finding]:
     yield error(
         NAME,
         f"the image that fetches inside of builds, {name}, is not at hand: {reference.registry} {why}",
-        "name another with --fetcher, or fetcher in the site file: any that has Python 3.9 or later, and apt",
+        "name another with --fetcher, or fetcher in the site file: any that has Python 3.9 or later with venv, and apt",
     )

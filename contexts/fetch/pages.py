@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import html.parser
 import json
 import re
+import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -26,7 +28,7 @@ from . import download
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PYPI = "https://pypi.org/simple"
+UV = "/tools/uv"
 GONE = "what to do: `lock --upgrade` locks what there is now"
 ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 MOST_BYTES = 128 << 20  # of a page
@@ -66,8 +68,20 @@ class Anchors(html.parser.HTMLParser):
 
 def indexes(own: str | None = None) -> tuple[str, ...]:
     """Give the addresses of the indexes in the order in which they are asked: the stack's, then the default one."""
-    default = download.mirrored("pypi")
-    return (*((own,) if own else ()), PYPI if default == "pypi" else default)
+    mirror = download.mirrored("pypi")
+    return (*((own,) if own else ()), default_index() if mirror == "pypi" else mirror)
+
+
+@functools.cache
+def default_index() -> str:
+    """Give the index that uv asks where nobody names another: what it resolves is looked up there."""
+    command = [UV, "pip", "compile", "--no-config", "--offline", "--no-header", "--quiet", "--emit-index-url"]
+    command += ["--python", sys.executable, "-"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
+    option, _, address = done.stdout.strip().partition(" ")
+    if option != "--index-url":
+        sys.exit(f"fetch: uv does not say which index it asks by default: {done.stdout}")
+    return address
 
 
 def project(index: str, name: str) -> list[Link]:

@@ -18,11 +18,10 @@ from conversion.requirements.arrivals import pins, told
 from . import download
 from .choice import pinned, tags_of
 from .environment import Environment, read, requirement, stand_in, strangers_text
+from .pages import UV
 
 if TYPE_CHECKING:
     import argparse
-
-UV = "/tools/uv"
 
 
 def resolved(options: argparse.Namespace) -> list[download.Wanted]:

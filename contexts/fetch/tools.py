@@ -2,20 +2,26 @@
 
     python -m fetch.tools --out DIR FILE=SHA256...
 
-uv runs where wheels are resolved, and in the frozen image, without the network. Both are wheels; no code of theirs runs
-here.
+uv runs where wheels are resolved, and in the frozen image, without the network. Both are wheels, and pip fetches them:
+it comes with Python (venv), and knows the default index.
 """
 
 from __future__ import annotations
 
 import argparse
 import fnmatch
+import subprocess
 import sys
+import tempfile
+import venv
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import download
-from .pages import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 UV = "uv-*.data/scripts/uv"
 
@@ -28,7 +34,7 @@ def main() -> None:
     options = parser.parse_args()
     files = dict(entry.rsplit("=", 1) for entry in options.files)
     fetched = options.out / "wheels"
-    found = download.fetch_all([listed(name, sha256, None).wanted(sha256) for name, sha256 in files.items()], fetched)
+    pip_download(files, fetched)
     for wheel in sorted(fetched.iterdir()):
         if wheel.name.startswith("packaging-"):
             wheel.replace(options.out / "packaging.whl")
@@ -38,7 +44,21 @@ def main() -> None:
         else:
             sys.exit(f"fetch: nobody knows what {wheel.name} is for")
     fetched.rmdir()
-    download.write_list(found, options.out / "files.json")
+    download.write_list(files, options.out / "files.json")
+
+
+def pip_download(files: Mapping[str, str], out: Path) -> None:
+    """Fetch wheels by their names, held to their SHA-256; ends the program where one can't be had."""
+    with tempfile.TemporaryDirectory() as folder:
+        place, wanted = Path(folder, "venv"), Path(folder, "requirements.txt")
+        venv.create(place, with_pip=True)
+        lines = ("{}=={} --hash=sha256:{}\n".format(*name.split("-")[:2], sha256) for name, sha256 in files.items())
+        wanted.write_text("".join(lines), encoding="utf-8")
+        command = [str(place / "bin/python"), "-m", "pip", "download", "--disable-pip-version-check", "--no-cache-dir"]
+        command += ["--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes", f"--requirement={wanted}"]
+        done = subprocess.run([*command, f"--dest={out}"], check=False)
+    if done.returncode:
+        sys.exit(f"fetch: pip can't fetch {', '.join(files)}; it says why above")
 
 
 def lay_out_uv(wheel: Path, place: Path) -> None:

@@ -43,7 +43,7 @@ with Switch() as switch, Engine("killed", switch) as engine:
 FETCHES = """\
 FROM {base}
 RUN --mount=type=secret,id=ca-bundle --mount=type=bind,target=/tools \\
-    sh /tools/with-ca /opt/env/bin/python -c 'import urllib.request as r; r.urlopen("https://pypi.org/simple/six/")'
+    sh /tools/with-ca /opt/env/bin/pip download --no-cache-dir --quiet six
 """
 
 

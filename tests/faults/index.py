@@ -1,8 +1,13 @@
-"""A package index on this machine: PyPI's, each page and file fetched once; it cuts connections when told to."""
+"""A package index on this machine: the one that pip asks, each page and file fetched once; it cuts connections.
+
+A page's links lead back here, with scheme and host as the first folders of their paths.
+"""
 
 from __future__ import annotations
 
+import os
 import random
+import re
 import socket
 import struct
 import threading
@@ -11,12 +16,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 import requests
+from pip._internal.models.index import PyPI
 from typing_extensions import Self
 
 from tests.engine.network.authority import Authority
 from tests.engine.network.switch import Switch
 
-UPSTREAM, FILES = "https://pypi.org/simple/", "https://files.pythonhosted.org/"
+UPSTREAM = os.environ.get("PIP_INDEX_URL") or PyPI.simple_url
+_LINK = re.compile(rb'(?<=href=")(https?)://')
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends RST
 
 
@@ -60,12 +67,13 @@ class Index:
 
     def mirrors(self) -> str:
         """The table of a site file that has builds come here."""
-        return f'[mirrors]\npypi = "{self.address}/simple"\n"{FILES}" = "{self.address}/files/"\n'
+        return f'[mirrors]\npypi = "{self.address}/simple"\n'
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """Answer a request, with less than all of it where harm is done."""
         part, _, rest = request.path.strip("/").partition("/")
-        content = self._fetched({"simple": f"{UPSTREAM}{rest}/", "files": f"{FILES}{rest}"}.get(part, ""))
+        address = f"{UPSTREAM.rstrip('/')}/{rest}/" if part == "simple" else rest.replace("/", "://", 1)
+        content = self._fetched(address)
         request.send_response(404 if content is None else 200)
         content = content or b""
         request.send_header("Content-Type", "text/html" if part == "simple" else "application/octet-stream")
@@ -84,10 +92,10 @@ class Index:
     def _fetched(self, address: str) -> bytes | None:
         file = self._kept / quote(address, safe="")[-200:]
         with self._lock:
-            if address and not file.exists():
+            if not file.exists():
                 got = requests.get(address, headers={"Accept": "text/html"}, timeout=120)
                 if not got.ok:
                     return None
-                content = got.content.replace(FILES.encode(), f"{self.address}/files/".encode())
-                file.write_bytes(content if address.startswith(UPSTREAM) else got.content)
-            return file.read_bytes() if address else None
+                here = f"{self.address}/files/".encode()
+                file.write_bytes(_LINK.sub(here + rb"\1/", got.content) if address.endswith("/") else got.content)
+            return file.read_bytes()

@@ -491,6 +491,25 @@ def test_a_page_that_is_none_is_told_as_such(server: str) -> None:
         pages.links(f"{server}/simple/a/")
 
 
+def test_pip_fetches_our_programs_by_their_hash_alone(
+    monkeypatch: pytest.MonkeyPatch, server: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    name = "packaging-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:
+        archive.writestr("packaging-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: packaging\nVersion: 1.0\n")
+        archive.writestr("packaging-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+    content = (tmp_path / name).read_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    Handler.files |= {"/simple/packaging/": project((name, sha256)), f"/{name}": content}
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", f"{server}/simple")
+    run(tools, monkeypatch, f"{name}={sha256}", "--out", tmp_path)
+    assert (tmp_path / "packaging.whl").read_bytes() == content
+    with pytest.raises(SystemExit, match=f"pip can't fetch {name}"):
+        run(tools, monkeypatch, f"{name}={SUM}", "--out", tmp_path)
+    assert "THESE PACKAGES DO NOT MATCH THE HASHES" in capfd.readouterr().err
+
+
 def test_the_program_is_taken_out_of_its_wheel_and_nothing_else(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "uv.whl", "w") as archive:
         archive.writestr("uv/__init__.py", "raise SystemExit")

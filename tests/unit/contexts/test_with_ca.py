@@ -23,10 +23,10 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def test_without_secrets_nothing_is_set(tmp_path: Path) -> None:
-    assert not {"SSL_CERT_FILE", "NETRC", "UV_DEFAULT_INDEX"} & set(environment(tmp_path))
+    assert not {"SSL_CERT_FILE", "PIP_CERT", "NETRC", "UV_DEFAULT_INDEX", "PIP_INDEX_URL"} & set(environment(tmp_path))
 
 
-@pytest.mark.parametrize("tool", ["SSL_CERT_FILE", "GIT_SSL_CAINFO"])
+@pytest.mark.parametrize("tool", ["SSL_CERT_FILE", "PIP_CERT", "GIT_SSL_CAINFO"])
 def test_every_tool_is_told_of_the_private_ca(tmp_path: Path, tool: str) -> None:
     (tmp_path / "ca-bundle").touch()
     assert environment(tmp_path)[tool] == str(tmp_path / "ca-bundle")
@@ -37,4 +37,4 @@ def test_credentials_and_the_index_of_the_place_are_told(tmp_path: Path) -> None
     (tmp_path / "mirrors").write_text("https://a/ https://b/\npypi https://lab.example/simple\n")
     found = environment(tmp_path)
     assert found["NETRC"] == str(tmp_path / "netrc")
-    assert found["UV_DEFAULT_INDEX"] == "https://lab.example/simple"
+    assert found["UV_DEFAULT_INDEX"] == found["PIP_INDEX_URL"] == "https://lab.example/simple"
