@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,129 +29,42 @@ from generator.commands import lock as locking
 from generator.commands import report as reporting
 from generator.commands import run as running
 from generator.commands import verify_gpu, verify_provenance
-from generator.job import Rendered, held
-from generator.plan import build_graph, matrix, svg, views
+from generator.job import held
+from generator.loading import Loaded, facts_of, graph_of, load, load_to_build, rendered_to, site_of
+from generator.plan import matrix, svg, views
 from generator.plan.names import BUNDLE, IMAGE, LOCK, VERIFY
 from generator.recipe import load_recipe
 from generator.recipe.fit import pinned, with_facts
-from generator.recipe.groups import FETCHER_IMAGE
-from generator.render import BAKE_FILE, write_folder
-from generator.render import render as render_files
 from generator.resolve import caches
 from generator.resolve.assets import requests_here
-from generator.resolve.resolve import layer_limit_mib, resolve, this_platform, with_archs, with_base
-from generator.resolve.site import SiteFile, beside, load_site
-from generator.trust.provenance import hashed
+from generator.resolve.resolve import resolve, with_base
 from generator.verification.junit import as_junit
 from generator.verification.report import as_json, merged, require_passed, show_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from generator.baking.archive import Archive
     from generator.ci import CiOptions
     from generator.commands.clean import Wanted
     from generator.commands.lock import LockOptions
     from generator.commands.run import RunOptions
     from generator.console.reporter import Reporter
-    from generator.plan import Graph
-    from generator.recipe import Recipe
     from generator.recipe.lock import LockedFiles
     from generator.resolve.choices import Choices
-    from generator.resolve.facts import Facts
     from generator.verification.report import VerificationReport
-
-
-@dataclass(frozen=True, kw_only=True)
-class Loaded:
-    """What is read from files: the recipe for the base and archs that were chosen, its lock's facts in it; the site.
-
-    Args:
-        documents: SHA-256 of ``recipe`` and ``lock``. fetcher, files: as the lock names them, files by group.
-        platform: what is built for, as far as is known. preferred: versions for groups that are resolved anew.
-        unlocked: parts that no lock has.
-    """
-
-    recipe: Recipe
-    origin: str
-    site: SiteFile
-    platform: str
-    documents: Mapping[str, str] = field(default_factory=dict)
-    fetcher: str | None = None
-    files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    preferred: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    unlocked: tuple[str, ...] = ()
-
-
-def _site(reporter: Reporter, choices: Choices) -> SiteFile:
-    if choices.site is None and (other := beside(choices.recipe)):
-        reporter.note(f"{other} is not used; --site {other} uses it")
-    return load_site(choices.site)
-
-
-def _load(reporter: Reporter, choices: Choices, site: SiteFile | None = None) -> Loaded:
-    site = site or _site(reporter, choices)
-    loaded = load_recipe(choices.recipe)
-    recipe = with_base(loaded.recipe, choices.base)
-    builder = choices.builder or site.site.builder
-    applied = locking.locked(recipe, choices.recipe, choices.lock, platform=this_platform(), builder=builder)
-    for sentence in applied.stale:
-        reporter.warning(f"the lock is stale, {sentence}; run `lock` again")
-    recipe = with_archs(applied.recipe, choices.archs)
-    return Loaded(
-        recipe=recipe,
-        origin=loaded.origin,
-        site=site,
-        documents={"recipe": hashed(loaded.text), **({"lock": hashed(applied.text)} if applied.text else {})},
-        fetcher=applied.fetcher,
-        files=applied.files,
-        unlocked=applied.missing,
-        platform=applied.platform,
-    )
-
-
-def _load_to_build(reporter: Reporter, choices: Choices) -> Loaded:
-    loaded = _load(reporter, choices)
-    if loaded.unlocked:
-        reporter.note(f"not locked: {', '.join(loaded.unlocked)}; `lock` holds them to what they are today")
-    return loaded
-
-
-def _resolve(loaded: Loaded, choices: Choices) -> Facts:
-    facts = resolve(loaded.recipe, choices, loaded.site, fetcher=loaded.fetcher)
-    return dataclasses.replace(facts, documents=loaded.documents, files=loaded.files, platform=loaded.platform)
-
-
-def _plan(loaded: Loaded, choices: Choices) -> Graph:
-    return build_graph(
-        loaded.recipe,
-        origin=loaded.origin,
-        build_dir=choices.output.as_posix(),
-        layer_limit_mib=layer_limit_mib(choices, loaded.site),
-        fetcher=loaded.fetcher or FETCHER_IMAGE,
-        locked=loaded.files,
-        preferred=loaded.preferred,
-    )
-
-
-def _render(graph: Graph, folder: Path) -> Rendered:
-    files = render_files(graph)
-    write_folder(files, folder)
-    return Rendered(graph=graph, folder=folder, file=folder / BAKE_FILE, files=files)
 
 
 def render(reporter: Reporter, choices: Choices) -> None:
     """Write the rendered folder; the path of its bake file goes to stdout."""
-    graph = _plan(_load(reporter, choices), choices)
+    graph = graph_of(load(reporter, choices), choices)
     with held(choices.output, reporter.note):
-        file = _render(graph, choices.output).file
+        file = rendered_to(graph, choices.output).file
     reporter.data(str(file))
     reporter.note(f"{len(graph.targets)} targets; bake them with: docker buildx bake -f {file}")
 
 
 def show_plan(reporter: Reporter, choices: Choices, *, form: str) -> None:
     """Show the graph as a table, JSON, Mermaid or SVG, or its compile targets as a job matrix for CI."""
-    graph = _plan(_load(reporter, choices), choices)
+    graph = graph_of(load(reporter, choices), choices)
     texts = {"json": views.as_json, "mermaid": views.as_mermaid, "svg": svg.as_svg, "matrix": matrix.as_matrix}
     if form in texts:
         reporter.document(texts[form](graph))
@@ -166,10 +78,10 @@ def explain(reporter: Reporter, choices: Choices, *, target: str) -> None:
     Raises:
         UsageError: there is no such target, or no record of a bake.
     """
-    loaded = _load(reporter, choices)
-    graph = _plan(loaded, choices)
+    loaded = load(reporter, choices)
+    graph = graph_of(loaded, choices)
     graph[target]
-    explaining.explain(reporter, graph, _resolve(loaded, choices), folder=choices.output, target=target)
+    explaining.explain(reporter, graph, facts_of(loaded, choices), folder=choices.output, target=target)
 
 
 def bake(
@@ -193,15 +105,15 @@ def bake(
             raise UsageError(f"{option} {does} the verified image", where=option, remedy="name no targets beside it")
     if archive is not None:
         archive.check()
-    loaded = _load_to_build(reporter, choices)
-    facts = _resolve(loaded, choices)
+    loaded = load_to_build(reporter, choices)
+    facts = facts_of(loaded, choices)
     probe = None if dry_run else ask(facts)  # buildx takes its time
-    graph = _plan(loaded, choices)
+    graph = graph_of(loaded, choices)
     for name in targets:
         graph[name]  # an unknown target is refused before anything is written
     destination = Destination.NOWHERE if targets else destination_of(push=push, archive=archive)
     with held(facts.folder, reporter.note):
-        rendered = _render(graph, facts.folder)
+        rendered = rendered_to(graph, facts.folder)
         if probe is None:
             build.show_dry_run(reporter, facts, rendered, targets, push=push, archive=archive)
             return
@@ -226,8 +138,8 @@ def warm(reporter: Reporter, choices: Choices) -> None:
     Raises:
         UsageError: nothing is named that could be filled; the others as for ``bake``.
     """
-    loaded = _load_to_build(reporter, choices)
-    facts = _resolve(loaded, choices)
+    loaded = load_to_build(reporter, choices)
+    facts = facts_of(loaded, choices)
     if facts.caches.readonly:
         raise UsageError(
             "the caches are only read here, so nothing can be filled",
@@ -248,9 +160,9 @@ def warm(reporter: Reporter, choices: Choices) -> None:
             remedy="give --sign-key",
         )
     probe = ask(facts)
-    graph = _plan(loaded, choices)
+    graph = graph_of(loaded, choices)
     with held(facts.folder, reporter.note):
-        rendered = _render(graph, facts.folder)
+        rendered = rendered_to(graph, facts.folder)
         job = prepare(reporter, loaded.recipe, facts, probe, rendered, destination=Destination.NOWHERE)
         with step_summary(job.folder):
             build.warm(job)
@@ -264,16 +176,16 @@ def verify(reporter: Reporter, choices: Choices, *, image: str | None, form: str
     """
     if image is not None:
         parse_reference(image, where="IMAGE")
-    loaded = _load_to_build(reporter, choices)
-    facts = _resolve(loaded, choices)
+    loaded = load_to_build(reporter, choices)
+    facts = facts_of(loaded, choices)
     probe = ask(facts)
-    graph = _plan(loaded, choices)
+    graph = graph_of(loaded, choices)
     if gpu:
         verify_gpu.require(image or facts.image)  # before anything is built
     # An image by name takes the place of the one that would be built.
     parts = tuple(name for name in graph[VERIFY].inputs.values() if name != IMAGE) if image else ()
     with held(facts.folder, reporter.note):
-        rendered = _render(graph, facts.folder)
+        rendered = rendered_to(graph, facts.folder)
         job = prepare(reporter, loaded.recipe, facts, probe, rendered, destination=Destination.NOWHERE, targets=parts)
         report = build.check(job, image=image)
         if gpu:
@@ -288,8 +200,8 @@ def verify_statements(reporter: Reporter, choices: Choices, *, image: str, form:
     Raises:
         VerificationFailed: a row failed. UsageError: nobody is trusted here. EnvironmentUnfit: it can't be read.
     """
-    loaded = _load(reporter, choices)
-    report = verify_provenance.check(loaded.recipe, _resolve(loaded, choices), image)
+    loaded = load(reporter, choices)
+    report = verify_provenance.check(loaded.recipe, facts_of(loaded, choices), image)
     _show(reporter, report, form)
     require_passed(report, remedy="don't use the image, unless you know why; `bake --push --sign-key` makes it anew")
 
@@ -319,9 +231,9 @@ def ci(reporter: Reporter, choices: Choices, options: CiOptions, *, output: Path
         UsageError: a value that can't stand in a CI file; another file stands there.
         EnvironmentUnfit: it can't be written.
     """
-    site = _site(reporter, choices)
+    site = site_of(reporter, choices)
     settings = finish(options, recipe=choices.recipe, registry=choices.registry or site.site.registry or "")
-    graph = _plan(_load(reporter, choices, site), choices)
+    graph = graph_of(load(reporter, choices, site), choices)
     text = render_ci(settings, graph)
     if output is None:
         reporter.document(text)
@@ -340,13 +252,13 @@ def fetch(reporter: Reporter, choices: Choices, *, names: tuple[str, ...] = (), 
     Raises:
         UsageError: there is no asset of that name. EnvironmentUnfit: one could not be had. Interrupted: Ctrl-C.
     """
-    loaded = _load(reporter, choices)
+    loaded = load(reporter, choices)
     recipe = loaded.recipe
     for name in names:
         if name not in recipe.assets:
             known = ", ".join(recipe.assets) or "none"
             raise UsageError(f"there is no asset {name!r}", where=choices.recipe, remedy=f"assets: {known}")
-    facts = _resolve(loaded, choices)
+    facts = facts_of(loaded, choices)
     wanted = [request for request in requests_here(recipe, facts) if not names or request.name in names]
     if not wanted:
         reporter.note(f"the recipe {recipe.name} has no assets; nothing to fetch")
@@ -362,7 +274,7 @@ def lock(reporter: Reporter, choices: Choices, options: LockOptions) -> None:
         EnvironmentUnfit: the base or an asset can't be had, or the lock can't be written.
         BuildFailed, Interrupted: as for ``bake``.
     """
-    site = _site(reporter, choices)
+    site = site_of(reporter, choices)
     loaded = load_recipe(choices.recipe)
     recipe = with_base(loaded.recipe, choices.base)
     facts = resolve(recipe, choices, site)
@@ -402,9 +314,9 @@ def _resolve_files(
 ) -> dict[str, LockedFiles]:
     """Resolve the files that a lock lacks, in a folder of its own: the build folder tells of the last bake."""
     with tempfile.TemporaryDirectory(prefix="image-uplift-") as folder:
-        facts = _resolve(loaded, dataclasses.replace(choices, output=Path(folder), caches=caches.NONE))
+        facts = facts_of(loaded, dataclasses.replace(choices, output=Path(folder), caches=caches.NONE))
         probe = ask(facts)
-        rendered = _render(_plan(loaded, choices), facts.folder)
+        rendered = rendered_to(graph_of(loaded, choices), facts.folder)
         targets = (LOCK,)
         job = prepare(reporter, loaded.recipe, facts, probe, rendered, destination=Destination.NOWHERE, targets=targets)
         return resolve_files(job, groups)
@@ -416,16 +328,16 @@ def bundle(reporter: Reporter, choices: Choices, folder: Path) -> None:
     Raises:
         UsageError: not everything is locked, or the folder is there; the others as for ``bake``.
     """
-    loaded = _load(reporter, choices)
+    loaded = load(reporter, choices)
     if loaded.unlocked:
         raise UsageError(
             f"not everything is locked: {', '.join(loaded.unlocked)}",
             where=choices.recipe,
             remedy="run `lock`; `lock --without PART` leaves out what is not to be locked",
         )
-    facts = dataclasses.replace(_resolve(loaded, choices), assets_folder=choices.output / "no-assets")
+    facts = dataclasses.replace(facts_of(loaded, choices), assets_folder=choices.output / "no-assets")
     probe = ask(facts)
-    rendered = _render(_plan(loaded, choices), facts.folder)
+    rendered = rendered_to(graph_of(loaded, choices), facts.folder)
     job = prepare(reporter, loaded.recipe, facts, probe, rendered, destination=Destination.NOWHERE, targets=(BUNDLE,))
     images = {recipe_image for recipe_image in (loaded.recipe.base.image, facts.toolkit_image) if recipe_image}
     bundling.write_bundle(job, folder, images=sorted(images))
@@ -439,8 +351,8 @@ def run(reporter: Reporter, choices: Choices, options: RunOptions, *, dry_run: b
     Raises:
         UsageError, EnvironmentUnfit: what was found before anything started. Interrupted: Ctrl-C.
     """
-    loaded = _load(reporter, choices)
-    return running.run(reporter, loaded.recipe, _resolve(loaded, choices), options, dry_run=dry_run)
+    loaded = load(reporter, choices)
+    return running.run(reporter, loaded.recipe, facts_of(loaded, choices), options, dry_run=dry_run)
 
 
 def clean(reporter: Reporter, choices: Choices, wanted: Wanted, *, yes: bool, dry_run: bool) -> None:
@@ -449,8 +361,8 @@ def clean(reporter: Reporter, choices: Choices, wanted: Wanted, *, yes: bool, dr
     Raises:
         EnvironmentUnfit: something could not be removed.
     """
-    loaded = _load(reporter, choices)
-    facts = _resolve(loaded, choices)
+    loaded = load(reporter, choices)
+    facts = facts_of(loaded, choices)
     place = cleaning.Place(build=facts.folder, assets=facts.assets_folder, builder=facts.builder)
     cleaning.clean(reporter, loaded.recipe, place, wanted, yes=yes, dry_run=dry_run)
 
@@ -461,5 +373,5 @@ def doctor(reporter: Reporter, choices: Choices, *, form: str, fix: bool = False
     Raises:
         EnvironmentUnfit: a check found an error.
     """
-    loaded = _load(reporter, choices)
-    examining.examine(reporter, loaded.recipe, _resolve(loaded, choices), form=form, fix=fix)
+    loaded = load(reporter, choices)
+    examining.examine(reporter, loaded.recipe, facts_of(loaded, choices), form=form, fix=fix)

@@ -91,7 +91,7 @@ OPTIONS = {
         str | None,
         "--fetcher",
         metavar="IMAGE",
-        help="The image that fetches inside of builds: Python 3.9 or later with venv, and apt where packages are needed.",
+        help="The image that fetches inside of builds: Python 3.9 or later, venv, and apt where packages are needed.",
     ),
     "builder": _option(str | None, "--builder", help="The buildx builder to use."),
     "ca_bundle": _option(
