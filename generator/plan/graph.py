@@ -186,6 +186,13 @@ class Graph:
                 waiting.extend(self[current].inputs.values())
         return frozenset(found)
 
+    def kept_with(self, name: str) -> str:
+        """Name the target whose registry cache keeps the steps of one that has none of its own.
+
+        That one reads it too: where BuildKit has begun with a step for a target, it looks for it in no other's caches.
+        """
+        return next(user.name for user in self.targets if name in user.inputs.values() and user.cache_mode == "max")
+
     def cache_scope(self, base: str) -> str:
         """Name whose caches are written by code of the base: nobody else's are read.
 

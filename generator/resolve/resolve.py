@@ -51,7 +51,7 @@ def resolve(recipe: Recipe, choices: Choices, place: SiteFile, *, fetcher: str |
     if registry:
         parse_reference(f"{registry}/{tag}", where="--registry")
     base = recipe.base.image
-    parse_reference(base, where="--base" if choices.base else "base.image")
+    parse_reference(base, where="base.image")
     mirrors = mirrors_of(place.site, recipe)
     fetcher = choices.fetcher or place.site.fetcher or fetcher or FETCHER_IMAGE
     parse_reference(fetcher, where="--fetcher")
@@ -157,8 +157,15 @@ def _netrc(path: Path | None) -> Path | None:
 
 
 def with_base(recipe: Recipe, image: str | None) -> Recipe:
-    """Give the recipe another frozen image, where one was asked for."""
-    return recipe.model_copy(update={"base": recipe.base.model_copy(update={"image": image})}) if image else recipe
+    """Give the recipe another frozen image, where one was asked for.
+
+    Raises:
+        UsageError: it is not a valid reference.
+    """
+    if not image:
+        return recipe
+    parse_reference(image, where="--base")
+    return recipe.model_copy(update={"base": recipe.base.model_copy(update={"image": image})})
 
 
 def with_archs(recipe: Recipe, archs: str | None) -> Recipe:

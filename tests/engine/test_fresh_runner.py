@@ -124,7 +124,7 @@ def warm(lab: Lab) -> str:
 
 
 @pytest.mark.usefixtures("warm")
-def test_with_a_warm_registry_nothing_is_compiled_and_the_image_is_the_same(lab: Lab) -> None:
+def test_with_a_warm_registry_nothing_runs_and_the_image_is_the_same(lab: Lab) -> None:
     one, _ = lab.fresh
     mark = lab.registry.mark()
     done = lab.run(one, "bake", "--push", "--require-warm", "--cache", f"{lab.registry.host}/fresh/steps")
@@ -132,6 +132,13 @@ def test_with_a_warm_registry_nothing_is_compiled_and_the_image_is_the_same(lab:
     data = lab.record(one)
     assert {wheel["origin"] for wheel in data["wheels"].values()} == {"store"}
     assert not {"toolchain", *WHEELS} & set(data["targets"])
+    ran = {target for target, count in data["cache"].items() if count["ran"]}
+    assert not {"torch", "tools", "inventory", "patch"} & ran, [
+        (name, step["name"])
+        for name in sorted(ran)
+        for step in data["targets"][name]["steps"]
+        if step["kind"] == "instruction" and not step["cached"]
+    ]
     assert lab.registry.traffic(mark).uploaded_bytes.get("fresh/uplift-test-compiled", 0) < 100_000
     assert data["published"]["digest"] == lab.registry.digest("fresh/uplift-test-compiled", "1")
 

@@ -49,7 +49,8 @@ def baked(project: Project, switch: Switch, authority: Authority, private_regist
     for name in NAMES:
         with Engine(name, switch) as engine:
             engine.trust(private_registry.host, authority.certificate)
-            engine.load(project.base)
+            for image in filter(None, (project.base, os.environ.get("GENERATOR_FETCHER"))):
+                engine.load(image)
             found[name] = bake(project, engine, f"{private_registry.host}/{name}", authority.bundle())
     return found
 

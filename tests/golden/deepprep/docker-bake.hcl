@@ -341,6 +341,7 @@ target "fetch-installer" {
   args = {
     SHA256_CUDA_INSTALLER = SHA256_CUDA_INSTALLER
   }
+  cache-from = cache_from("toolchain")
 }
 
 target "source-pytorch3d" {
@@ -368,6 +369,7 @@ target "fetch-stack" {
     tools     = "target:tools"
     inventory = "target:inventory"
   }
+  cache-from = cache_from("torch")
 }
 
 target "fetch-build" {
@@ -392,6 +394,7 @@ target "fetch-apt" {
     tools     = "target:tools"
     inventory = "target:inventory"
   }
+  cache-from = cache_from("toolchain")
 }
 
 target "fetch-apt-installer" {
@@ -403,6 +406,7 @@ target "fetch-apt-installer" {
     tools     = "target:tools"
     inventory = "target:inventory"
   }
+  cache-from = cache_from("toolchain")
 }
 
 target "source-torch-scatter" {
