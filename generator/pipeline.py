@@ -19,6 +19,7 @@ from generator.baking.delivery import Destination, delivery_to, destination_of
 from generator.baking.lock_files import resolve_files
 from generator.baking.preflight import ask
 from generator.baking.prepare import prepare
+from generator.baking.stored import deliver_stored
 from generator.ci import finish, place_of, render_ci, write_ci_file
 from generator.ci.step_summary import step_summary
 from generator.commands import clean as cleaning
@@ -94,8 +95,9 @@ def bake(
     archive: Archive | None = None,
     require_warm: bool = False,
     bundle: Path | None = None,
+    store: bool = True,
 ) -> None:
-    """Build, verify, and only then tag and push or save the image.
+    """Build, verify, and only then tag and push or save the image; or take it from the image store.
 
     Raises:
         UsageError, EnvironmentUnfit, BuildFailed, VerificationFailed, Interrupted: as their names say.
@@ -117,6 +119,11 @@ def bake(
         if probe is None:
             build.show_dry_run(reporter, facts, rendered, targets, push=push, archive=archive)
             return
+        whole = not targets and archive is None and bundle is None  # of what the store has, nothing else is made
+        if store and whole and facts.registry:
+            with step_summary(facts.folder):
+                if deliver_stored(reporter, loaded.recipe, facts, probe, rendered, push=push):
+                    return
         opened = None
         if bundle is not None:
             opened = bundling.open_bundle(bundle, loaded.recipe, rendered, loaded.files, platform=facts.platform)

@@ -6,22 +6,19 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING
 
-from bake import untrusted
 from bake.errors import BuildFailed
 from generator.baking.early_export import packed_early
 from generator.baking.preflight import pinned_for
-from generator.baking.record import record
+from generator.baking.record import record, write_report
 from generator.job import Job, run
 from generator.plan.names import IMAGE, VERIFY
 from generator.plan.specs import verify_json
 from generator.reuse import compiler_cache, registry_cache, wheel_store
 from generator.reuse.cache_summary import show_proof
 from generator.reuse.steps import compiled, is_for_compile, made, raise_if_interrupted
-from generator.verification.junit import as_junit
 from generator.verification.report import (
     REPORT,
     VerificationReport,
-    as_json,
     held_against,
     read_report,
     require_passed,
@@ -37,8 +34,6 @@ if TYPE_CHECKING:
     from generator.console.reporter import Reporter
     from generator.job import Rendered
     from generator.resolve.facts import Facts
-
-JUNIT = "junit.xml"
 
 
 def show_dry_run(
@@ -205,11 +200,7 @@ def _not_warm(job: Job, outcome: BakeOutcome) -> BuildFailed:
 
 def _report(job: Job, image: str) -> VerificationReport:
     """Read the report, hold it against the recipe, and write what came of it, for CI systems too, passed or not."""
-    folder = job.folder / VERIFY
-    report = held_against(read_report(folder, image=image), json.loads(verify_json(job.recipe)))
-    try:
-        untrusted.write(folder, REPORT, as_json(report))
-        untrusted.write(folder, JUNIT, as_junit(report))
-    except OSError as error:
-        raise BuildFailed(f"the report can't be written: {error}", where=str(folder)) from None
+    found = read_report(job.folder / VERIFY, image=image)
+    report = held_against(found, json.loads(verify_json(job.recipe)))
+    write_report(job.folder, report)
     return report

@@ -86,7 +86,7 @@ def preflight(
     assets = assets_at_hand(reporter, recipe, facts, _needed_assets(recipe, rendered, targets))
     load_clients()  # while buildx is still answering
     builder = probe.builder.answer()
-    platform = built_for(builder, facts)
+    built_for(builder, facts)
     room = disk.needed_gib(rendered.graph, facts.disk_gib, targets)
     subject = subject_of(recipe, facts, builder, probe, room_gib=room, pushes=destination is Destination.REGISTRY)
     with closing(doctor.Engine(subject)) as engine:
@@ -94,26 +94,38 @@ def preflight(
         fetcher = at_hand(facts.fetcher, facts.fetcher_mirror, builder, engine)
         subject = dataclasses.replace(subject, base=base, fetcher=fetcher)
         _require_fit(reporter, subject, engine, rendered, destination)
-        base, fetcher = (pinned(image, builder, facts, engine) for image in (base, fetcher))
-        found = inherited(base, builder, facts, engine)
-        for image in (fetcher, *filter(None, [_toolkit_image(recipe, facts, rendered)])):
+        found = inputs_found(facts, builder, engine)
+        for image in (found.fetcher, *filter(None, [_toolkit_image(recipe, facts, rendered)])):
             configuration(image, builder, facts, engine)
-        require_python(recipe, base, builder, engine)
-        if not found.known:
+        require_python(recipe, found.base, builder, engine)
+        if not found.inherited.known:
             reporter.warning(
-                f"nobody tells which user {base} ends as, and which driver it requires: the image ends as root"
+                f"nobody tells which user {found.base} ends as, and which driver it requires: the image ends as root"
             )
-        return Preflight(
-            base=base,
-            fetcher=fetcher,
-            platform=platform,
-            own_builder=is_own(builder),
-            context=builder.context if builder else None,
+        return dataclasses.replace(
+            found,
             insecure=subject.pushes and calls_insecure(engine, parse_reference(facts.image).registry),
-            inherited=found,
             assets=assets,
             caches=registry_cache.reachable(facts.caches, cache, warn=reporter.warning),
         )
+
+
+def inputs_found(facts: Facts, builder: BuilderFacts | None, engine: Engine) -> Preflight:
+    """Find out which images a bake starts from, and what the base brings along; all of the rest is left as it is.
+
+    Raises:
+        EnvironmentUnfit: the engine or a registry does not tell. UsageError: a base with steps of its own.
+    """
+    images = [(facts.base, facts.base_mirror), (facts.fetcher, facts.fetcher_mirror)]
+    base, fetcher = (pinned(at_hand(*image, builder, engine), builder, facts, engine) for image in images)
+    return Preflight(
+        base=base,
+        fetcher=fetcher,
+        platform=built_for(builder, facts),
+        own_builder=is_own(builder),
+        context=builder.context if builder else None,
+        inherited=inherited(base, builder, facts, engine),
+    )
 
 
 def _toolkit_image(recipe: Recipe, facts: Facts, rendered: Rendered) -> str | None:
@@ -258,6 +270,7 @@ def subject_of(
 def _baked_before(rendered: Rendered) -> bool:
     """Tell whether the last bake of this folder was done: then its steps are cached and take no more room."""
     try:
-        return bool(results.load(rendered.folder).data.get("state") == "done")
+        data = results.load(rendered.folder).data
+        return bool(data.get("state") == "done" and "stored" not in data)
     except UsageError:
         return False

@@ -14,6 +14,7 @@ from generator.reuse.store import WHEEL, store_of
 if TYPE_CHECKING:
     from generator.baking.delivery import Destination
     from generator.console.reporter import Reporter
+    from generator.plan.keys import Key
     from generator.recipe import Recipe
     from generator.resolve.facts import Facts
 
@@ -46,7 +47,17 @@ def prepare(
 
 def find_reuse(facts: Facts, rendered: Rendered, found: Preflight) -> Reuse:
     """Look for wheels, and for cached steps of just these inputs."""
-    keys = keys_of(
+    keys = keys_for(facts, rendered, found)
+    names = (found.caches.wheels, found.caches.wheels_readonly)
+    stores = {name: store for name in names if (store := store_of(name, facts, WHEEL))}
+    lookup = wheel_store.look_up(wheel_store.wheels_of(rendered.graph, keys), stores)
+    tags = registry_cache.input_tags(rendered.graph, keys, lookup)
+    return Reuse(keys=keys, lookup=lookup, exact=registry_cache.exact(found.caches.repository, facts, tags))
+
+
+def keys_for(facts: Facts, rendered: Rendered, found: Preflight) -> dict[str, Key]:
+    """Give the keys of all targets."""
+    return keys_of(
         rendered.graph,
         rendered.files,
         variables={**facts.variables(), **found.variables()},
@@ -54,8 +65,3 @@ def find_reuse(facts: Facts, rendered: Rendered, found: Preflight) -> Reuse:
         platform=found.platform,
         checksums=facts.checksums,
     )
-    names = (found.caches.wheels, found.caches.wheels_readonly)
-    stores = {name: store for name in names if (store := store_of(name, facts, WHEEL))}
-    lookup = wheel_store.look_up(wheel_store.wheels_of(rendered.graph, keys), stores)
-    tags = registry_cache.input_tags(rendered.graph, keys, lookup)
-    return Reuse(keys=keys, lookup=lookup, exact=registry_cache.exact(found.caches.repository, facts, tags))

@@ -12,8 +12,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bake.errors import EnvironmentUnfit, Interrupted, UpliftError
 from bake.progress.events import State
@@ -24,61 +23,27 @@ from bake.registry.answer import Outcome
 from bake.registry.layer_sizes import MIB, layers_in, listed, too_large
 from bake.registry.referrers import attach
 from bake.retry import Trouble, retried
+from generator.baking import tags
 from generator.baking.digests import digest_in, held_to
 from generator.baking.statements import statements_of
 from generator.compression import FORM
 from generator.job import run
 from generator.plan.names import IMAGE
+from generator.reuse import image_store
 from generator.trust.attached import signed
 
 if TYPE_CHECKING:
     from bake.buildx.driver import BakeOutcome
     from bake.reference import Reference
-    from bake.registry import Answer
     from bake.retry import Try
     from generator.job import Job
 
-DIGITS = 12  # of the digest in the tag of the content
-_TAG_LENGTH = 128
 _QUERY = re.compile(r"\?_state=[^\s\"]*?(?=[\s\"]|: \d{3}\b)")  # an upload's state is of no use to anyone who reads
 _AT_ONCE = 8  # mounts that are asked for at the same time
 _TIMEOUT = 30.0  # seconds; a manifest is small, and registries on object stores are slow to write
 
 
-@dataclass(frozen=True, kw_only=True)
-class Publication:
-    """What was pushed where: full names of the tags in the order in which they were written, and all tries.
-
-    ``statements``: the types of what was signed and attached.
-    """
-
-    repository: str
-    digest: str
-    tags: tuple[str, ...]
-    tries: tuple[Try, ...]
-    statements: tuple[str, ...] = ()
-
-    def as_data(self) -> dict[str, Any]:
-        """What ``results.json`` keeps of it."""
-        return {
-            "repository": self.repository,
-            "digest": self.digest,
-            "tags": list(self.tags),
-            **({"statements": list(self.statements)} if self.statements else {}),
-            "tries": [
-                {**dataclasses.asdict(entry), "at": round(entry.at, 3), "seconds": round(entry.seconds, 3)}
-                for entry in self.tries
-            ],
-        }
-
-
-def content_tag(tag: str, digest: str) -> str:
-    """Give the tag that always means this content: ``25.1.0-rtx5090-3f2a…``."""
-    short = digest.partition(":")[2][:DIGITS]
-    return f"{tag[: _TAG_LENGTH - DIGITS - 1]}-{short}"
-
-
-def publish(job: Job, built: BakeOutcome) -> tuple[BakeOutcome, Publication]:
+def publish(job: Job, built: BakeOutcome) -> tuple[BakeOutcome, tags.Publication]:
     """Push the image that was built and verified.
 
     Args:
@@ -91,11 +56,11 @@ def publish(job: Job, built: BakeOutcome) -> tuple[BakeOutcome, Publication]:
         BuildFailed: nobody told the digest of what was verified.
     """
     target = parse_reference(job.facts.image)
-    repository = f"{job.facts.image.rpartition(':')[0] if target.tag else job.facts.image}"
+    repository = tags.repository_of(job.facts.image)
     digest = digest_in(built.metadata)
     if not digest:
         held_to(built, built).raise_for_failure()
-    named = content_tag(target.tag or "latest", digest)
+    named = tags.content_tag(target.tag or "latest", digest)
     registry = _registry(job, target)
     output = f"type=image,name={repository}:{named},push=true,store=false,{FORM}"
 
@@ -113,7 +78,7 @@ def publish(job: Job, built: BakeOutcome) -> tuple[BakeOutcome, Publication]:
             job.facts.pushing,
             say,
         )
-    done = Publication(repository=repository, digest=digest, tags=(f"{repository}:{named}",), tries=tries)
+    done = tags.Publication(repository=repository, digest=digest, tags=(f"{repository}:{named}",), tries=tries)
     if exported.failure is not None:
         told = _told(exported.failure, _trouble(exported, None), tries)
         return dataclasses.replace(exported, failure=told), dataclasses.replace(done, tags=())
@@ -124,15 +89,19 @@ def publish(job: Job, built: BakeOutcome) -> tuple[BakeOutcome, Publication]:
     _warn_of_large_layers(job, registry, pushed)
     failure, done = _attach(job, registry, pushed, done)
     if failure is None:
-        failure, done = _name(job, registry, pushed, done)
+        failure, done = tags.name(job.facts, registry, pushed, done, job.reporter.note)
+    if failure is None and not job.preflight.caches.readonly:
+        tag = image_store.tag_of(job.reuse.keys, job.facts, job.preflight)
+        if why := image_store.keep(job, registry, pushed, tag):
+            job.reporter.warning(f"the image is not in the image store, so a bake of the same makes it again: {why}")
     if failure is not None:
         exported = dataclasses.replace(exported, state=State.FAILED, failure=failure)
     return exported, done
 
 
 def _attach(
-    job: Job, registry: Registry, image: Reference, done: Publication
-) -> tuple[UpliftError | None, Publication]:
+    job: Job, registry: Registry, image: Reference, done: tags.Publication
+) -> tuple[UpliftError | None, tags.Publication]:
     """Attach a signature and the signed statements; gives what went wrong, and what was done."""
     if job.facts.signer is None:
         return None, done
@@ -227,42 +196,3 @@ def _told(failure: UpliftError, trouble: Trouble | None, tries: tuple[Try, ...])
     text = said if isinstance(failure, EnvironmentUnfit) else f"{trouble.reason}\n  error: {said}"
     remedy = f"look at the registry's log and the network between; {kept}"
     return EnvironmentUnfit(f"{times}{text}", where=failure.where, remedy=remedy)
-
-
-def _name(
-    job: Job, registry: Registry, image: Reference, done: Publication
-) -> tuple[EnvironmentUnfit | None, Publication]:
-    """Move the tags that people use to the image, the first one last; gives what went wrong, and what was done."""
-    tags = [*(name.rpartition(":")[2] for name in job.facts.more_tags), image.tag or "latest"]
-    for tag in dict.fromkeys(tags):
-        failure, tries = _move(job, registry, image, tag)
-        told = tries if failure or len(tries) > 1 else ()  # a tag that was written at once is no news
-        done = dataclasses.replace(done, tries=(*done.tries, *told))
-        if failure is not None:
-            return failure, done
-        done = dataclasses.replace(done, tags=(*done.tags, f"{done.repository}:{tag}"))
-    return None, done
-
-
-def _move(job: Job, registry: Registry, image: Reference, tag: str) -> tuple[EnvironmentUnfit | None, tuple[Try, ...]]:
-    """Write one tag, unless it names the image already (a registry may forbid to write it twice)."""
-
-    def once() -> Answer:
-        there = registry.manifest(dataclasses.replace(image, digest=None, tag=tag))
-        if there.outcome is Outcome.ANSWERS and there.headers.get("docker-content-digest") == image.digest:
-            return there
-        return registry.tag(image, tag)
-
-    name = f"{image.registry}/{image.repository}:{tag}"
-    answer, tries = retried(
-        once, trouble.of_answer, job.facts.pushing, lambda text: job.reporter.note(f"tag {tag}: {text}")
-    )
-    if answer.outcome is Outcome.ANSWERS:
-        return None, tries
-    failure = failure_of(answer, registry.host, doing=name)
-    told = EnvironmentUnfit(
-        f"the image is pushed, and its tag {tag} could not be written: {failure.message}",
-        where=f"{image.registry}/{image.repository}@{image.digest}",
-        remedy=f"{failure.remedy}; the same command again sends only what is missing",
-    )
-    return told, tries

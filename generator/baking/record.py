@@ -1,12 +1,16 @@
-"""Writes the record of a bake, ``results.json``, with what was reused and what was published."""
+"""Writes what is kept of a bake: its record, ``results.json``, and the report of its verification."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bake import untrusted
 from bake.buildx import results
-from bake.errors import EnvironmentUnfit
+from bake.errors import BuildFailed, EnvironmentUnfit
+from generator.plan.names import VERIFY
 from generator.reuse.cache_summary import as_data
+from generator.verification.junit import as_junit
+from generator.verification.report import REPORT, as_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,6 +18,9 @@ if TYPE_CHECKING:
 
     from bake.buildx.driver import BakeOutcome
     from generator.job import Job
+    from generator.verification.report import VerificationReport
+
+JUNIT = "junit.xml"
 
 
 def record(
@@ -39,3 +46,18 @@ def record(
             ) from None
         job.reporter.warning(f"{path}: the record of the bake can't be written: {reason}")
         return path
+
+
+def write_report(folder: Path, report: VerificationReport) -> None:
+    """Write the report of a verification below the build folder, for CI systems too.
+
+    Raises:
+        BuildFailed: it can't be written.
+    """
+    place = folder / VERIFY
+    try:
+        place.mkdir(exist_ok=True)
+        untrusted.write(place, REPORT, as_json(report))
+        untrusted.write(place, JUNIT, as_junit(report))
+    except OSError as error:
+        raise BuildFailed(f"the report can't be written: {error}", where=str(place)) from None

@@ -82,6 +82,14 @@ def bake(
             help="A folder that `bundle` wrote: what it holds is not fetched, and no network is needed.",
         ),
     ] = None,
+    store: Annotated[
+        bool,
+        typer.Option(
+            "--store/--no-store",
+            envvar="GENERATOR_STORE",
+            help="Where the registry has the verified image of just these inputs, take it and build nothing.",
+        ),
+    ] = True,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -101,6 +109,7 @@ def bake(
         archive=Archive(form=save[0], path=save[1]) if save else None,
         require_warm=require_warm,
         bundle=bundle,
+        store=store,
     )
 
 

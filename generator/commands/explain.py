@@ -46,15 +46,12 @@ def explain(reporter: Reporter, graph: Graph, facts: Facts, *, folder: Path, tar
 
 
 def current_keys(graph: Graph, facts: Facts, recorded: Mapping[str, Mapping[str, str]]) -> dict[str, Key]:
-    """Give the keys of today; what no engine tells of the base's digest, or builder of its platform, is as recorded."""
-    known = next((inputs["base"] for inputs in recorded.values() if "base" in inputs), "")
-    base = facts.base.rpartition("@")[2] if "@" in facts.base else _digest(facts.base) or known
+    """Give the keys of today; what no engine tells of an image's digest, or builder of its platform, is as recorded."""
+    base = _digest_of(facts.base, "base", recorded)
     variables = {name: value for name, value in facts.variables().items() if name != "BASE_IMAGE"}
     image = next((inputs["BASE_IMAGE"] for inputs in recorded.values() if "BASE_IMAGE" in inputs), facts.base)
     variables["BASE_IMAGE"] = image if image.rpartition("@")[0] == facts.base and image.endswith(base) else facts.base
-    fetcher = next((inputs[FETCHER] for inputs in recorded.values() if FETCHER in inputs), facts.fetcher)
-    known_as = (facts.fetcher, facts.fetcher_mirror)
-    variables["FETCHER_IMAGE"] = fetcher if fetcher.partition("@")[0] in known_as else facts.fetcher
+    variables["FETCHER_IMAGE"] = _digest_of(facts.fetcher, FETCHER, recorded)
     from_base = ("BASE_USER", "NVIDIA_REQUIRE")  # read from the base when it is at hand
     variables |= {name: inputs[name] for inputs in recorded.values() for name in from_base if name in inputs}
     before = next((inputs["platform"] for inputs in recorded.values() if "platform" in inputs), facts.platform)
@@ -93,6 +90,12 @@ def _platform(builder: str | None) -> str:
     except UpliftError:
         return ""
     return found.platform if found else ""
+
+
+def _digest_of(image: str, name: str, recorded: Mapping[str, Mapping[str, str]]) -> str:
+    """Give the digest of an image that stands in keys under a name: its own, the engine's, or the recorded one."""
+    known = next((inputs[name] for inputs in recorded.values() if name in inputs), image)
+    return image.rpartition("@")[2] if "@" in image else _digest(image) or known
 
 
 def _digest(image: str) -> str:

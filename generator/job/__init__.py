@@ -5,6 +5,18 @@ from generator.job.held import held
 from generator.job.job import Job, Rendered
 from generator.job.preflight import Inherited, Preflight
 from generator.job.reuse import Reuse, Wheel, WheelLookup
-from generator.job.run import run
+from generator.job.run import clear_verification, run
 
-__all__ = ["Bundle", "Inherited", "Job", "Preflight", "Rendered", "Reuse", "Wheel", "WheelLookup", "held", "run"]
+__all__ = [
+    "Bundle",
+    "Inherited",
+    "Job",
+    "Preflight",
+    "Rendered",
+    "Reuse",
+    "Wheel",
+    "WheelLookup",
+    "clear_verification",
+    "held",
+    "run",
+]

@@ -47,7 +47,7 @@ def run(
     """
     fills_cache = fills_cache and not job.preflight.caches.readonly
     if VERIFY in targets and f"{VERIFY}.output" not in (overrides or {}):
-        _clear(job.folder / VERIFY)
+        clear_verification(job.folder)
     here = Path.cwd()
     bundle = job.bundle.folder if job.bundle else None
     contexts = job.bundle.contexts(job.graph) if job.bundle else {}
@@ -80,14 +80,21 @@ def run(
     return outcome
 
 
-def _clear(folder: Path) -> None:
-    """Take away what an earlier verification left: this one's report is its own, and goes into a fresh folder."""
+def clear_verification(folder: Path) -> None:
+    """Take away what an earlier verification left: this one's report is its own, and goes into a fresh folder.
+
+    Args:
+        folder: the build folder.
+
+    Raises:
+        EnvironmentUnfit: it can't be removed.
+    """
     try:
-        untrusted.remove(folder)
+        untrusted.remove(folder / VERIFY)
     except OSError as error:
         raise EnvironmentUnfit(
             f"what an earlier bake left can't be removed: {error.strerror or error}",
-            where=str(folder),
+            where=str(folder / VERIFY),
             remedy="remove it by hand",
         ) from None
 

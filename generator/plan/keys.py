@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from generator.plan.graph import Kind
+from generator.plan.names import FETCHER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,10 +85,14 @@ def _of_wheel(
     How the stack gets installed is no matter of the wheel's; what gets installed is.
     """
     found: dict[str, str] = {}
+    defaults = {variable.name: variable.default for variable in graph.variables}  # a mirror's name is no input
     for name in sorted(set(target.inputs.values())):
         used = graph[name]
         if used.kind in (Kind.SOURCE, Kind.TOOLCHAIN):
             made_of = {**_own_files(used, files), **_served(used, checksums)}
+            if used.kind is Kind.TOOLCHAIN:
+                images = {name: variable for name, variable in used.images.items() if name != FETCHER}
+                made_of |= {f"image {name}": defaults[variable] for name, variable in images.items()}
             for fetched in sorted(set(used.inputs.values())):
                 made_of |= _fetched(graph[fetched], files, checksums)
             found |= {f"{used.kind} {name}": value for name, value in made_of.items()}
@@ -127,9 +132,11 @@ def _served(target: Target, checksums: Mapping[str, str]) -> dict[str, str]:
 
 
 def _named(target: Target, values: Mapping[str, str]) -> dict[str, str]:
-    """Give the values of build arguments, and the names of images that are contexts."""
-    named = {**target.args, **target.images}
-    return {name: values.get(variable, "") for name, variable in sorted(named.items())}
+    """Give the values of build arguments, and the images that are contexts: by digest, wherever they are."""
+    images = {name: values.get(variable, "") for name, variable in target.images.items()}
+    named = {name: values.get(variable, "") for name, variable in target.args.items()}
+    named |= {name: image.rpartition("@")[2] for name, image in images.items()}
+    return dict(sorted(named.items()))
 
 
 def _hash(content: bytes, *, headed: bool) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from generator.resolve.facts import Facts
     from generator.trust import Signer, Trust
 
-WHEEL, CACHE = "wheel", "compiler-cache"
+WHEEL, CACHE, IMAGES = "wheel", "compiler-cache", "verified-image"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,7 @@ def fetcher() -> None:
     """Where no image can be pulled, the root filesystem that was made here fetches inside of builds."""
     machine = Machine(say=print)
     rootfs_for(machine, force=False)
+    os.environ.setdefault("GENERATOR_STORE", "0")  # tests bake again to see what is built then
     if name := fetcher_for(machine):
         os.environ.setdefault("GENERATOR_FETCHER", name)
         os.environ.setdefault("FETCHER_IMAGE", name)  # for plain buildx

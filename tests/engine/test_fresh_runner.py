@@ -5,6 +5,7 @@ Proves the thing for caches and what goes over the wire; for compiles the packag
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -123,6 +124,19 @@ def warm(lab: Lab) -> str:
     return lab.registry.digest("fresh/uplift-test-compiled", "1")
 
 
+def test_with_the_image_in_the_store_nothing_is_built_and_nothing_moved(lab: Lab, warm: str) -> None:
+    one, _ = lab.fresh
+    mark = lab.registry.mark()
+    done = lab.run(one, "bake", "--push", "--store", "--tag", "uplift-test-compiled:1", "--tag", "again")
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert lab.record(one)["stored"].endswith(warm)
+    traffic = lab.registry.traffic(mark)
+    assert traffic.pulled_bytes < 100_000
+    assert sum(traffic.uploaded_bytes.values()) < 100_000
+    assert one.docker("image", "ls", "--quiet") == ""
+    assert lab.registry.digest("fresh/uplift-test-compiled", "again") == warm
+
+
 @pytest.mark.usefixtures("warm")
 def test_with_a_warm_registry_nothing_runs_and_the_image_is_the_same(lab: Lab) -> None:
     one, _ = lab.fresh
@@ -187,6 +201,16 @@ def test_a_store_that_lost_a_blob_is_passed_over(lab: Lab) -> None:
     assert done.returncode == 0, done.stderr[-4000:]
     assert "warning: the wheel store could not give wheel-" in done.stderr
     assert lab.record(one)["wheels"]["wheel-world"]["origin"] == "compiled"
+
+
+def test_without_a_push_the_engine_pulls_the_image_of_the_store(lab: Lab, warm: str) -> None:
+    one, _ = lab.fresh
+    done = lab.run(one, "bake", "--store")
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert lab.record(one)["stored"].endswith(warm)
+    name = f"{lab.registry.host}/fresh/uplift-test-compiled:1"
+    assert one.docker("run", "--rm", name, "/opt/env/bin/python", "-c", "import hello, world; print(1)") == "1"
+    assert one.docker("image", "inspect", "--format", "{{json .RepoTags}}", name) == json.dumps([name])
 
 
 @pytest.mark.usefixtures("warm")

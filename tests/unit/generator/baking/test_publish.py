@@ -7,7 +7,8 @@ import pytest
 from bake.errors import BuildFailed, EnvironmentUnfit, Interrupted, UsageError
 from bake.reference import check_tag
 from bake.retry import Trouble, Try
-from generator.baking.publish import _told, content_tag
+from generator.baking.publish import _told
+from generator.baking.tags import content_tag
 from generator.resolve.facts import Facts
 from generator.resolve.resolve import _more_tags
 

@@ -22,13 +22,13 @@ from bake.registry.manifest import IMAGES, INDEX
 from bake.registry.referrers import attach
 from generator.baking import build
 from generator.baking.delivery import Delivered, Delivery, Push
-from generator.baking.publish import content_tag
+from generator.baking.tags import content_tag
 from generator.commands import verify_provenance
 from generator.job import Job
 from generator.resolve.caches import Caches
 from generator.resolve.facts import Facts
 from generator.resolve.signing import Signing, signer_of
-from generator.reuse import compiler_cache, wheel_store
+from generator.reuse import compiler_cache, image_store, wheel_store
 from generator.reuse.store import CACHE, WHEEL, store_of
 from generator.trust import Trust, Verified
 from generator.trust.attached import find, signed
@@ -284,11 +284,13 @@ def test_the_provenance_has_the_inputs_and_nothing_of_this_place(
         assert private not in entry.payload.decode()
 
 
-def test_nothing_is_attached_where_nothing_signs(
+def test_just_the_report_is_attached_where_nothing_signs(
     make_job: MakeJob, driver: Driver, lab: Loopback, facts_of: FactsOf
 ) -> None:
     image = push(make_job, driver, lab, facts_of(), b"unsigned")
-    assert lab.registry().referrers(image) == []
+    rows = lab.registry().referrers(image)
+    assert isinstance(rows, list)
+    assert [row["artifactType"] for row in rows] == [image_store.REPORT]
     assert lab.registry().digest_of(dataclasses.replace(image, digest=None, tag="1")) == image.digest
 
 

@@ -1,0 +1,36 @@
+"""Has an engine pull an image, shown by docker's own command line, whose login and progress users know."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from bake.credentials import docker_login_env
+from bake.engine.facts import connect, image_facts
+from bake.errors import EnvironmentUnfit
+
+if TYPE_CHECKING:
+    from bake.credentials import Keyring
+
+
+def pull(image: str, *, keyring: Keyring, context: str | None = None, quiet: bool = False) -> None:
+    """Have the engine pull an image, unless it holds it.
+
+    Args:
+        image: by digest. keyring: logins. context: the docker context of the engine; None: the current one. quiet:
+            show no progress.
+
+    Raises:
+        EnvironmentUnfit: the engine does not answer, or does not get it; it has said why on stderr.
+    """
+    with closing(connect(context)) as client:
+        if image_facts(client, image) is not None:
+            return
+    command = ["docker", *(["--context", context] if context else []), "pull", *(["--quiet"] if quiet else []), image]
+    with docker_login_env(keyring) as environment:
+        done = subprocess.run(command, env={**os.environ, **environment}, stdout=sys.stderr, check=False)
+    if done.returncode:
+        raise EnvironmentUnfit(f"the engine could not pull it (status {done.returncode})", where=image)

@@ -1,0 +1,145 @@
+"""Delivers an image of the image store in place of a bake: nothing is built, and nothing is moved that is there."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from bake import doctor
+from bake.buildx.driver import BakeOutcome, BakeRequest, run_bake
+from bake.engine.facts import name_image, remove_name
+from bake.engine.pull import pull
+from bake.errors import EnvironmentUnfit, UpliftError
+from bake.progress.events import State, Step, StepKind
+from bake.reference import parse_reference
+from bake.registry import Registry
+from generator.baking import tags
+from generator.baking.preflight import inputs_found
+from generator.baking.prepare import keys_for
+from generator.baking.record import record, write_report
+from generator.job import Job, Reuse, clear_verification
+from generator.plan.names import IMAGE, VERIFY
+from generator.reuse import image_store
+from generator.verification.report import REPORT
+
+if TYPE_CHECKING:
+    from bake.buildx.builder_facts import BuilderFacts
+    from generator.baking.preflight import BuildxProbe
+    from generator.console.reporter import Reporter
+    from generator.job import Preflight, Rendered
+    from generator.recipe import Recipe
+    from generator.resolve.facts import Facts
+    from generator.reuse.image_store import Stored
+
+_TIMEOUT = 30.0  # seconds; as for a push
+
+
+def deliver_stored(
+    reporter: Reporter, recipe: Recipe, facts: Facts, probe: BuildxProbe, rendered: Rendered, *, push: bool
+) -> bool:
+    """Deliver the verified image of just these inputs, where the store has it; tells whether it did.
+
+    With ``push`` the tags that were asked for move to it; otherwise the engine pulls it. Whatever stands in the way
+    is no failure: the image is baked, and the checks before that say what is wrong, all of it.
+
+    Raises:
+        EnvironmentUnfit: a tag could not be written, or the record. Interrupted: Ctrl-C.
+    """
+    started = time.time()
+    try:
+        found = _inputs(facts, probe.builder.answer())
+    except UpliftError:
+        return False
+    keys = keys_for(facts, rendered, found)
+    reuse = Reuse(keys=keys)
+    job = Job(
+        reporter=reporter, recipe=recipe, facts=facts, rendered=rendered, preflight=found, reuse=reuse, driver=run_bake
+    )
+    host = parse_reference(facts.image).registry
+    registry = Registry(host, ca_bundle=facts.ca_bundle, keyring=facts.keyring, timeout=_TIMEOUT)
+    tag = image_store.tag_of(keys, facts, found)
+    stored = image_store.look_up(recipe, facts, registry, tag)
+    if isinstance(stored, str):
+        if stored:
+            reporter.warning(f"the image is baked, and not taken from the image store ({tag}): {stored}")
+        return False
+    if push:
+        done = _name(job, registry, stored)
+        place, more = f"pushed as {_listed(done.tags)}", {"published": done.as_data()}
+    elif _pulled(job, stored):
+        place, more = "on this engine", {}
+    else:
+        return False
+    clear_verification(rendered.folder)
+    write_report(rendered.folder, stored.report)
+    path = record(job, _outcome(job, stored, started), more={**more, "stored": f"{stored.image}"})
+    reporter.data(f"{facts.image}@{stored.image.digest}")
+    reporter.note(
+        f"{facts.image} was made and verified before of just these inputs, nothing is built; it is {place} "
+        f"({time.time() - started:.1f} s); checks in {rendered.folder / VERIFY / REPORT}, the record in {path}"
+    )
+    return True
+
+
+def _inputs(facts: Facts, builder: BuilderFacts | None) -> Preflight:
+    with closing(doctor.Engine(doctor.Subject(builder=facts.builder, known_builder=builder))) as engine:
+        return inputs_found(facts, builder, engine)
+
+
+def _name(job: Job, registry: Registry, stored: Stored) -> tags.Publication:
+    """Move the tags; the one of the content is there, unless the first bake had other names."""
+    facts, digest = job.facts, str(stored.image.digest)
+    repository = tags.repository_of(facts.image)
+    named = tags.content_tag(parse_reference(facts.image).tag or "latest", digest)
+    failure, tries = tags.move(facts, registry, stored.image, named, job.reporter.note)
+    done = tags.Publication(repository=repository, digest=digest, tags=(f"{repository}:{named}",), tries=tries[1:])
+    if failure is None:
+        failure, done = tags.name(facts, registry, stored.image, done, job.reporter.note)
+    if failure is not None:
+        raise failure
+    return done
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(name.rpartition(":")[2] for name in names)
+
+
+def _pulled(job: Job, stored: Stored) -> bool:
+    """Have the engine pull the image and give it its names; where it can't, a warning says so, and False."""
+    image, context = str(stored.image), job.preflight.context
+    try:
+        pull(image, keyring=job.facts.keyring, context=context)
+    except EnvironmentUnfit as failure:
+        job.reporter.warning(f"the image is baked, and not taken from the image store: {failure.message}")
+        return False
+    name_image(image, job.facts.names, context=context)
+    remove_name(image, context=context)
+    return True
+
+
+def _outcome(job: Job, stored: Stored, started: float) -> BakeOutcome:
+    """Tell it as a bake of two targets whose results were there."""
+    steps = tuple(
+        Step(
+            digest=str(stored.image.digest),
+            name=f"from the image store: {stored.tag}",
+            target=target,
+            owner=target,
+            stage="",
+            position=None,
+            label=f"from the image store: {stored.tag}",
+            kind=StepKind.INSTRUCTION,
+            state=State.CACHED,
+        )
+        for target in (IMAGE, VERIFY)
+    )
+    names = {"containerimage.digest": stored.image.digest, "image.name": ",".join(job.facts.names)}
+    return BakeOutcome(
+        request=BakeRequest(file=job.rendered.file, targets=(VERIFY, IMAGE)),
+        state=State.DONE,
+        started=started,
+        completed=time.time(),
+        steps=steps,
+        metadata={IMAGE: names},
+    )
