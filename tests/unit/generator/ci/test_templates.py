@@ -14,10 +14,14 @@ from tests.workflows import CREDENTIALS, RECORDED, SOURCE, commands_of, parse, r
 
 TOP = Path(__file__).parents[4]
 SIGNING = {SIGN_KEY, SIGN_PASSWORD}
-OWN = TOP / ".github/workflows/ci.yml"
+OWN = {path.name: path for path in sorted((TOP / ".github/workflows").iterdir())}
 GITHUB = [name for name in RECORDED if "github" in name]
 GITLAB = [name for name in RECORDED if "gitlab" in name]
 GROUP: typer.core.TyperGroup = typer.main.get_command(app)  # type: ignore[assignment]  # several commands: a group
+
+
+def text_of(name: str) -> str:
+    return OWN[name].read_text(encoding="utf-8") if name in OWN else recorded(name)
 
 
 def words_of(name: str) -> list[list[str]]:
@@ -29,11 +33,10 @@ def known_variables() -> set[str]:
     return {name for value in given for name in ([value] if isinstance(value, str) else value or ())}
 
 
-@pytest.mark.parametrize("name", [*RECORDED, "own"])
+@pytest.mark.parametrize("name", [*RECORDED, *OWN])
 def test_fits_the_schema_of_its_system(name: str, tmp_path: Path) -> None:
-    file = OWN if name == "own" else tmp_path / "ci.yml"
-    if name != "own":
-        file.write_text(recorded(name), encoding="utf-8")
+    file = tmp_path / "ci.yml"
+    file.write_text(text_of(name), encoding="utf-8")
     schema = "vendor.gitlab-ci" if name in GITLAB else "vendor.github-workflows"
     done = subprocess.run(
         [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, str(file)],
@@ -61,10 +64,10 @@ def test_every_variable_is_one_that_the_program_reads(name: str) -> None:
     assert named <= known_variables() | {TOKEN, SIGN_PASSWORD}
 
 
-@pytest.mark.parametrize("name", [*RECORDED, "own"])
+@pytest.mark.parametrize("name", [*RECORDED, *OWN])
 def test_shell_blocks_pass_shellcheck(name: str) -> None:
     shell = "sh" if name in GITLAB else "bash"
-    steps = steps_of(OWN.read_text(encoding="utf-8") if name == "own" else recorded(name))
+    steps = steps_of(text_of(name))
     assert steps
     for step in steps:
         done = subprocess.run(
@@ -77,16 +80,16 @@ def test_shell_blocks_pass_shellcheck(name: str) -> None:
         assert done.returncode == 0, f"{step.job}: {step.name}:\n{done.stdout}{done.stderr}"
 
 
-@pytest.mark.parametrize("name", [*GITHUB, "own"])
+@pytest.mark.parametrize("name", [*GITHUB, *OWN])
 def test_no_expression_stands_in_a_shell_block(name: str) -> None:
     # What an expression gives would be read as shell.
-    steps = steps_of(OWN.read_text(encoding="utf-8") if name == "own" else recorded(name))
+    steps = steps_of(text_of(name))
     assert all("${{" not in step.script for step in steps)
 
 
-@pytest.mark.parametrize("name", [*GITHUB, "own"])
+@pytest.mark.parametrize("name", [*GITHUB, *OWN])
 def test_actions_are_pinned_to_commits_and_permissions_are_the_least(name: str) -> None:
-    text = OWN.read_text(encoding="utf-8") if name == "own" else recorded(name)
+    text = text_of(name)
     uses = re.findall(r"uses: (.*)", text)
     assert uses
     assert all(re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", use) for use in uses)
