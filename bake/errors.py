@@ -1,7 +1,7 @@
 """What can go wrong, and the exit status that each kind of failure has.
 
 The exit statuses are a contract: 0 done, 1 the build failed, 2 wrong usage or recipe, 3 the surroundings
-(engine, registry, disk, asset) are not fit, 4 verification failed, 130 interrupted.
+(engine, registry, disk, asset) are not fit, 4 verification failed, 5 the deadline came first, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -61,6 +61,12 @@ class VerificationFailed(UpliftError):
     """The image was built, and a check on it failed."""
 
     exit_status = 4
+
+
+class DeadlineReached(UpliftError):
+    """The build was not done when its deadline came; what it had compiled is kept, and the next one goes on."""
+
+    exit_status = 5
 
 
 class Interrupted(UpliftError):

@@ -8,6 +8,7 @@ _NUMBER = re.compile("[0-9]{1,18}")
 _MINUTE = 60
 _HOUR = 3600
 _STEP = 1000.0
+_SPAN = re.compile(r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s)?")
 
 
 def duration(seconds: float) -> str:
@@ -20,6 +21,19 @@ def duration(seconds: float) -> str:
     if whole < _HOUR:
         return f"{whole // _MINUTE} min {whole % _MINUTE:02d} s"
     return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE:02d} min"
+
+
+def seconds_in(text: str) -> int:
+    """Read a duration: ``5h30m``, ``90m``, ``45s``.
+
+    Raises:
+        ValueError: it is none, or nothing.
+    """
+    match = _SPAN.fullmatch(text)
+    hours, minutes, seconds = (int(part or 0) for part in (match.groups() if match else ("", "", "")))
+    if not (total := hours * _HOUR + minutes * _MINUTE + seconds):
+        raise ValueError(f"{text!r} is no duration")
+    return total
 
 
 def number_in(text: str) -> int | None:

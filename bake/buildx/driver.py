@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bake.bakefile import read_bake_file
 from bake.buildx.client import Client, require_docker
-from bake.errors import BuildFailed, Interrupted, UpliftError
+from bake.errors import BuildFailed, DeadlineReached, Interrupted, UpliftError
 from bake.failure.explain import FailedStep, explain, failed_steps
 from bake.progress.events import BakeEnded, BakeStarted, Cancelling, Event, State, Step, StepLog, StepStarted, Tick
 from bake.progress.state import Progress
@@ -49,7 +49,7 @@ class BakeRequest:
             context folder that the build may read (``--allow=fs.read=``) or write. context: working directory of
             buildx, the bake file's folder when None. environment: more environment variables for the client
             (``DOCKER_HOST``…). refuse: tells of a step that starts to run, not one that is cached, whether it may
-            not; the build is ended then.
+            not; the build is ended then. deadline: when the build is ended if it is not done, in seconds since 1970.
 
     """
 
@@ -66,6 +66,7 @@ class BakeRequest:
     context: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     refuse: Callable[[Step], bool] | None = None
+    deadline: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +105,8 @@ class BakeOutcome:
 def run_bake(request: BakeRequest, listener: Callable[[Event], None]) -> BakeOutcome:
     """Bake, telling ``listener`` of every event from the calling thread.
 
-    SIGINT and SIGTERM end the build (in the main thread; handlers are put back afterwards). The outcome of a failed
+    SIGINT and SIGTERM end the build (in the main thread; handlers are put back afterwards), and so does its deadline.
+    The outcome of a failed
     or cancelled bake is returned too, with the reason in ``failure``: write the results, then
     ``raise_for_failure()``.
 
@@ -130,10 +132,15 @@ def run_bake(request: BakeRequest, listener: Callable[[Event], None]) -> BakeOut
         request.metadata_file.unlink(missing_ok=True)
     with _on_signal(signals, client), client:
         announced = 0
+        late = False
         for line in client.lines(TICK):
             for name in signals[announced:]:
                 listener(Cancelling(at=time.time(), signal=name.name))
             announced = len(signals)
+            if request.deadline is not None and not late and time.time() >= request.deadline:
+                late = True
+                client.stop()
+                listener(Cancelling(at=time.time(), signal="the deadline"))
             events = progress.feed(line, now=time.time()) if line is not None else ()
             for event in events:
                 listener(event)
@@ -144,10 +151,12 @@ def run_bake(request: BakeRequest, listener: Callable[[Event], None]) -> BakeOut
                         client.stop()
                     refused.append(event.step)
             listener(Tick(at=time.time()))
+    late = late and client.exit_status != 0  # it may have been done by then
     if client.exit_status == 0 and not signals and not refused:
         for event in progress.settle(time.time()):
             listener(event)
-    outcome = dataclasses.replace(_outcome(request, client, progress, started, signals, refused), facts=tuple(facts))
+    outcome = _outcome(request, client, progress, started, signals, refused, late=late)
+    outcome = dataclasses.replace(outcome, facts=tuple(facts))
     listener(BakeEnded(at=outcome.completed, state=outcome.state, seconds=outcome.seconds, failed=progress.failed()))
     return outcome
 
@@ -197,6 +206,8 @@ def _outcome(
     started: float,
     signals: list[signal.Signals],
     refused: list[Step],
+    *,
+    late: bool,
 ) -> BakeOutcome:
     if client.failure is not None:
         raise client.failure
@@ -206,6 +217,12 @@ def _outcome(
     if signals:  # also when the build was done by then: who asked for the end wants nothing more to start
         state = State.CANCELLED
         failure = Interrupted(f"the build was cancelled by {signals[0].name}; finished steps stay in the cache")
+    elif late:
+        state = State.CANCELLED
+        failure = DeadlineReached(
+            "the deadline came before the build was done; finished steps stay in the cache",
+            remedy="run the same command again, it goes on from there",
+        )
     elif refused:
         state = State.FAILED
         names = ", ".join(dict.fromkeys(f"{step.target}: {step.title}" for step in refused))

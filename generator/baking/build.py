@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import partial
 from typing import TYPE_CHECKING
 
-from bake.errors import BuildFailed
+from bake.errors import BuildFailed, DeadlineReached
 from generator.baking.early_export import packed_early
 from generator.baking.preflight import pinned_for
 from generator.baking.record import record, write_report
@@ -15,7 +16,7 @@ from generator.plan.names import IMAGE, VERIFY
 from generator.plan.specs import verify_json
 from generator.reuse import compiler_cache, registry_cache, wheel_store
 from generator.reuse.cache_summary import show_proof
-from generator.reuse.steps import compiled, is_for_compile, made, raise_if_interrupted
+from generator.reuse.steps import begun, compiled, is_for_compile, made, raise_if_interrupted
 from generator.verification.report import (
     REPORT,
     VerificationReport,
@@ -147,10 +148,11 @@ def _build(
     if missing and not require_warm:
         compiler_cache.load(job, missing)
     refuse = is_for_compile if require_warm else None
-    outcome = run(job, targets, overrides=overrides, refuse=refuse, fills_cache=True)
+    bake = partial(run, targets=targets, overrides=overrides, refuse=refuse, fills_cache=True)
+    outcome = bake(job, deadline=job.facts.deadline)
     if (left := wheel_store.without_broken(job, outcome)) is not None:
         job = dataclasses.replace(job, reuse=left)
-        outcome = run(job, targets, overrides=overrides, refuse=refuse, fills_cache=True)
+        outcome = bake(job, deadline=job.facts.deadline)
     told(outcome)
     path = record(job, outcome)
     if outcome.refused:
@@ -172,7 +174,8 @@ def _keep(job: Job, outcome: BakeOutcome, *, required: bool) -> tuple[str, ...]:
     """Push the wheels that the stores lacked, and save the compiler caches of those that were compiled.
 
     Both happen when another target failed, too. A wheel that an earlier bake compiled, before a store was named, brings
-    its compiler cache along if there is none.
+    its compiler cache along if there is none. Where the deadline came, the compiler caches of half-compiled ones are
+    saved as well: the next bake goes on from there.
 
     Args:
         required: a wheel that can't be pushed is a failure.
@@ -182,9 +185,11 @@ def _keep(job: Job, outcome: BakeOutcome, *, required: bool) -> tuple[str, ...]:
     """
     done, fresh = made(outcome, job.reuse.lookup.missing), compiled(outcome)
     pushed = wheel_store.push(job, done, required=required)
-    compiler_cache.save(
-        job, [w for w in done if w.target in fresh or (w.target in pushed and compiler_cache.lacks(job, w))]
-    )
+    worked = [w for w in done if w.target in fresh or (w.target in pushed and compiler_cache.lacks(job, w))]
+    if isinstance(outcome.failure, DeadlineReached):
+        half = begun(outcome) - {wheel.target for wheel in done}
+        worked += [wheel for wheel in job.reuse.lookup.missing if wheel.target in half]
+    compiler_cache.save(job, worked)
     return pushed
 
 

@@ -44,6 +44,7 @@ def add_to(app: typer.Typer) -> None:
     "layer_limit_mib",
     "progress",
     "output",
+    "deadline",
     *CACHES,
     *SIGNING,
 )
@@ -125,6 +126,7 @@ def bake(
     "layer_limit_mib",
     "progress",
     "output",
+    "deadline",
     *CACHES,
     *SIGNING,
 )

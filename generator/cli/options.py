@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
+import time
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bake.errors import UsageError
+from bake.units import seconds_in
 from generator.resolve.choices import BUILD_FOLDER, CacheOptions, Choices
 
 if TYPE_CHECKING:
@@ -79,6 +82,13 @@ OPTIONS = {
     "push_tries": _option(int, "--push-tries", default=6, min=1, help="How often a push is tried."),
     "push_wait": _option(
         float, "--push-wait", default=120.0, min=0, help="Seconds that all waits between the tries of a push may take."
+    ),
+    "deadline": _option(
+        str | None,
+        "--deadline",
+        metavar="5h30m",
+        help="End a build that is not done after this time, in order: what was compiled is saved, and the same command "
+        "goes on (exit status 5).",
     ),
     "tag": _option(str | None, "--tag", help="Name and tag of the image."),
     "tags": _option(
@@ -225,10 +235,19 @@ def _choices(context: typer.Context, given: dict[str, Any]) -> Choices:
     if tags := given.pop("tags", None):
         fields["tag"], *more = tags
         fields["more_tags"] = tuple(more)
+    if text := given.pop("deadline", None):
+        fields["deadline"] = time.time() + _seconds(text)
     if "progress" in given:
         fields["progress"] = given.pop("progress").value
     caches = CacheOptions(**{name: given.pop(option) for option, name in CACHES.items() if option in given})
     return Choices(**fields, **given, caches=caches)
+
+
+def _seconds(text: str) -> int:
+    try:
+        return seconds_in(text)
+    except ValueError as error:
+        raise UsageError(str(error), where="--deadline", remedy="write for example 5h30m, 90m or 45s") from None
 
 
 def _signing(context: typer.Context, key: str | None, file: Path | None) -> Signing | None:

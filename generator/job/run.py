@@ -37,13 +37,15 @@ def run(
     writes: Path | None = None,
     refuse: Callable[[Step], bool] | None = None,
     fills_cache: bool = False,
+    deadline: float | None = None,
 ) -> BakeOutcome:
     """Run one bake of the job's file, shown as the user wants it; the outcome may be a failure.
 
     Args:
         variables: values of bake variables besides those of the job. overrides: ``--set`` values. writes: a folder
             outside the build folder that is written. refuse: tells which steps may not run. fills_cache: write the
-            registry cache too, unless caches are only read; once is enough in one job.
+            registry cache too, unless caches are only read; once is enough in one job. deadline: when it is ended if it
+            is not done, in seconds since 1970.
     """
     fills_cache = fills_cache and not job.preflight.caches.readonly
     if VERIFY in targets and f"{VERIFY}.output" not in (overrides or {}):
@@ -65,6 +67,7 @@ def run(
         },
         overrides={**contexts, **(overrides or {}), **({} if fills_cache else {"*.cache-to": ""})},
         refuse=refuse,
+        deadline=deadline,
         builder=job.facts.builder,
         metadata_file=job.folder / "metadata.json",
         allow=tuple(path.resolve() for path in outside),

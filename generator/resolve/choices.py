@@ -35,7 +35,10 @@ class CacheOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """What was chosen; None: nothing, and the site, then the recipe decides."""
+    """What was chosen; None: nothing, and the site, then the recipe decides.
+
+    ``deadline``: when a build is ended that is not done, in seconds since 1970.
+    """
 
     recipe: str
     lock: Path | None = None
@@ -47,6 +50,7 @@ class Choices:
     login: Given | None = None
     push_tries: int = 6
     push_wait: float = 120.0
+    deadline: float | None = None
     base: str | None = None
     fetcher: str | None = None
     builder: str | None = None

@@ -33,7 +33,8 @@ class Facts:
         served: SHA-256 by asset, of what the site's mirrors serve in place of the original. disk_gib: room that a
             first bake takes, in GiB. platform: this machine's or the lock's. trust: whose signatures count;
             whoever it is false for takes all. signer: signs what is pushed. documents: SHA-256 of ``recipe`` and
-            ``lock``. files: those that the lock names, by group, with their SHA-256.
+            ``lock``. files: those that the lock names, by group, with their SHA-256. deadline: when a build is
+            ended that is not done, in seconds since 1970.
     """
 
     tag: str
@@ -60,6 +61,7 @@ class Facts:
     origin: Origin = field(default_factory=Origin)
     keyring: Keyring = field(default_factory=Keyring)
     pushing: Policy = field(default_factory=Policy)
+    deadline: float | None = None
     layer_limit_mib: int | None = None
     trust: Trust = field(default_factory=Trust)
     signer: Signer | None = None

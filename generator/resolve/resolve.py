@@ -81,6 +81,7 @@ def resolve(recipe: Recipe, choices: Choices, place: SiteFile, *, fetcher: str |
         origin=origin_of(recipe_file(choices.recipe), os.environ),
         keyring=keyring_for(registry, choices.login),
         pushing=Policy(tries=choices.push_tries, wait=choices.push_wait),
+        deadline=choices.deadline,
         layer_limit_mib=layer_limit_mib(choices, place),
         trust=trust_of(place),
         signer=signer_of(choices.signing),

@@ -43,6 +43,11 @@ def compiled(outcome: BakeOutcome) -> frozenset[str]:
     return frozenset(step.target for step in outcome.steps if step.stage == COMPILE_STAGE and step.state is State.DONE)
 
 
+def begun(outcome: BakeOutcome) -> frozenset[str]:
+    """Targets whose compile had begun when the build was ended."""
+    return frozenset(step.target for step in outcome.steps if compiles(step) and step.started is not None)
+
+
 def raise_if_interrupted(outcome: BakeOutcome) -> None:
     """Pass on Ctrl-C; any other failure is the caller's to judge.
 

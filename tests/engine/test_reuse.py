@@ -169,12 +169,35 @@ def test_a_second_compile_gives_the_same_wheel(project: Project, stored: str, tm
 
 def wheel_of(reference: str, folder: Path) -> bytes:
     """Read the wheel that a store keeps."""
+    (wheel,) = [path for path in files_of(reference, folder) if path.suffix == ".whl"]
+    return wheel.read_bytes()
+
+
+def files_of(reference: str, folder: Path) -> list[Path]:
+    """Unpack what a store keeps."""
     container = docker("create", reference, "nothing")
     docker("cp", f"{container}:/.", str(folder))
     docker("rm", container)
     docker("image", "rm", "--force", reference)
-    (wheel,) = folder.glob("*.whl")
-    return wheel.read_bytes()
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_at_its_deadline_a_bake_saves_what_it_compiled_and_the_next_one_goes_on(
+    project: Project, stored: str, tmp_path: Path
+) -> None:
+    project.write(one="int one() { return 90; }\n", two="int two() { return 91; } // takes long\n")
+    options = ("--registry", stored, "--compiler-cache", f"{stored}/halted")
+    done = run(project, "bake", TARGET, *options, "--deadline", "30s")
+    assert done.returncode == 5, done.stderr[-4000:]
+    assert "the deadline came before the build was done" in done.stderr
+    assert record(project)["state"] == "cancelled"
+    (tag,) = tags(stored, "halted")
+    kept = files_of(f"{stored}/halted:{tag}", tmp_path / "halted")
+    assert len([path for path in kept if path.name.endswith("R")]) == 2  # ccache's results: of the two others
+    project.write(one="int one() { return 90; }\n", two="int two() { return 92; }\n")
+    done = run(project, "bake", TARGET, *options)
+    assert f"{TARGET}: compiled, 2 of 3 compiler calls from the compiler cache" in done.stderr, done.stderr[-4000:]
+    project.write()
 
 
 def test_who_sets_max_jobs_gets_no_more_compilers(project: Project) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bake.buildx.driver import BakeRequest
-from bake.errors import BuildFailed, EnvironmentUnfit, Interrupted, UpliftError, VerificationFailed
+from bake.errors import BuildFailed, DeadlineReached, EnvironmentUnfit, Interrupted, UpliftError, VerificationFailed
 from bake.failure.explain import FailedStep
 from bake.progress.events import State, StepKind
 from bake.reference import Reference
@@ -21,7 +21,7 @@ from bake.registry.answer import Outcome
 from generator.baking import build
 from generator.baking.archive import Archive, ArchiveFormat
 from generator.baking.delivery import Destination, Load, Push, Save, Store, delivery_to
-from generator.job import Job
+from generator.job import Job, Wheel
 from generator.plan import build_graph
 from generator.resolve.caches import Caches
 from generator.reuse import compiler_cache, registry_cache
@@ -521,3 +521,25 @@ def test_where_nothing_may_compile_the_missing_keys_are_named(make_job: MakeJob,
     with pytest.raises(BuildFailed, match=rf"wheel-torch-scatter \(key {WHEEL.key.digest[:12]}\)"):
         build.bake_targets(make_job(), ("verify",), require_warm=True)
     assert driver.asked == [("verify",)]  # no compiler cache was loaded for it
+
+
+@pytest.mark.parametrize(("failure", "saved"), [(DeadlineReached("late"), [WHEEL]), (BuildFailed("broken"), [])])
+def test_at_the_deadline_the_compiler_caches_of_what_is_half_compiled_are_saved(
+    make_job: MakeJob,
+    driver: Driver,
+    engine: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    failure: UpliftError,
+    saved: list[Wheel],
+) -> None:
+    kept: list[Wheel] = []
+    monkeypatch.setattr(compiler_cache, "save", lambda _job, wheels: kept.extend(wheels))
+    begun = replace(step(WHEEL.target, state=State.CANCELLED), started=1.0)
+    ended = replace(outcome(BakeRequest(file=Path("x")), steps=(begun,)), state=State.CANCELLED, failure=failure)
+    driver.fails["verify"] = [ended]
+    job = make_job()
+    with pytest.raises(type(failure)):
+        build.bake_verified(replace(job, facts=replace(job.facts, deadline=1.5)), Store())
+    assert driver.requests[0].deadline == 1.5
+    assert kept == saved
+    assert json.loads((driver.folder / "results.json").read_text())["state"] == "cancelled"
