@@ -523,11 +523,11 @@ def test_where_nothing_may_compile_the_missing_keys_are_named(make_job: MakeJob,
     assert driver.asked == [("verify",)]  # no compiler cache was loaded for it
 
 
+@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize(("failure", "saved"), [(DeadlineReached("late"), [WHEEL]), (BuildFailed("broken"), [])])
 def test_at_the_deadline_the_compiler_caches_of_what_is_half_compiled_are_saved(
     make_job: MakeJob,
     driver: Driver,
-    engine: list[Any],
     monkeypatch: pytest.MonkeyPatch,
     failure: UpliftError,
     saved: list[Wheel],
