@@ -38,6 +38,12 @@ def check(subject: Subject, engine: Engine) -> Iterator[Finding]:
             NAME,
             f"{subject.base} is on the engine: {len(facts.layers)} layers, {size(facts.size)}, {facts.id[:19]}",
         )
+        if facts.triggers:
+            yield warning(  # a bake refuses it, as a mistake of the recipe's
+                NAME,
+                f"{subject.base} has ONBUILD instructions: steps of its own in every build; no bake starts from it",
+                "make an image without them: docker create, docker export, docker import",
+            )
         machine = engine.facts.architecture or platform.machine()
         if facts.architecture and facts.architecture != _SAME.get(machine, machine):
             yield warning(

@@ -67,11 +67,11 @@ class Registry:
         return self._ask("GET", "/v2/")
 
     def manifest(self, reference: Reference) -> Answer:
-        """Fetch the manifest of an image, by its digest if it has one."""
-        return self._manifest_at(_manifest(reference))
+        """Fetch the manifest of an image, by its digest if it has one, and held against it."""
+        return self._manifest_at(_manifest(reference), reference.digest)
 
-    def _manifest_at(self, path: str) -> Answer:
-        answer = self._ask("GET", path, {"Accept": _MANIFESTS})
+    def _manifest_at(self, path: str, digest: str | None) -> Answer:
+        answer = _held_to(digest, self._ask("GET", path, {"Accept": _MANIFESTS}))
         if answer.outcome is Outcome.ANSWERS and (fault := fault_of(answer.data)):
             return faulty(answer.url, fault, answer.headers)
         return answer
@@ -91,10 +91,9 @@ class Registry:
             ]
             digest = fitting[0] if len(fitting) == 1 else ""  # of several, BuildKit may take another one
             path = f"/v2/{reference.repository}/manifests/{digest}"
-            manifest = self._manifest_at(path).data if digest else {}
+            manifest = self._manifest_at(path, digest).data if digest else {}
         digest = str((manifest.get("config") or {}).get("digest", ""))
-        path = f"/v2/{reference.repository}/blobs/{digest}"
-        answer = self._ask("GET", path, limit=CONFIG_BYTES) if digest else None
+        answer = self.blob(reference.repository, digest, limit=CONFIG_BYTES) if digest else None
         whole = answer.data if answer is not None and answer.outcome is Outcome.ANSWERS else {}
         if answer is not None and _has_twins(answer.body):
             return None
@@ -115,7 +114,7 @@ class Registry:
         if answer.outcome is not Outcome.ANSWERS:
             raise failure_of(answer, self.host, doing=str(reference))
         named = answer.headers.get("docker-content-digest")
-        return named or f"sha256:{hashlib.sha256(answer.body).hexdigest()}"
+        return named or _digest(answer.body)
 
     def may_push(self, repository: str) -> Answer:
         """Prove that we may write: start an upload and cancel it. ``ANSWERS`` means yes; nothing stays there."""
@@ -152,14 +151,11 @@ class Registry:
 
     def blob(self, repository: str, digest: str, *, limit: int) -> Answer:
         """Fetch a blob of a few bytes, held against its digest."""
-        answer = self._ask("GET", f"/v2/{repository}/blobs/{digest}", limit=limit)
-        if answer.outcome is Outcome.ANSWERS and f"sha256:{hashlib.sha256(answer.body).hexdigest()}" != digest:
-            return faulty(answer.url, f"what it gives as {digest} is something else", answer.headers)
-        return answer
+        return _held_to(digest, self._ask("GET", f"/v2/{repository}/blobs/{digest}", limit=limit))
 
     def put_blob(self, repository: str, content: bytes) -> Answer:
         """Write a blob of a few bytes, unless it is there (specification, "POST then PUT")."""
-        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        digest = _digest(content)
         there = self._ask("HEAD", f"/v2/{repository}/blobs/{digest}")
         if there.outcome is Outcome.ANSWERS:
             return there
@@ -255,8 +251,8 @@ class Registry:
     def _images(self, reference: Reference, manifest: dict[str, Any]) -> list[dict[str, Any]]:
         if "manifests" not in manifest:
             return [manifest]
-        paths = [f"/v2/{reference.repository}/manifests/{item['digest']}" for item in manifest["manifests"]]
-        answers = [self._manifest_at(path) for path in paths]
+        digests = [str(item["digest"]) for item in manifest["manifests"]]
+        answers = [self._manifest_at(f"/v2/{reference.repository}/manifests/{name}", name) for name in digests]
         missing = {"layers": [{"digest": "missing manifest"}]}
         return [item.data if item.outcome is Outcome.ANSWERS else missing for item in answers]
 
@@ -310,6 +306,17 @@ class Registry:
         limit: int,
     ) -> Answer:
         return self._transport.send(method, url, headers, authorization=authorization, body=body, limit=limit)
+
+
+def _held_to(digest: str | None, answer: Answer) -> Answer:
+    """Give an answer whose content is that of a digest; None: any."""
+    if digest is None or answer.outcome is not Outcome.ANSWERS or _digest(answer.body) == digest:
+        return answer
+    return faulty(answer.url, f"what it gives as {digest} is something else", answer.headers)
+
+
+def _digest(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def list_tag(reference: Reference) -> str:

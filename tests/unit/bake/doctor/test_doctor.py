@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
 import time
@@ -111,6 +112,12 @@ def test_a_base_that_is_not_the_locked_one(surroundings, monkeypatch):
     assert finding.severity is Severity.ERROR
     assert f"{wanted} is locked" in finding.message
     assert "run `lock` again if the new one is meant; make demo-base" in finding.remediation
+
+
+def test_a_base_with_steps_of_its_own(surroundings):
+    surroundings(image=dataclasses.replace(IMAGE, triggers=("RUN id",)))
+    findings = [found for found in run_checks(Subject(base="demo-base:1")) if "ONBUILD" in found.message]
+    assert [found.severity for found in findings] == [Severity.WARNING]
 
 
 def test_a_base_of_another_architecture(surroundings):

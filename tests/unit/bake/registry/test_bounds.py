@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -77,13 +79,23 @@ def test_an_answer_without_an_end_is_left(serve: Serve) -> None:
 
 
 def test_a_manifest_and_a_configuration_at_their_limits_are_read(serve: Serve) -> None:
-    text = json.dumps({"layers": [], "config": {"digest": DIGEST}}).encode()
     config = json.dumps({"config": {"User": "x"}}).encode()
-    registry, image = serve(text.ljust(ANSWER_BYTES), config.ljust(CONFIG_BYTES))
-    assert registry.manifest(image).outcome is Outcome.ANSWERS
-    assert registry.image_config(image, "linux/amd64") == {"config": {"User": "x"}}
-    registry, image = serve(text, config.ljust(CONFIG_BYTES + 1))
+    for size, expected in ((CONFIG_BYTES, {"config": {"User": "x"}}), (CONFIG_BYTES + 1, None)):
+        named = {"digest": f"sha256:{hashlib.sha256(config.ljust(size)).hexdigest()}"}
+        text = json.dumps({"layers": [], "config": named}).encode()
+        registry, image = serve(text.ljust(ANSWER_BYTES), config.ljust(size))
+        assert registry.manifest(image).outcome is Outcome.ANSWERS
+        assert registry.image_config(image, "linux/amd64") == expected
+
+
+def test_another_configuration_or_manifest_than_the_one_of_the_digest_is_none(serve: Serve) -> None:
+    text = json.dumps({"layers": [], "config": {"digest": DIGEST}}).encode()
+    registry, image = serve(text, b'{"config": {}}')
     assert registry.image_config(image, "linux/amd64") is None
+    assert registry.manifest(image).outcome is Outcome.ANSWERS
+    answer = registry.manifest(replace(image, digest=DIGEST))
+    assert (answer.outcome, answer.detail) == (Outcome.ERROR, f"what it gives as {DIGEST} is something else")
+    assert registry.manifest(replace(image, digest=f"sha256:{hashlib.sha256(text).hexdigest()}")).data
 
 
 def test_an_answer_that_breaks_off_is_none(serve: Serve) -> None:
@@ -122,7 +134,8 @@ def test_what_is_no_manifest_is_an_error_for_all_who_ask(serve: Serve, text: byt
     assert registry.tag(image, "2").outcome is Outcome.ERROR
 
 
-def test_indexes_of_indexes_without_an_end_are_left(serve: Serve) -> None:
+def test_indexes_of_indexes_without_an_end_are_left(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bake.registry.client._held_to", lambda _digest, answer: answer)  # none can have its own digest
     registry, image = serve(json.dumps({"manifests": [{"digest": DIGEST}, {"digest": DIGEST}]}).encode())
     with pytest.raises(EnvironmentUnfit, match="more than 256 manifests"):
         layers_in(registry, image)

@@ -83,6 +83,8 @@ def answers(monkeypatch: pytest.MonkeyPatch, documents: dict[str, Any]) -> None:
         return Answer(outcome=outcome, url=path, headers={}, body=json.dumps(documents.get(name, {})).encode())
 
     monkeypatch.setattr(Registry, "_ask", ask)
+    names = {json.dumps(document).encode(): name for name, document in documents.items()}
+    monkeypatch.setattr("bake.registry.client._digest", names.__getitem__)
 
 
 def test_what_the_registry_says_of_one_platform(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,6 +129,7 @@ def test_so_it_is_however_its_registry_writes_them(monkeypatch: pytest.MonkeyPat
         return Answer(outcome=Outcome.ANSWERS, url=path, headers={}, body=body.encode())
 
     monkeypatch.setattr(Registry, "_ask", ask)
+    monkeypatch.setattr("bake.registry.client._digest", lambda _body: "sha256:c")
     with pytest.raises(UsageError, match=r"ONBUILD|no configuration"):
         inherited("lab/base:1", AWAY, FACTS, ENGINE)
 
