@@ -19,6 +19,8 @@ from bake.registry import Outcome, Registry
 from bake.registry.manifest import MANIFEST
 from tests.engine.network.processes import serve
 
+CONFIGURATION = b'{"os": "linux", "architecture": "amd64", "config": {}}'
+
 
 @dataclass(frozen=True)
 class Loopback:
@@ -37,7 +39,7 @@ class Loopback:
         reference = parse_reference(f"{self.host}/{name}")
         registry = self.registry()
         rows = []
-        for blob in (b"{}", content):
+        for blob in (CONFIGURATION, content):
             assert registry.put_blob(reference.repository, blob).outcome is Outcome.ANSWERS
             rows.append({"digest": f"sha256:{hashlib.sha256(blob).hexdigest()}", "size": len(blob)})
         config, layer = rows

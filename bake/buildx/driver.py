@@ -137,7 +137,7 @@ def run_bake(request: BakeRequest, listener: Callable[[Event], None]) -> BakeOut
             for name in signals[announced:]:
                 listener(Cancelling(at=time.time(), signal=name.name))
             announced = len(signals)
-            if request.deadline is not None and not late and time.time() >= request.deadline:
+            if not late and _is_late(request, client, progress):
                 late = True
                 client.stop()
                 listener(Cancelling(at=time.time(), signal="the deadline"))
@@ -151,7 +151,6 @@ def run_bake(request: BakeRequest, listener: Callable[[Event], None]) -> BakeOut
                         client.stop()
                     refused.append(event.step)
             listener(Tick(at=time.time()))
-    late = late and client.exit_status != 0  # it may have been done by then
     if client.exit_status == 0 and not signals and not refused:
         for event in progress.settle(time.time()):
             listener(event)
@@ -159,6 +158,13 @@ def run_bake(request: BakeRequest, listener: Callable[[Event], None]) -> BakeOut
     outcome = dataclasses.replace(outcome, facts=tuple(facts))
     listener(BakeEnded(at=outcome.completed, state=outcome.state, seconds=outcome.seconds, failed=progress.failed()))
     return outcome
+
+
+def _is_late(request: BakeRequest, client: Client, progress: Progress) -> bool:
+    """Tell whether the deadline ends a build; one that has failed, or is over, ends by itself."""
+    if request.deadline is None or time.time() < request.deadline:
+        return False
+    return client.exit_status is None and not progress.failed()
 
 
 def _bake(docker: Any, request: BakeRequest) -> Iterator[str]:
@@ -217,16 +223,16 @@ def _outcome(
     if signals:  # also when the build was done by then: who asked for the end wants nothing more to start
         state = State.CANCELLED
         failure = Interrupted(f"the build was cancelled by {signals[0].name}; finished steps stay in the cache")
-    elif late:
-        state = State.CANCELLED
-        failure = DeadlineReached(
-            "the deadline came before the build was done; finished steps stay in the cache",
-            remedy="run the same command again, it goes on from there",
-        )
     elif refused:
         state = State.FAILED
         names = ", ".join(dict.fromkeys(f"{step.target}: {step.title}" for step in refused))
         failure = BuildFailed(f"these steps are not cached, and may not run here: {names}")
+    elif late and client.exit_status != 0:  # it may have been done by then
+        state = State.CANCELLED
+        failure = DeadlineReached(
+            "the deadline came before the build was done; finished steps stay in the cache",
+            remedy="run the same command again: it goes on from what this builder and the registry keep",
+        )
     elif client.exit_status != 0:
         state = State.FAILED
         failed = failed_steps(progress, lambda target: _dockerfile_of(target, request))

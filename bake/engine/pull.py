@@ -1,4 +1,4 @@
-"""Has an engine pull an image, shown by docker's own command line, whose login and progress users know."""
+"""Has an engine pull an image, by docker's own command line, whose login and progress users know."""
 
 from __future__ import annotations
 
@@ -17,20 +17,29 @@ if TYPE_CHECKING:
 
 
 def pull(image: str, *, keyring: Keyring, context: str | None = None, quiet: bool = False) -> None:
-    """Have the engine pull an image, unless it holds it.
+    """Have the engine pull an image, unless it holds it; docker's progress goes to stderr.
 
     Args:
-        image: by digest. keyring: logins. context: the docker context of the engine; None: the current one. quiet:
-            show no progress.
+        image: by digest. keyring: logins. context: the docker context of the engine; None: the current one. quiet: show
+            no progress.
 
     Raises:
-        EnvironmentUnfit: the engine does not answer, or does not get it; it has said why on stderr.
+        EnvironmentUnfit: the engine does not answer, or does not get it.
     """
     with closing(connect(context)) as client:
         if image_facts(client, image) is not None:
             return
     command = ["docker", *(["--context", context] if context else []), "pull", *(["--quiet"] if quiet else []), image]
     with docker_login_env(keyring) as environment:
-        done = subprocess.run(command, env={**os.environ, **environment}, stdout=sys.stderr, check=False)
+        done = subprocess.run(
+            command,
+            env={**os.environ, **environment},
+            stdout=subprocess.DEVNULL if quiet else sys.stderr,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            check=False,
+        )
     if done.returncode:
-        raise EnvironmentUnfit(f"the engine could not pull it (status {done.returncode})", where=image)
+        said = " ".join(done.stderr.split()) or f"status {done.returncode}"
+        raise EnvironmentUnfit(f"the engine could not pull it: {said}", where=image)

@@ -1,7 +1,9 @@
 #!/bin/sh
-# Compiles one wheel of the demo with nothing cached of it, and prints the SHA-256 of its file.
+# Compiles one wheel of the demo, where this machine's builder has it not cached, and prints the SHA-256 of its file.
 #
 # usage: wheel-hash.sh TARGET            in the repository's root, after make demo-base; all else goes to stderr
+#
+# No registry's wheels and compiler caches are used.
 #
 # Exit: the status of what failed.
 set -eu
@@ -14,8 +16,10 @@ if [ -z "${GENERATOR_FETCHER:-}" ]; then # where no image can be pulled, the one
     GENERATOR_FETCHER=$(.venv/bin/python -m lab.demo_rootfs)
     [ -z "$GENERATOR_FETCHER" ] || export GENERATOR_FETCHER
 fi
-.venv/bin/python -m generator -r demo bake "$target" -o "$folder/build" >&2
-FETCHER_IMAGE=${GENERATOR_FETCHER:-} docker buildx bake -f "$folder/build/docker-bake.hcl" --allow "fs=$folder" \
+[ -z "${GENERATOR_FETCHER:-}" ] || export FETCHER_IMAGE="$GENERATOR_FETCHER" # for plain buildx
+unset GENERATOR_REGISTRY
+.venv/bin/python -m generator -r demo bake "$target" --wheels none --compiler-cache none -o "$folder/build" >&2
+docker buildx bake -f "$folder/build/docker-bake.hcl" --allow "fs=$folder" \
     --set "$target.output=type=local,dest=$folder/out" "$target" >&2
 set -- "$folder"/out/*.whl
 [ -f "$1" ] || { echo "error: $target left no wheel" >&2; exit 1; }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 import ssl
@@ -111,3 +112,18 @@ def _said(data: Mapping[str, Any]) -> str:
         return ""
     rows = [error for error in errors if isinstance(error, dict)]
     return "; ".join(" ".join(str(row.get("message") or row.get("code") or "").split())[:200] for row in rows)
+
+
+def held_to(digest: str | None, answer: Answer) -> Answer:
+    """Give an answer whose content is that of a digest; None: any."""
+    if digest is None or answer.outcome is not Outcome.ANSWERS:
+        return answer
+    if digest_of(answer.body, digest.partition(":")[0]) == digest:
+        return answer
+    return faulty(answer.url, f"what it gives as {digest} is something else", answer.headers)
+
+
+def digest_of(content: bytes, algorithm: str = "sha256") -> str:
+    """Give the digest of a content, by one of the algorithms that OCI registers: sha256, sha512, and sha384."""
+    made = hashlib.new(algorithm if algorithm in ("sha384", "sha512") else "sha256", content, usedforsecurity=True)
+    return f"{made.name}:{made.hexdigest()}"

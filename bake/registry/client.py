@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import hashlib
-import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,9 +13,9 @@ from urllib.parse import urlencode, urljoin
 from bake.address import origin
 from bake.credentials import Keyring
 from bake.reference import is_digest
-from bake.registry.answer import Answer, Outcome, Pushed, faulty
+from bake.registry.answer import Answer, Outcome, Pushed, digest_of, faulty, held_to
 from bake.registry.authorization import Authorizer
-from bake.registry.manifest import IMAGES, INDEX, fault_of
+from bake.registry.manifest import IMAGES, INDEX, fault_of, has_twins
 from bake.registry.texts import failure_of
 from bake.registry.transport import ANSWER_BYTES, Transport
 from bake.units import number_in
@@ -71,7 +68,7 @@ class Registry:
         return self._manifest_at(_manifest(reference), reference.digest)
 
     def _manifest_at(self, path: str, digest: str | None) -> Answer:
-        answer = _held_to(digest, self._ask("GET", path, {"Accept": _MANIFESTS}))
+        answer = held_to(digest, self._ask("GET", path, {"Accept": _MANIFESTS}))
         if answer.outcome is Outcome.ANSWERS and (fault := fault_of(answer.data)):
             return faulty(answer.url, fault, answer.headers)
         return answer
@@ -95,7 +92,7 @@ class Registry:
         digest = str((manifest.get("config") or {}).get("digest", ""))
         answer = self.blob(reference.repository, digest, limit=CONFIG_BYTES) if digest else None
         whole = answer.data if answer is not None and answer.outcome is Outcome.ANSWERS else {}
-        if answer is not None and _has_twins(answer.body):
+        if answer is not None and has_twins(answer.body):
             return None
         return whole if isinstance(whole.get("config"), dict) else None
 
@@ -114,7 +111,7 @@ class Registry:
         if answer.outcome is not Outcome.ANSWERS:
             raise failure_of(answer, self.host, doing=str(reference))
         named = answer.headers.get("docker-content-digest")
-        return named or _digest(answer.body)
+        return named or digest_of(answer.body)
 
     def may_push(self, repository: str) -> Answer:
         """Prove that we may write: start an upload and cancel it. ``ANSWERS`` means yes; nothing stays there."""
@@ -151,11 +148,11 @@ class Registry:
 
     def blob(self, repository: str, digest: str, *, limit: int) -> Answer:
         """Fetch a blob of a few bytes, held against its digest."""
-        return _held_to(digest, self._ask("GET", f"/v2/{repository}/blobs/{digest}", limit=limit))
+        return held_to(digest, self._ask("GET", f"/v2/{repository}/blobs/{digest}", limit=limit))
 
     def put_blob(self, repository: str, content: bytes) -> Answer:
         """Write a blob of a few bytes, unless it is there (specification, "POST then PUT")."""
-        digest = _digest(content)
+        digest = digest_of(content)
         there = self._ask("HEAD", f"/v2/{repository}/blobs/{digest}")
         if there.outcome is Outcome.ANSWERS:
             return there
@@ -308,17 +305,6 @@ class Registry:
         return self._transport.send(method, url, headers, authorization=authorization, body=body, limit=limit)
 
 
-def _held_to(digest: str | None, answer: Answer) -> Answer:
-    """Give an answer whose content is that of a digest; None: any."""
-    if digest is None or answer.outcome is not Outcome.ANSWERS or _digest(answer.body) == digest:
-        return answer
-    return faulty(answer.url, f"what it gives as {digest} is something else", answer.headers)
-
-
-def _digest(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
-
-
 def list_tag(reference: Reference) -> str:
     """Give the tag that lists what refers to an image: its digest, as a tag can be written."""
     return str(reference.digest).replace(":", "-")
@@ -333,19 +319,6 @@ def _is_index(answer: Answer) -> bool:
     """Tell whether an answer may be a list; one that failed is the caller's to judge."""
     kind = answer.headers.get("content-type", "").partition(";")[0]
     return answer.outcome is not Outcome.ANSWERS or kind == INDEX
-
-
-def _has_twins(document: bytes) -> bool:
-    """Tell whether an object of a JSON document has a key twice: who reads it in Go gets both, in Python the last."""
-    twins = False
-
-    def note(pairs: list[tuple[str, Any]]) -> None:
-        nonlocal twins
-        twins = twins or len(dict(pairs)) < len(pairs)
-
-    with contextlib.suppress(ValueError, RecursionError):
-        json.loads(document, object_pairs_hook=note)
-    return twins
 
 
 def _platform(entry: dict[str, Any]) -> list[str]:

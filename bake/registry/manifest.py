@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from typing import Any
 
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -35,3 +37,16 @@ def _is_descriptor(found: Any) -> bool:
         and isinstance(count := found.get("size", 0), int)
         and count >= 0
     )
+
+
+def has_twins(document: bytes) -> bool:
+    """Tell whether an object of a JSON document has a key twice: who reads it in Go gets both, in Python the last."""
+    twins = False
+
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal twins
+        twins = twins or len(dict(pairs)) < len(pairs)
+
+    with contextlib.suppress(ValueError, RecursionError):
+        json.loads(document, object_pairs_hook=note)
+    return twins

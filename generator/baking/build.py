@@ -184,12 +184,13 @@ def _keep(job: Job, outcome: BakeOutcome, *, required: bool) -> tuple[str, ...]:
         the targets whose wheels were pushed.
     """
     done, fresh = made(outcome, job.reuse.lookup.missing), compiled(outcome)
-    pushed = wheel_store.push(job, done, required=required)
-    worked = [w for w in done if w.target in fresh or (w.target in pushed and compiler_cache.lacks(job, w))]
     if isinstance(outcome.failure, DeadlineReached):
         half = begun(outcome) - {wheel.target for wheel in done}
-        worked += [wheel for wheel in job.reuse.lookup.missing if wheel.target in half]
-    compiler_cache.save(job, worked)
+        compiler_cache.save(job, [wheel for wheel in job.reuse.lookup.missing if wheel.target in half])
+    pushed = wheel_store.push(job, done, required=required)
+    compiler_cache.save(
+        job, [w for w in done if w.target in fresh or (w.target in pushed and compiler_cache.lacks(job, w))]
+    )
     return pushed
 
 

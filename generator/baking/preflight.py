@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -94,8 +94,8 @@ def preflight(
         fetcher = at_hand(facts.fetcher, facts.fetcher_mirror, builder, engine)
         subject = dataclasses.replace(subject, base=base, fetcher=fetcher)
         _require_fit(reporter, subject, engine, rendered, destination)
-        found = inputs_found(facts, builder, engine)
-        for image in (found.fetcher, *filter(None, [_toolkit_image(recipe, facts, rendered)])):
+        found = inputs_found(recipe, facts, rendered, builder, engine)
+        for image in filter(None, (found.fetcher, found.toolkit)):
             configuration(image, builder, facts, engine)
         require_python(recipe, found.base, builder, engine)
         if not found.inherited.known:
@@ -104,13 +104,14 @@ def preflight(
             )
         return dataclasses.replace(
             found,
-            insecure=subject.pushes and calls_insecure(engine, parse_reference(facts.image).registry),
             assets=assets,
             caches=registry_cache.reachable(facts.caches, cache, warn=reporter.warning),
         )
 
 
-def inputs_found(facts: Facts, builder: BuilderFacts | None, engine: Engine) -> Preflight:
+def inputs_found(
+    recipe: Recipe, facts: Facts, rendered: Rendered, builder: BuilderFacts | None, engine: Engine
+) -> Preflight:
     """Find out which images a bake starts from, and what the base brings along; all of the rest is left as it is.
 
     Raises:
@@ -118,12 +119,20 @@ def inputs_found(facts: Facts, builder: BuilderFacts | None, engine: Engine) -> 
     """
     images = [(facts.base, facts.base_mirror), (facts.fetcher, facts.fetcher_mirror)]
     base, fetcher = (pinned(at_hand(*image, builder, engine), builder, facts, engine) for image in images)
+    toolkit = _toolkit_image(recipe, facts, rendered)
+    if toolkit is not None:
+        with suppress(EnvironmentUnfit):  # where all wheels are there, nobody needs it
+            toolkit = pinned(toolkit, builder, facts, engine)
+    told = builder is not None and bool(builder.platform)
     return Preflight(
         base=base,
         fetcher=fetcher,
+        toolkit=toolkit,
         platform=built_for(builder, facts),
+        certain=told and all("@" in image for image in (base, fetcher, toolkit) if image),
         own_builder=is_own(builder),
         context=builder.context if builder else None,
+        insecure=bool(facts.registry) and calls_insecure(engine, parse_reference(facts.image).registry),
         inherited=inherited(base, builder, facts, engine),
     )
 

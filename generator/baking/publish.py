@@ -90,7 +90,7 @@ def publish(job: Job, built: BakeOutcome) -> tuple[BakeOutcome, tags.Publication
     failure, done = _attach(job, registry, pushed, done)
     if failure is None:
         failure, done = tags.name(job.facts, registry, pushed, done, job.reporter.note)
-    if failure is None and not job.preflight.caches.readonly:
+    if failure is None:
         tag = image_store.tag_of(job.reuse.keys, job.facts, job.preflight)
         if why := image_store.keep(job, registry, pushed, tag):
             job.reporter.warning(f"the image is not in the image store, so a bake of the same makes it again: {why}")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 from bake import doctor
 from bake.buildx.driver import BakeOutcome, BakeRequest, run_bake
-from bake.engine.facts import name_image, remove_name
+from bake.engine.facts import name_image
 from bake.engine.pull import pull
-from bake.errors import EnvironmentUnfit, UpliftError
+from bake.errors import EnvironmentUnfit, Interrupted, UpliftError
 from bake.progress.events import State, Step, StepKind
 from bake.reference import parse_reference
 from bake.registry import Registry
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from generator.resolve.facts import Facts
     from generator.reuse.image_store import Stored
 
-_TIMEOUT = 30.0  # seconds; as for a push
+_TIMEOUT, _TIMEOUT_OF_CHANGES = 5.0, 30.0  # seconds; as for wheels, and for a push
 
 
 def deliver_stored(
@@ -41,80 +43,101 @@ def deliver_stored(
     """Deliver the verified image of just these inputs, where the store has it; tells whether it did.
 
     With ``push`` the tags that were asked for move to it; otherwise the engine pulls it. Whatever stands in the way
-    is no failure: the image is baked, and the checks before that say what is wrong, all of it.
+    is no failure: the image is baked, and the checks before that say what is wrong, all of it. So it is where an image
+    has no digest, or nobody tells what the builder builds for.
 
     Raises:
-        EnvironmentUnfit: a tag could not be written, or the record. Interrupted: Ctrl-C.
+        EnvironmentUnfit: a tag could not be written, or the record. BuildFailed: the report. Interrupted: Ctrl-C.
     """
     started = time.time()
     try:
-        found = _inputs(facts, probe.builder.answer())
+        found = _inputs(recipe, facts, rendered, probe.builder.answer())
+    except Interrupted:
+        raise
     except UpliftError:
         return False
+    if not found.certain:
+        return False
     keys = keys_for(facts, rendered, found)
-    reuse = Reuse(keys=keys)
     job = Job(
-        reporter=reporter, recipe=recipe, facts=facts, rendered=rendered, preflight=found, reuse=reuse, driver=run_bake
+        reporter=reporter,
+        recipe=recipe,
+        facts=facts,
+        rendered=rendered,
+        preflight=found,
+        reuse=Reuse(keys=keys),
+        driver=run_bake,
     )
-    host = parse_reference(facts.image).registry
-    registry = Registry(host, ca_bundle=facts.ca_bundle, keyring=facts.keyring, timeout=_TIMEOUT)
     tag = image_store.tag_of(keys, facts, found)
-    stored = image_store.look_up(recipe, facts, registry, tag)
+    stored = image_store.look_up(recipe, facts, _registry(job), tag, platform=found.platform)
     if isinstance(stored, str):
         if stored:
             reporter.warning(f"the image is baked, and not taken from the image store ({tag}): {stored}")
         return False
-    if push:
-        done = _name(job, registry, stored)
-        place, more = f"pushed as {_listed(done.tags)}", {"published": done.as_data()}
-    elif _pulled(job, stored):
-        place, more = "on this engine", {}
-    else:
+    if not push and not _on_engine(job, stored):
         return False
     clear_verification(rendered.folder)
     write_report(rendered.folder, stored.report)
-    path = record(job, _outcome(job, stored, started), more={**more, "stored": f"{stored.image}"})
+    outcome, more, place = _outcome(job, stored, started), {}, "on this engine"
+    if push:
+        failure, done = _name(job, stored)
+        outcome = dataclasses.replace(_outcome(job, stored, started), failure=failure)
+        more, place = {"published": done.as_data()}, f"pushed as {_listed(done.tags)}"
+    if outcome.failure is not None:
+        outcome = dataclasses.replace(outcome, state=State.FAILED)
+    path = record(job, outcome, more={**more, "stored": str(stored.image)})
+    outcome.raise_for_failure()
     reporter.data(f"{facts.image}@{stored.image.digest}")
     reporter.note(
         f"{facts.image} was made and verified before of just these inputs, nothing is built; it is {place} "
-        f"({time.time() - started:.1f} s); checks in {rendered.folder / VERIFY / REPORT}, the record in {path}"
+        f"({outcome.seconds:.1f} s); checks in {rendered.folder / VERIFY / REPORT}, the record in {path}"
     )
     return True
 
 
-def _inputs(facts: Facts, builder: BuilderFacts | None) -> Preflight:
+def _inputs(recipe: Recipe, facts: Facts, rendered: Rendered, builder: BuilderFacts | None) -> Preflight:
     with closing(doctor.Engine(doctor.Subject(builder=facts.builder, known_builder=builder))) as engine:
-        return inputs_found(facts, builder, engine)
+        return inputs_found(recipe, facts, rendered, builder, engine)
 
 
-def _name(job: Job, registry: Registry, stored: Stored) -> tags.Publication:
+def _registry(job: Job, timeout: float = _TIMEOUT) -> Registry:
+    return Registry(
+        parse_reference(job.facts.image).registry,
+        ca_bundle=job.facts.ca_bundle,
+        keyring=job.facts.keyring,
+        timeout=timeout,
+        insecure=job.preflight.insecure or None,
+    )
+
+
+def _name(job: Job, stored: Stored) -> tuple[EnvironmentUnfit | None, tags.Publication]:
     """Move the tags; the one of the content is there, unless the first bake had other names."""
-    facts, digest = job.facts, str(stored.image.digest)
+    facts, digest, registry = job.facts, str(stored.image.digest), _registry(job, _TIMEOUT_OF_CHANGES)
     repository = tags.repository_of(facts.image)
     named = tags.content_tag(parse_reference(facts.image).tag or "latest", digest)
+    done = tags.Publication(repository=repository, digest=digest, tags=(), tries=())
     failure, tries = tags.move(facts, registry, stored.image, named, job.reporter.note)
-    done = tags.Publication(repository=repository, digest=digest, tags=(f"{repository}:{named}",), tries=tries[1:])
-    if failure is None:
-        failure, done = tags.name(facts, registry, stored.image, done, job.reporter.note)
     if failure is not None:
-        raise failure
-    return done
+        return failure, dataclasses.replace(done, tries=tries)
+    done = dataclasses.replace(done, tags=(f"{repository}:{named}",), tries=tries[1:])
+    return tags.name(facts, registry, stored.image, done, job.reporter.note)
 
 
 def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(name.rpartition(":")[2] for name in names)
 
 
-def _pulled(job: Job, stored: Stored) -> bool:
+def _on_engine(job: Job, stored: Stored) -> bool:
     """Have the engine pull the image and give it its names; where it can't, a warning says so, and False."""
     image, context = str(stored.image), job.preflight.context
+    shown = sys.stderr.isatty() and job.facts.progress in ("auto", "rich")
+    job.reporter.note(f"pulling {image}")
     try:
-        pull(image, keyring=job.facts.keyring, context=context)
+        pull(image, keyring=job.facts.keyring, context=context, quiet=not shown)
+        name_image(image, job.facts.names, context=context)
     except EnvironmentUnfit as failure:
         job.reporter.warning(f"the image is baked, and not taken from the image store: {failure.message}")
         return False
-    name_image(image, job.facts.names, context=context)
-    remove_name(image, context=context)
     return True
 
 

@@ -9,7 +9,7 @@ from bake.buildx.results import load
 from bake.engine import facts as engine
 from bake.errors import UpliftError, UsageError
 from generator.plan.keys import SHOWN, changes, keys_of
-from generator.plan.names import FETCHER
+from generator.plan.names import FETCHER, TOOLKIT_IMAGE
 from generator.render import render
 
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ def current_keys(graph: Graph, facts: Facts, recorded: Mapping[str, Mapping[str,
     image = next((inputs["BASE_IMAGE"] for inputs in recorded.values() if "BASE_IMAGE" in inputs), facts.base)
     variables["BASE_IMAGE"] = image if image.rpartition("@")[0] == facts.base and image.endswith(base) else facts.base
     variables["FETCHER_IMAGE"] = _digest_of(facts.fetcher, FETCHER, recorded)
+    toolkit = facts.toolkit_image or next((v.default for v in graph.variables if v.name == "TOOLKIT_IMAGE"), "")
+    if toolkit:
+        variables["TOOLKIT_IMAGE"] = _digest_of(toolkit, TOOLKIT_IMAGE, recorded)
     from_base = ("BASE_USER", "NVIDIA_REQUIRE")  # read from the base when it is at hand
     variables |= {name: inputs[name] for inputs in recorded.values() for name in from_base if name in inputs}
     before = next((inputs["platform"] for inputs in recorded.values() if "platform" in inputs), facts.platform)

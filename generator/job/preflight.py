@@ -34,6 +34,8 @@ class Preflight:
 
     Args:
         base, fetcher: images with their digests. platform: what the builder builds for, such as ``linux/amd64``.
+        toolkit: the image that the toolkit is taken from, where it is one. certain: whether all of these have digests
+            and the builder told its platform: the same inputs mean the same another time.
         own_builder: whether the engine's own BuildKit builds. context: the docker context of the engine that builds,
             None: the current one. insecure: the engine calls the registry of the push insecure. inherited: what the
             base brings along. assets: folders of assets that lie on this machine, by name. caches: those in reach.
@@ -42,6 +44,8 @@ class Preflight:
     base: str
     fetcher: str
     platform: str
+    toolkit: str | None = None
+    certain: bool = False
     own_builder: bool = True
     context: str | None = None
     insecure: bool = False
@@ -55,6 +59,7 @@ class Preflight:
             **{asset_variable(name): str(folder) for name, folder in self.assets.items()},
             "BASE_IMAGE": self.base,
             "FETCHER_IMAGE": self.fetcher,
+            **({"TOOLKIT_IMAGE": self.toolkit} if self.toolkit else {}),
             "BASE_USER": self.inherited.user,
             "NVIDIA_REQUIRE": "new" if self.inherited.requires else "kept",
             "SOURCE_DATE_EPOCH": self.inherited.created,

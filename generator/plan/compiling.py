@@ -42,7 +42,7 @@ def toolchain(recipe: Recipe) -> Target:
         kind=Kind.TOOLCHAIN,
         description=f"compiler and CUDA {recipe.stack.cuda} toolkit; never part of the image",
         inputs={name: name for name in (TOOLS, *map(names.fetch_target, fetched))},
-        images={"toolkit-image": "TOOLKIT_IMAGE"} if toolkit.devel_image else {},
+        images={names.TOOLKIT_IMAGE: "TOOLKIT_IMAGE"} if toolkit.devel_image else {},
         assets={"assets": specs.asset_variable(toolkit.asset_name)} if toolkit.asset_name else {},
         from_base=True,
         values={

@@ -22,6 +22,7 @@ VERIFY = "verify"
 COMPILER_CACHE = "compiler-cache"
 
 FETCHER = "fetcher"  # the context that steps with the network start from
+TOOLKIT_IMAGE = "toolkit-image"  # the context that the toolkit is taken from, where it comes from an image
 FETCHED = "fetched"  # namespace of the cache of what is fetched, which no code of a base writes
 COMPILE_STAGE = "compile"  # of a wheel target: the one step that compiles
 MOMENT = "MOMENT"  # build argument of the compiler cache's target: another value, and its steps run again

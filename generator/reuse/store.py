@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from bake.errors import UpliftError
+from bake.errors import Interrupted, UpliftError
 from bake.reference import parse_reference
 from bake.registry import Outcome, Registry
+from bake.registry.answer import digest_of
 from bake.registry.referrers import attach
 from generator.compression import FORM
 from generator.trust.attached import find, signed
@@ -44,13 +45,13 @@ class Store(Protocol):
     """A backend: where images are looked up by name, and what makes buildx put one there."""
 
     def look_up(self, name: str) -> Found:
-        """Ask for an image; never raises."""
+        """Ask for an image; raises nothing but ``Interrupted``."""
 
     def output(self, name: str) -> str:
         """Give the value of buildx' ``output`` that puts a target's result there."""
 
     def sign(self, name: str, digest: str) -> str:
-        """Sign what was put there as this name; gives what went wrong, "" where nothing did. Never raises."""
+        """Sign what was put there as this name; gives what went wrong, "" where nothing did."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,12 +74,14 @@ class RegistryStore:
         tagged = f"{self.repository}:{name}"
         try:
             answer = self.registry.manifest(parse_reference(tagged))
+        except Interrupted:
+            raise
         except UpliftError as failure:
             return Found(trouble=failure.message)
-        digest = answer.headers.get("docker-content-digest", "")
+        digest = answer.headers.get("docker-content-digest") or digest_of(answer.body)  # the header is optional
         if answer.outcome is Outcome.ANSWERS:
-            refused = self._refused(name, digest) if digest and self.trust else ""
-            return Found(refused=refused) if refused or not digest else Found(reference=f"{tagged}@{digest}")
+            refused = self._refused(name, digest) if self.trust else ""
+            return Found(refused=refused) if refused else Found(reference=f"{tagged}@{digest}")
         if answer.outcome is Outcome.ABSENT:
             return Found()
         return Found(trouble=f"can't be asked ({answer.detail or answer.outcome.value})")
@@ -95,6 +98,8 @@ class RegistryStore:
         try:
             image = parse_reference(f"{self.repository}@{digest}")
             artifacts = signed(self.registry, image, {SIGNATURE: text}, self.signer, self.trust)
+        except Interrupted:
+            raise
         except UpliftError as failure:
             return failure.message
         answer = attach(self.registry, image, artifacts)
@@ -104,6 +109,8 @@ class RegistryStore:
         try:
             image = parse_reference(f"{self.repository}@{digest}")
             found = find(self.registry, image, self.trust, name=f"{self.kind}/{name}", kind=SIGNATURE)
+        except Interrupted:
+            raise
         except UpliftError as failure:
             return failure.message
         return "" if found.verified else found.why_none

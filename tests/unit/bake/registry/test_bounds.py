@@ -135,7 +135,7 @@ def test_what_is_no_manifest_is_an_error_for_all_who_ask(serve: Serve, text: byt
 
 
 def test_indexes_of_indexes_without_an_end_are_left(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bake.registry.client._held_to", lambda _digest, answer: answer)  # none can have its own digest
+    monkeypatch.setattr("bake.registry.client.held_to", lambda _digest, answer: answer)  # none can have its own digest
     registry, image = serve(json.dumps({"manifests": [{"digest": DIGEST}, {"digest": DIGEST}]}).encode())
     with pytest.raises(EnvironmentUnfit, match="more than 256 manifests"):
         layers_in(registry, image)

@@ -28,7 +28,7 @@ BLOBS = {"sha256:c1": 10, "sha256:c2": 20, "sha256:l1": 3000, "sha256:l2": 400}
 @pytest.fixture(autouse=True)
 def named(monkeypatch: pytest.MonkeyPatch) -> None:
     """The documents here have short names in the place of digests; test_bounds.py has what is held against them."""
-    monkeypatch.setattr("bake.registry.client._held_to", lambda _digest, answer: answer)
+    monkeypatch.setattr("bake.registry.client.held_to", lambda _digest, answer: answer)
 
 
 @contextmanager

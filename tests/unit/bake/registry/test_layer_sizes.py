@@ -27,7 +27,7 @@ MANIFESTS = {
 @pytest.fixture(autouse=True)
 def named(monkeypatch: pytest.MonkeyPatch) -> None:
     """The documents here have short names in the place of digests; test_bounds.py has what is held against them."""
-    monkeypatch.setattr("bake.registry.client._held_to", lambda _digest, answer: answer)
+    monkeypatch.setattr("bake.registry.client.held_to", lambda _digest, answer: answer)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ DOCUMENTS = {"1": IMAGE, "index": INDEX, f"sha256:{'a' * 64}": {"layers": []}, f
 @pytest.fixture(autouse=True)
 def named(monkeypatch: pytest.MonkeyPatch) -> None:
     """The documents here have short names in the place of digests; test_bounds.py has what is held against them."""
-    monkeypatch.setattr("bake.registry.client._held_to", lambda _digest, answer: answer)
+    monkeypatch.setattr("bake.registry.client.held_to", lambda _digest, answer: answer)
 
 
 @pytest.fixture

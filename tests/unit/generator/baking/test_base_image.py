@@ -84,7 +84,7 @@ def answers(monkeypatch: pytest.MonkeyPatch, documents: dict[str, Any]) -> None:
 
     monkeypatch.setattr(Registry, "_ask", ask)
     names = {json.dumps(document).encode(): name for name, document in documents.items()}
-    monkeypatch.setattr("bake.registry.client._digest", names.__getitem__)
+    monkeypatch.setattr("bake.registry.answer.digest_of", lambda body, _algorithm: names[body])
 
 
 def test_what_the_registry_says_of_one_platform(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +129,7 @@ def test_so_it_is_however_its_registry_writes_them(monkeypatch: pytest.MonkeyPat
         return Answer(outcome=Outcome.ANSWERS, url=path, headers={}, body=body.encode())
 
     monkeypatch.setattr(Registry, "_ask", ask)
-    monkeypatch.setattr("bake.registry.client._digest", lambda _body: "sha256:c")
+    monkeypatch.setattr("bake.registry.answer.digest_of", lambda _body, _algorithm: "sha256:c")
     with pytest.raises(UsageError, match=r"ONBUILD|no configuration"):
         inherited("lab/base:1", AWAY, FACTS, ENGINE)
 

@@ -194,7 +194,7 @@ def push(
     image = lab.put_image("lab/demo:made", content)
     driver.made = [{"containerimage.digest": str(image.digest)}]
     lab.registry().tag(image, content_tag("1", str(image.digest)))
-    job = make_job(base=f"base:1@sha256:{'c' * 64}", fetcher=f"python:3@sha256:{'f' * 64}")
+    job = make_job(base=f"base:1@sha256:{'c' * 64}", fetcher=f"python:3@sha256:{'f' * 64}", certain=True)
     build.bake_verified(replace(job, facts=replace(facts, folder=driver.folder)), delivery or Push())
     return replace(image, tag=None)
 

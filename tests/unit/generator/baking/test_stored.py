@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from bake.ahead import Ahead
-from bake.errors import EnvironmentUnfit
+from bake.errors import EnvironmentUnfit, Interrupted
 from bake.reference import Reference
+from bake.registry import Answer, Outcome, Registry
 from generator.baking import build, stored, tags
 from generator.baking.delivery import Push
 from generator.baking.preflight import BuildxProbe
@@ -25,6 +26,7 @@ from generator.resolve.signing import Signing, signer_of
 from generator.reuse import image_store
 from generator.trust import Trust
 from generator.trust.keys import public_key
+from generator.trust.signer import KeylessSigner
 from generator.verification.report import Row, VerificationReport
 from tests.loopback import Loopback
 from tests.unit.generator.baking.conftest import Driver
@@ -85,7 +87,7 @@ def place(
     request: pytest.FixtureRequest,
 ) -> Place:
     own = hashlib.sha256(request.node.nodeid.encode()).hexdigest()
-    job = make_job(base=f"base:1@sha256:{own}", fetcher=f"python:3@sha256:{'f' * 64}")
+    job = make_job(base=f"base:1@sha256:{own}", fetcher=f"python:3@sha256:{'f' * 64}", certain=True)
     return Place(lab, job, driver, monkeypatch, {name: write_keys(name) for name in ("lab", "others")}, [])
 
 
@@ -146,11 +148,66 @@ def test_where_signatures_count_one_that_somebody_trusted_signed_is_taken(
     assert said in capsys.readouterr().err
 
 
-def test_who_signs_trusts_its_own_key_alone(place: Place) -> None:
-    place.bake(place.by())
-    assert not place.take(place.by(signs="lab"))
+def test_who_signs_takes_what_the_same_key_signed(place: Place) -> None:
+    place.bake(place.by(signs="others"))
+    assert not place.take(place.by(signs="lab", trusts="others"))
     place.bake(place.by(signs="lab"))
     assert place.take(place.by(signs="lab"))
+
+
+def test_who_signs_without_a_key_takes_nothing_unless_somebody_is_trusted(place: Place) -> None:
+    place.bake(place.by(signs="lab"))
+    assert not place.take(place.facts(signer=KeylessSigner()))
+    assert place.take(replace(place.by(trusts="lab"), signer=KeylessSigner()))
+
+
+def test_where_signatures_count_nothing_is_kept_that_nobody_signs(place: Place) -> None:
+    facts = place.by(trusts="lab")
+    place.bake(facts)
+    assert place.tag(facts) not in place.lab.tags("store/demo")
+
+
+def test_where_something_is_signed_another_text_of_the_recipe_is_another_image(place: Place) -> None:
+    facts = place.by(signs="lab")
+    place.bake(facts)
+    assert not place.take(replace(facts, documents={"recipe": "0" * 64}))  # its provenance would name the old one
+
+
+@pytest.mark.parametrize("signal", ["the stop", "a look at the inputs"])
+def test_an_interruption_ends_it(place: Place, signal: str) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise Interrupted("interrupted by SIGTERM")
+
+    place.bake(place.facts())
+    if signal == "the stop":
+        place.patch.setattr(Registry, "manifest", interrupted)
+        with pytest.raises(Interrupted):
+            place.take(place.facts())
+        return
+    place.patch.setattr(stored, "_inputs", interrupted)
+    rendered, reporter = place.job.rendered, place.job.reporter
+    with pytest.raises(Interrupted):
+        stored.deliver_stored(reporter, place.job.recipe, place.facts(), PROBE, rendered, push=True)
+
+
+def test_a_tag_that_can_not_be_written_is_recorded_as_a_failure(place: Place) -> None:
+    facts = place.facts()
+    image = place.bake(facts)
+    place.lab.put_image("store/demo:1", b"another")
+    original = Registry.tag
+
+    def tag(registry: Registry, reference: Reference, name: str) -> Answer:
+        if name == "1":
+            return Answer(outcome=Outcome.FORBIDDEN, url="", status=403, headers={})
+        return original(registry, reference, name)
+
+    place.patch.setattr(Registry, "tag", tag)
+    with pytest.raises(EnvironmentUnfit, match="its tag 1 could not be written"):
+        place.take(facts)
+    record = json.loads((place.driver.folder / "results.json").read_text())
+    assert (record["state"], record["stored"]) == ("failed", str(image))
+    assert [name.rpartition(":")[2] for name in record["published"]["tags"]][1:] == ["2"]
+    assert json.loads((place.driver.folder / "verify/report.json").read_text())["passed"] is True
 
 
 def test_a_signed_image_of_other_inputs_is_not_taken_under_this_tag(
@@ -187,8 +244,13 @@ def test_one_whose_blobs_are_gone_is_made_anew(place: Place, capsys: pytest.Capt
     assert "not all of it is there" in capsys.readouterr().err
 
 
-def test_where_caches_are_only_read_nothing_is_kept(place: Place) -> None:
-    place.job = replace(place.job, preflight=replace(place.job.preflight, caches=Caches(readonly=True)))
+@pytest.mark.parametrize(
+    "found", [{"caches": Caches(readonly=True)}, {"caches": Caches(branch="work")}, {"certain": False}]
+)
+def test_where_caches_are_only_read_or_of_a_branch_or_an_image_has_no_digest_nothing_is_kept(
+    place: Place, found: dict[str, Any]
+) -> None:
+    place.job = replace(place.job, preflight=replace(place.job.preflight, **found))
     facts = place.facts()
     place.bake(facts)
     assert place.tag(facts) not in place.lab.tags("store/demo")
@@ -201,11 +263,10 @@ def test_without_a_push_the_engine_pulls_it_and_where_it_can_not_it_is_baked(
     asked: list[Any] = []
     place.patch.setattr(stored, "pull", lambda image, **_: asked.append(image))
     place.patch.setattr(stored, "name_image", lambda image, names, **_: asked.append((image, names)))
-    place.patch.setattr(stored, "remove_name", lambda image, **_: asked.append(f"forget {image}"))
     facts = place.facts()
     image = str(place.bake(facts))
     assert place.take(facts, push=False)
-    assert asked == [image, (image, facts.names), f"forget {image}"]
+    assert asked == [image, (image, facts.names)]
 
     def fails(*_: object, **__: object) -> None:
         raise EnvironmentUnfit("the engine could not pull it (status 1)")
