@@ -187,7 +187,7 @@ def test_at_its_deadline_a_bake_saves_what_it_compiled_and_the_next_one_goes_on(
 ) -> None:
     project.write(one="int one() { return 90; }\n", two="int two() { return 91; } // takes long\n")
     options = ("--registry", stored, "--compiler-cache", f"{stored}/halted")
-    done = run(project, "bake", TARGET, *options, "--deadline", "30s")
+    done = run(project, "bake", TARGET, *options, "--deadline", "45s")
     assert done.returncode == 5, done.stderr[-4000:]
     assert "the deadline came before the build was done" in done.stderr
     assert record(project)["state"] == "cancelled"

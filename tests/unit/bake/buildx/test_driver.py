@@ -15,8 +15,8 @@ import pytest
 
 from bake.buildx import results
 from bake.buildx.driver import BakeRequest, run_bake
-from bake.errors import BuildFailed, EnvironmentUnfit, Interrupted, UsageError
-from bake.progress.events import BakeEnded, BakeStarted, Event, State, Tick
+from bake.errors import BuildFailed, DeadlineReached, EnvironmentUnfit, Interrupted, UsageError
+from bake.progress.events import BakeEnded, BakeStarted, Cancelling, Event, State, Tick
 
 STREAMS = Path(__file__).parents[1] / "streams"
 HCL = 'variable "TAG" {\n  default = "x"\n}\ntarget "base" {\n}\ntarget "a" {\n}\ntarget "b" {\n}\ntarget "c" {\n}\n'
@@ -95,6 +95,24 @@ def test_what_was_cancelled_in_a_build_that_ended_well_had_become_needless(docke
 
     (step,) = run_bake(BakeRequest(file=bake_file), listener).steps
     assert (step.state, shown) == (state, {merge["name"]: state})
+
+
+def test_at_its_deadline_a_build_is_ended(docker, bake_file):
+    docker("trap 'exit 1' INT\necho started >&2\nsleep 60 & wait $!\n")
+    events: list[Event] = []
+    outcome = run_bake(BakeRequest(file=bake_file, deadline=time.time() + 0.3), events.append)
+    assert outcome.state is State.CANCELLED
+    assert [event.signal for event in events if isinstance(event, Cancelling)] == ["the deadline"]
+    assert outcome.seconds < 30
+    with pytest.raises(DeadlineReached) as caught:
+        outcome.raise_for_failure()
+    assert caught.value.exit_status == 5
+
+
+def test_a_build_that_has_failed_by_its_deadline_is_told_as_failed(docker, bake_file):
+    docker(f"cat {STREAMS}/failure.jsonl >&2\nsleep 1\nexit 1\n")
+    outcome = run_bake(BakeRequest(file=bake_file, deadline=time.time() + 0.5), lambda _: None)
+    assert (outcome.state, bool(outcome.failed)) == (State.FAILED, True)
 
 
 def test_what_buildx_gets(docker, bake_file, tmp_path, monkeypatch):
