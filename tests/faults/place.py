@@ -19,6 +19,7 @@ from typing_extensions import Self
 
 from lab.demo_rootfs import Machine, rootfs_for
 from tests.bench.meter import descendants
+from generator.resolve.caches import KEY
 from tests.engine.extension import Project, build_base
 from tests.engine.network.authority import Authority
 from tests.engine.network.engine import Engine
@@ -210,7 +211,7 @@ class Place:
         found += [f"image {name}" for name in images if name not in (self.base, f"{IMAGE}:1")]
         if push:
             prefix = repository or folder.name
-            tags = self.registry.tags(f"{prefix}/{IMAGE}")
+            tags = [tag for tag in self.registry.tags(f"{prefix}/{IMAGE}") if not tag.startswith(KEY)]
             found += [f"tags {tags}"] if len(tags) != 2 else []
             found += [f"repository {name}" for name in self.registry.repositories(f"{prefix}/") if "part" in name]
         return found
