@@ -17,9 +17,9 @@ from pathlib import Path
 
 from typing_extensions import Self
 
+from generator.resolve.caches import KEY
 from lab.demo_rootfs import Machine, rootfs_for
 from tests.bench.meter import descendants
-from generator.resolve.caches import KEY
 from tests.engine.extension import Project, build_base
 from tests.engine.network.authority import Authority
 from tests.engine.network.engine import Engine
