@@ -89,11 +89,8 @@ def publish(job: Job, built: BakeOutcome) -> tuple[BakeOutcome, tags.Publication
     _warn_of_large_layers(job, registry, pushed)
     failure, done = _attach(job, registry, pushed, done)
     if failure is None:
+        _keep(job, registry, pushed)
         failure, done = tags.name(job.facts, registry, pushed, done, job.reporter.note)
-    if failure is None:
-        tag = image_store.tag_of(job.reuse.keys, job.facts, job.preflight)
-        if why := image_store.keep(job, registry, pushed, tag):
-            job.reporter.warning(f"the image is not in the image store, so a bake of the same makes it again: {why}")
     if failure is not None:
         exported = dataclasses.replace(exported, state=State.FAILED, failure=failure)
     return exported, done
@@ -125,6 +122,19 @@ def _attach(
         return told, done
     told_tries = tries if len(tries) > 1 else ()
     return None, dataclasses.replace(done, statements=tuple(said), tries=(*done.tries, *told_tries))
+
+
+def _keep(job: Job, registry: Registry, image: Reference) -> None:
+    """Keep the image in the image store; that it can't be is no failure of the push."""
+    tag = image_store.tag_of(job.reuse.keys, job.facts, job.preflight)
+    try:
+        why = image_store.keep(job, registry, image, tag)
+    except Interrupted:
+        raise
+    except UpliftError as failure:
+        why = failure.message
+    if why:
+        job.reporter.warning(f"the image is not in the image store, so a bake of the same makes it again: {why}")
 
 
 def _is_whole(registry: Registry, image: Reference, digest: str) -> bool:

@@ -110,18 +110,22 @@ def keep(job: Job, registry: Registry, image: Reference, tag: str) -> str:
 
     Nothing is kept that nobody would take, that was made of inputs that can't be told for certain, or in the bake of a
     branch, whose steps the main branch does not take either.
+
+    Raises:
+        EnvironmentUnfit: the registry can't be asked. Interrupted: Ctrl-C.
     """
     facts, caches = job.facts, job.preflight.caches
     if caches.readonly or caches.branch or not job.preflight.certain or (facts.trust and facts.signer is None):
         return ""
     if job.report is None:
         return "it was not verified"
-    said = as_json(dataclasses.replace(job.report, image=str(image.digest)))
-    answer = attach(registry, image, (Artifact(kind=REPORT, content=said.encode()),))
-    if answer.outcome is Outcome.ANSWERS:
-        answer = registry.tag(image, tag)
-    if answer.outcome is not Outcome.ANSWERS:
-        return failure_of(answer, registry.host).message
+    if registry.digest_of(dataclasses.replace(image, digest=None, tag=tag)) != image.digest:
+        said = as_json(dataclasses.replace(job.report, image=str(image.digest)))
+        answer = attach(registry, image, (Artifact(kind=REPORT, content=said.encode()),))
+        if answer.outcome is Outcome.ANSWERS:
+            answer = registry.tag(image, tag)
+        if answer.outcome is not Outcome.ANSWERS:
+            return failure_of(answer, registry.host).message
     return _store(facts, registry, _trust(facts)).sign(tag, str(image.digest))
 
 
