@@ -79,11 +79,14 @@ def test_every_case_keeps_what_it_must_and_nothing_is_lost(carried: Volume) -> N
     assert refused == {result["name"] for result in results if result["expected"] == "refused"}
 
 
-def test_no_mutation_of_a_migrated_file_gets_through(carried: Volume) -> None:
-    carried.module(uplifted(), "mutate", folder="run")
+@pytest.mark.parametrize(
+    ("of_each", "mutations"), [(2, 200), pytest.param(5, 500, marks=pytest.mark.heavy)]
+)  # of each file
+def test_no_mutation_of_a_migrated_file_gets_through(carried: Volume, of_each: int, mutations: int) -> None:
+    carried.module(uplifted(), "mutate", f"--of-each={of_each}", folder="run")
     summary = carried.read("run/mutations.json")
     assert summary["through"] == []
-    assert summary["mutations"] >= 500
+    assert summary["mutations"] >= mutations
     assert summary["files"] >= 25
     assert sum(summary["none"].values()) < summary["mutations"] / 20
 

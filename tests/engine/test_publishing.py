@@ -201,7 +201,7 @@ def test_what_passes_is_tried_again_and_what_arrived_is_not_sent_again(place: Pl
     told = [line for line in said if line.startswith("push: ")]
     assert told[0].startswith("push: try 1 of 6 failed: the registry limits how often it may be asked (429")
     assert "again in 2 s" in told[0]
-    assert place.gate.sent() == sent
+    assert place.gate.sent() - sent < 20_000  # the report that the image store keeps; the image is some 80 MB
     errors = [entry["error"] for entry in place.results["published"]["tries"]]
     assert "429" in errors[0]
     assert errors[-1] == ""
