@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 from bake.credentials import docker_login_env
-from bake.engine.facts import connect, image_facts
 from bake.errors import EnvironmentUnfit
 
 if TYPE_CHECKING:
@@ -17,18 +15,15 @@ if TYPE_CHECKING:
 
 
 def pull(image: str, *, keyring: Keyring, context: str | None = None, quiet: bool = False) -> None:
-    """Have the engine pull an image, unless it holds it; docker's progress goes to stderr.
+    """Have the engine pull an image; docker's progress goes to stderr.
 
     Args:
-        image: by digest. keyring: logins. context: the docker context of the engine; None: the current one. quiet: show
+        image: its name. keyring: logins. context: the docker context of the engine; None: the current one. quiet: show
             no progress.
 
     Raises:
-        EnvironmentUnfit: the engine does not answer, or does not get it.
+        EnvironmentUnfit: the engine does not get it.
     """
-    with closing(connect(context)) as client:
-        if image_facts(client, image) is not None:
-            return
     command = ["docker", *(["--context", context] if context else []), "pull", *(["--quiet"] if quiet else []), image]
     with docker_login_env(keyring) as environment:
         done = subprocess.run(

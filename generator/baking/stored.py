@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bake import doctor
 from bake.buildx.driver import BakeOutcome, BakeRequest, run_bake
-from bake.engine.facts import name_image
+from bake.engine.facts import look_up_image, name_image, remove_name
 from bake.engine.pull import pull
 from bake.errors import EnvironmentUnfit, Interrupted, UpliftError
 from bake.progress.events import State, Step, StepKind
@@ -128,17 +128,28 @@ def _listed(names: tuple[str, ...]) -> str:
 
 
 def _on_engine(job: Job, stored: Stored) -> bool:
-    """Have the engine pull the image and give it its names; where it can't, a warning says so, and False."""
-    image, context = str(stored.image), job.preflight.context
+    """Have the engine pull the image and give it its names; where it can't, a warning says so, and False.
+
+    It is pulled by the store's tag, which goes afterwards: a name with the digest would keep the image on the engine
+    when all others are gone.
+    """
+    context = job.preflight.context
+    name = str(dataclasses.replace(stored.image, digest=None, tag=stored.tag))
     shown = sys.stderr.isatty() and job.facts.progress in ("auto", "rich")
-    job.reporter.note(f"pulling {image}")
+    job.reporter.note(f"pulling {stored.image}")
     try:
-        pull(image, keyring=job.facts.keyring, context=context, quiet=not shown)
-        name_image(image, job.facts.names, context=context)
+        pull(name, keyring=job.facts.keyring, context=context, quiet=not shown)
+        found, meant = (look_up_image(image, context=context) for image in (name, str(stored.image)))
+        same = found is not None and meant is not None and found.id == meant.id
+        if same:
+            name_image(name, job.facts.names, context=context)
+        remove_name(name, context=context)
     except EnvironmentUnfit as failure:
         job.reporter.warning(f"the image is baked, and not taken from the image store: {failure.message}")
         return False
-    return True
+    if not same:
+        job.reporter.warning("the image is baked, and not taken from the image store: its tag has moved meanwhile")
+    return same
 
 
 def _outcome(job: Job, stored: Stored, started: float) -> BakeOutcome:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -263,10 +264,19 @@ def test_without_a_push_the_engine_pulls_it_and_where_it_can_not_it_is_baked(
     asked: list[Any] = []
     place.patch.setattr(stored, "pull", lambda image, **_: asked.append(image))
     place.patch.setattr(stored, "name_image", lambda image, names, **_: asked.append((image, names)))
+    place.patch.setattr(stored, "remove_name", lambda image, **_: asked.append(f"forget {image}"))
     facts = place.facts()
     image = str(place.bake(facts))
+    name = f"{image.partition('@')[0]}:{place.tag(facts)}"
+    there = {name: "same", image: "same"}
+    place.patch.setattr(stored, "look_up_image", lambda asked_for, **_: SimpleNamespace(id=there[asked_for]))
     assert place.take(facts, push=False)
-    assert asked == [image, (image, facts.names)]
+    assert asked == [name, (name, facts.names), f"forget {name}"]
+    there[name] = "another"  # by whoever may push, in between
+    asked.clear()
+    assert not place.take(facts, push=False)
+    assert asked == [name, f"forget {name}"]
+    assert "its tag has moved meanwhile" in capsys.readouterr().err
 
     def fails(*_: object, **__: object) -> None:
         raise EnvironmentUnfit("the engine could not pull it (status 1)")
