@@ -18,7 +18,7 @@ from pathlib import Path
 from typing_extensions import Self
 
 from generator.resolve.caches import KEY
-from lab.demo_rootfs import Machine, rootfs_for
+from lab.demo_rootfs import Machine, fetcher_for, rootfs_for
 from tests.bench.meter import descendants
 from tests.engine.extension import Project, build_base
 from tests.engine.network.authority import Authority
@@ -34,7 +34,7 @@ USER, PASSWORD = "writer", "canary-51d0-writer"
 IMAGE = "uplift-test-faults"
 DISK = "8G"  # sparse: what is not written takes no room
 _OF_A_BUILD_FOLDER = {".image-uplift", "docker-bake.hcl", "contexts", "results.json", "metadata.json", "mirrors.txt"}
-_OF_A_REPORT = {"report.json", "bytes.json", "junit.xml"}
+_OF_A_REPORT = {"report.json", "bytes.json", "junit.xml", "installed.json"}
 
 
 class SmallDisk(Engine):
@@ -132,7 +132,9 @@ class Place:
 
     def __enter__(self) -> Self:
         self.base = f"uplift-test-faults-base:{os.getpid()}"
-        build_base(self.base, rootfs_for(Machine(say=print), force=False))
+        machine = Machine(say=print)
+        build_base(self.base, rootfs_for(machine, force=False))
+        self.fetcher = os.environ.get("GENERATOR_FETCHER") or fetcher_for(machine)
         self.switch.__enter__()
         for part in ("authority", "registry", "index", "recipe"):
             (self.work / part).mkdir()
@@ -147,7 +149,8 @@ class Place:
         self.engine = SmallDisk("faults", self.switch)
         self.engine.__enter__()
         self.engine.trust(self.proxy.host, self.authority.certificate)
-        self.engine.load(self.base)
+        for image in filter(None, (self.base, self.fetcher)):
+            self.engine.load(image)
         self.mounts = self.engine.mounts()
         self.project = Project(folder=self.work / "recipe", base=self.base, tag=f"{IMAGE}:1")
         self.project.write()
@@ -183,6 +186,7 @@ class Place:
                 "PYTHONPATH": str(TOP),
                 "TMPDIR": str(self.engine.disk / "tmp"),
                 "GENERATOR_ASSETS_DIR": str(self.project.assets),
+                **({"GENERATOR_FETCHER": self.fetcher} if self.fetcher else {}),
                 "GENERATOR_SITE": str(self.site),
             },
             stdin=subprocess.PIPE,
@@ -208,10 +212,10 @@ class Place:
         mounts = self.engine.mounts() - self.mounts
         found += [f"{mounts} mounts"] if mounts > 0 else []
         images = self.engine.docker("image", "ls", "--all", "--format", "{{.Repository}}:{{.Tag}}").split()
-        found += [f"image {name}" for name in images if name not in (self.base, f"{IMAGE}:1")]
+        found += [f"image {name}" for name in images if name not in (self.base, self.fetcher, f"{IMAGE}:1")]
         if push:
             prefix = repository or folder.name
-            tags = [tag for tag in self.registry.tags(f"{prefix}/{IMAGE}") if not tag.startswith(KEY)]
+            tags = [tag for tag in self.registry.tags(f"{prefix}/{IMAGE}") if not tag.startswith((KEY, "sha256-"))]
             found += [f"tags {tags}"] if len(tags) != 2 else []
             found += [f"repository {name}" for name in self.registry.repositories(f"{prefix}/") if "part" in name]
         return found
