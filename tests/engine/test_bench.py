@@ -32,6 +32,7 @@ def bench(folder: Path, base: str, *options: str) -> subprocess.CompletedProcess
     )
 
 
+@pytest.mark.heavy
 def test_both_ways_are_measured_on_an_engine_that_is_gone_afterwards(base: str, tmp_path: Path) -> None:
     done = bench(tmp_path, base, "--scenario", "cold", "--disk-gib", "1", "--no-verify")
     assert done.returncode == 0, done.stderr[-4000:]

@@ -80,7 +80,7 @@ def test_every_case_keeps_what_it_must_and_nothing_is_lost(carried: Volume) -> N
 
 
 @pytest.mark.parametrize(
-    ("of_each", "mutations"), [(2, 200), pytest.param(5, 500, marks=pytest.mark.heavy)]
+    ("of_each", "mutations"), [(1, 100), pytest.param(5, 500, marks=pytest.mark.heavy)]
 )  # of each file
 def test_no_mutation_of_a_migrated_file_gets_through(carried: Volume, of_each: int, mutations: int) -> None:
     carried.module(uplifted(), "mutate", f"--of-each={of_each}", folder="run")

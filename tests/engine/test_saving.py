@@ -183,7 +183,7 @@ def apptainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
     docker("image", "rm", "--force", image)
 
 
-@pytest.mark.parametrize("form", ["docker-archive", "oci-archive"])
+@pytest.mark.parametrize("form", [pytest.param("docker-archive", marks=pytest.mark.heavy), "oci-archive"])
 def test_apptainer_makes_a_sif_image_of_it_and_runs_it(archives: dict[str, Path], apptainer: Any, form: str) -> None:
     archive = archives[form]
     apptainer(archive.parent, f"apptainer build {form}.sif {form}:{archive.name}")
