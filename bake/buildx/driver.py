@@ -106,8 +106,7 @@ def run_bake(request: BakeRequest, listener: Callable[[Event], None]) -> BakeOut
     """Bake, telling ``listener`` of every event from the calling thread.
 
     SIGINT and SIGTERM end the build (in the main thread; handlers are put back afterwards), and so does its deadline.
-    The outcome of a failed
-    or cancelled bake is returned too, with the reason in ``failure``: write the results, then
+    The outcome of a failed or cancelled bake is returned too, with the reason in ``failure``: write the results, then
     ``raise_for_failure()``.
 
     Raises:

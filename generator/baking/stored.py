@@ -78,13 +78,11 @@ def deliver_stored(
         return False
     clear_verification(rendered.folder)
     write_report(rendered.folder, stored.report)
-    outcome, more, place = _outcome(job, stored, started), {}, "on this engine"
+    failure, more, place = None, {}, "on this engine"
     if push:
         failure, done = _name(job, stored)
-        outcome = dataclasses.replace(_outcome(job, stored, started), failure=failure)
         more, place = {"published": done.as_data()}, f"pushed as {_listed(done.tags)}"
-    if outcome.failure is not None:
-        outcome = dataclasses.replace(outcome, state=State.FAILED)
+    outcome = _outcome(job, stored, started, failure)
     path = record(job, outcome, more={**more, "stored": str(stored.image)})
     outcome.raise_for_failure()
     reporter.data(f"{facts.image}@{stored.image.digest}")
@@ -152,8 +150,8 @@ def _on_engine(job: Job, stored: Stored) -> bool:
     return same
 
 
-def _outcome(job: Job, stored: Stored, started: float) -> BakeOutcome:
-    """Tell it as a bake of two targets whose results were there."""
+def _outcome(job: Job, stored: Stored, started: float, failure: EnvironmentUnfit | None) -> BakeOutcome:
+    """Tell it as a bake of two targets whose results were there; with what went wrong when it was delivered."""
     steps = tuple(
         Step(
             digest=str(stored.image.digest),
@@ -171,7 +169,8 @@ def _outcome(job: Job, stored: Stored, started: float) -> BakeOutcome:
     names = {"containerimage.digest": stored.image.digest, "image.name": ",".join(job.facts.names)}
     return BakeOutcome(
         request=BakeRequest(file=job.rendered.file, targets=(VERIFY, IMAGE)),
-        state=State.DONE,
+        state=State.FAILED if failure else State.DONE,
+        failure=failure,
         started=started,
         completed=time.time(),
         steps=steps,

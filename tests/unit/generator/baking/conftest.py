@@ -25,7 +25,12 @@ from generator.plan.specs import verify_json
 from generator.recipe import Recipe
 from generator.render import BAKE_FILE
 from generator.resolve.facts import Facts
+from generator.resolve.signing import Signing, signer_of
+from generator.trust import Trust
+from generator.trust.keys import public_key
+from generator.trust.provenance import hashed
 from generator.verification import report
+from tests.loopback import Loopback
 
 CONFIGURATION = b'{"os": "linux"}'
 DIGEST, CONFIG = f"sha256:{'a' * 64}", f"sha256:{hashlib.sha256(CONFIGURATION).hexdigest()}"
@@ -192,3 +197,35 @@ def make_job(tmp_path: Path, demo: Recipe, driver: Driver) -> Callable[..., Job]
         )
 
     return make
+
+
+Keys = Callable[..., tuple[Path, Path]]
+DOCUMENTS = {"recipe": hashed("a recipe"), "lock": hashed("its lock")}
+
+
+@pytest.fixture
+def facts_of(write_keys: Keys, lab: Loopback) -> Callable[..., Facts]:
+    """Facts of somebody with a key of his own, who trusts himself, or somebody else."""
+    files = {name: write_keys(name) for name in ("lab", "others")}
+
+    def make(signs: str = "", trusts: str = "", **more: Any) -> Facts:
+        signer = signer_of(Signing(key=str(files[signs][0]))) if signs else None
+        trust = Trust(keys={f"{trusts}.pub": public_key(files[trusts][1])}) if trusts else Trust()
+        return Facts(
+            tag="demo:1",
+            registry=f"{lab.host}/lab",
+            base="base:1",
+            archs="12.0",
+            ca_bundle=None,
+            folder=Path("build"),
+            progress="json",
+            signer=signer,
+            trust=trust,
+            documents=DOCUMENTS,
+            **more,
+        )
+
+    return make
+
+
+FactsOf = Callable[..., Facts]
