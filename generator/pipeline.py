@@ -6,8 +6,6 @@ Each command of the command line is one function here; each step is one call.
 from __future__ import annotations
 
 import dataclasses
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bake.assets import Store
@@ -16,7 +14,6 @@ from bake.reference import parse_reference
 from generator.baking import build
 from generator.baking import bundle as bundling
 from generator.baking.delivery import Destination, delivery_to, destination_of
-from generator.baking.lock_files import resolve_files
 from generator.baking.preflight import ask
 from generator.baking.prepare import prepare
 from generator.baking.stored import deliver_stored
@@ -26,30 +23,25 @@ from generator.commands import clean as cleaning
 from generator.commands import doctor as examining
 from generator.commands import explain as explaining
 from generator.commands import fetch as fetching
-from generator.commands import lock as locking
 from generator.commands import report as reporting
 from generator.commands import run as running
 from generator.commands import verify_gpu, verify_provenance
 from generator.job import held
-from generator.loading import Loaded, facts_of, graph_of, load, load_to_build, rendered_to, site_of
+from generator.loading import facts_of, graph_of, load, load_to_build, rendered_to, site_of
 from generator.plan import matrix, svg, views
-from generator.plan.names import BUNDLE, IMAGE, LOCK, VERIFY
-from generator.recipe import load_recipe
-from generator.recipe.fit import pinned, with_facts
-from generator.resolve import caches
+from generator.plan.names import IMAGE, VERIFY
 from generator.resolve.assets import requests_here
-from generator.resolve.resolve import resolve, with_base
 from generator.verification.junit import as_junit
 from generator.verification.report import as_json, merged, require_passed, show_table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from generator.baking.archive import Archive
     from generator.ci import CiOptions
     from generator.commands.clean import Wanted
-    from generator.commands.lock import LockOptions
     from generator.commands.run import RunOptions
     from generator.console.reporter import Reporter
-    from generator.recipe.lock import LockedFiles
     from generator.resolve.choices import Choices
     from generator.verification.report import VerificationReport
 
@@ -270,86 +262,6 @@ def fetch(reporter: Reporter, choices: Choices, *, names: tuple[str, ...] = (), 
     if not wanted:
         reporter.note(f"the recipe {recipe.name} has no assets; nothing to fetch")
     fetching.fetch_all(reporter, wanted, Store(facts.assets_folder), facts=facts, again=again)
-
-
-def lock(reporter: Reporter, choices: Choices, options: LockOptions) -> None:
-    """Write the recipe's lock, or only tell what drifted: what is locked and fits stays. Its path goes to stdout.
-
-    Raises:
-        Drifted: with ``check``, the lock does not fit the recipe, or the base has moved.
-        UsageError: the lock is none, or a name is not in it.
-        EnvironmentUnfit: the base or an asset can't be had, or the lock can't be written.
-        BuildFailed, Interrupted: as for ``bake``.
-    """
-    site = site_of(reporter, choices)
-    loaded = load_recipe(choices.recipe)
-    recipe = with_base(loaded.recipe, choices.base)
-    facts = resolve(recipe, choices, site)
-    platform = locking.builder_platform(facts.builder, platform=facts.platform)
-    facts = dataclasses.replace(facts, platform=platform)
-    path = options.file or choices.lock or locking.written_to(choices.recipe)
-    if options.check:
-        found = locking.check(recipe, locking.earlier(recipe, path), facts, path=path)
-        reporter.note(f"{path} {found}")
-        return
-    before = None if options.everything_anew else locking.earlier(recipe, path)
-    kept = locking.kept(recipe, before, options, platform=facts.platform)
-    images = locking.images_to_lock(recipe, kept.lock, facts, own_fetcher=bool(choices.fetcher or site.site.fetcher))
-    hashes = fetching.hashes(reporter, with_facts(recipe, images), facts)
-    known = locking.with_assets(recipe, images, hashes)
-    if groups := locking.missing(recipe, known):
-        to_bake = Loaded(
-            recipe=with_facts(recipe, known),
-            origin=loaded.origin,
-            site=site,
-            platform=facts.platform,
-            fetcher=pinned(known.fetcher),
-            files=known.files,
-            preferred=kept.preferred,
-        )
-        known = locking.with_files(recipe, known, _resolve_files(reporter, choices, to_bake, groups))
-    changed = locking.save(known, origin=Path(loaded.origin).name, path=path)
-    reporter.data(str(path))
-    reporter.note(f"{path} is {'written' if changed else 'as it was'}: {locking.summary(known)}")
-
-
-def _resolve_files(
-    reporter: Reporter,
-    choices: Choices,
-    loaded: Loaded,
-    groups: tuple[str, ...],
-) -> dict[str, LockedFiles]:
-    """Resolve the files that a lock lacks, in a folder of its own: the build folder tells of the last bake."""
-    with tempfile.TemporaryDirectory(prefix="image-uplift-") as folder:
-        facts = facts_of(loaded, dataclasses.replace(choices, output=Path(folder), caches=caches.NONE))
-        probe = ask(facts)
-        rendered = rendered_to(graph_of(loaded, choices), facts.folder)
-        targets = (LOCK,)
-        job = prepare(reporter, loaded.recipe, facts, probe, rendered, destination=Destination.NOWHERE, targets=targets)
-        return resolve_files(job, groups)
-
-
-def bundle(reporter: Reporter, choices: Choices, folder: Path) -> None:
-    """Write a folder with all that bakes of the recipe need of the network; its path goes to stdout.
-
-    Raises:
-        UsageError: not everything is locked, or the folder is there; the others as for ``bake``.
-    """
-    loaded = load(reporter, choices)
-    if loaded.unlocked:
-        raise UsageError(
-            f"not everything is locked: {', '.join(loaded.unlocked)}",
-            where=choices.recipe,
-            remedy="run `lock`; `lock --without PART` leaves out what is not to be locked",
-        )
-    facts = dataclasses.replace(facts_of(loaded, choices), assets_folder=choices.output / "no-assets")
-    probe = ask(facts)
-    rendered = rendered_to(graph_of(loaded, choices), facts.folder)
-    job = prepare(reporter, loaded.recipe, facts, probe, rendered, destination=Destination.NOWHERE, targets=(BUNDLE,))
-    images = {recipe_image for recipe_image in (loaded.recipe.base.image, facts.toolkit_image) if recipe_image}
-    bundling.write_bundle(job, folder, images=sorted(images))
-    reporter.data(str(folder))
-    reporter.note(f"{folder} holds what a bake needs: bake --bundle {folder}")
 
 
 def run(reporter: Reporter, choices: Choices, options: RunOptions, *, dry_run: bool) -> int:

@@ -62,13 +62,13 @@ def lock(
     ] = None,
 ) -> None:
     """Write the recipe's lock: digests and hashes of all that the build uses."""
-    from generator import pipeline
+    from generator import holding
     from generator.commands.lock import LockOptions
 
     options = LockOptions(
         file=output, upgrade=upgrade, names=tuple(names or ()), without=tuple(without or ()), check=check
     )
-    pipeline.lock(Reporter(), choices, options)
+    holding.lock(Reporter(), choices, options)
 
 
 @takes("base", "fetcher", "builder", *DOWNLOADS, "site", "progress", "output")
@@ -77,9 +77,9 @@ def bundle(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to make.")],
 ) -> None:
     """Write all that a bake of the locked recipe fetches, and its base, into one folder: bake --bundle FOLDER."""
-    from generator import pipeline
+    from generator import holding
 
-    pipeline.bundle(Reporter(), choices, folder)
+    holding.bundle(Reporter(), choices, folder)
 
 
 @takes("registry", "tag", "site")
