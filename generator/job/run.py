@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bake.progress.events import Step
     from generator.job.job import Job
 
+LOST = "result-lost"  # the cause of causes.toml that a build without the cache gets over
 MIRRORS = "mirrors.txt"  # for this user's eyes alone
 # Variables of the bake file that come from the environment here too, as they do for users of plain buildx.
 PASSED_ON = ("MAX_JOBS", "NVCC_THREADS", "SOURCE_DATE_EPOCH")
@@ -40,6 +41,9 @@ def run(
     deadline: float | None = None,
 ) -> BakeOutcome:
     """Run one bake of the job's file, shown as the user wants it; the outcome may be a failure.
+
+    Targets that fail since BuildKit has lost a result that it counts as cached run again without its cache, with all that they
+    read: it would try that result again until the engine is restarted (https://github.com/moby/buildkit/pull/6808).
 
     Args:
         variables: values of bake variables besides those of the job. overrides: ``--set`` values. writes: a folder
@@ -76,11 +80,26 @@ def run(
     )
     # buildx itself asks a registry's token server for tokens; certs.d of the engine does not count there.
     trusted = {"SSL_CERT_FILE": str(job.facts.ca_bundle)} if job.facts.ca_bundle else {}
-    with docker_login_env(job.facts.keyring) as environment, display(ProgressMode(job.facts.progress)) as listener:
-        outcome = job.driver(dataclasses.replace(request, environment={**trusted, **environment}), listener)
+    uncached: frozenset[str] = frozenset()
+    while True:
+        with docker_login_env(job.facts.keyring) as environment, display(ProgressMode(job.facts.progress)) as listener:
+            outcome = job.driver(dataclasses.replace(request, environment={**trusted, **environment}), listener)
+        lost = _lost(job, outcome)
+        if lost <= uncached:
+            break
+        uncached |= lost
+        job.reporter.warning(f"BuildKit has lost results; once more, without its cache for {', '.join(sorted(lost))}")
+        without = dict.fromkeys((f"{name}.no-cache" for name in sorted(uncached)), "true")
+        request = dataclasses.replace(request, overrides={**request.overrides, **without})
     for sentence in troubles(outcome.steps):
         job.reporter.warning(sentence)
     return outcome
+
+
+def _lost(job: Job, outcome: BakeOutcome) -> frozenset[str]:
+    """Name the targets that may have made a result that is lost: the failed ones and what they read."""
+    failed = {step.target for step in outcome.failed if step.known and step.known.id == LOST}
+    return frozenset().union(*({name} | job.graph.ancestors(name) for name in failed.intersection(job.graph.names)))
 
 
 def clear_verification(folder: Path) -> None:
