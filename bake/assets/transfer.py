@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import netrc
 import re
 import shutil
@@ -15,22 +16,29 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
-from urllib3.exceptions import HTTPError
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError, ProtocolError
 
 from bake.address import origin
 from bake.assets.part import Origin
 from bake.errors import EnvironmentUnfit
+from bake.sockets import TlsSocket, timed
 from bake.units import number_in
 from bake.units import size as shown
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from urllib3.response import HTTPResponse
 
     from bake.assets.part import Part
     from bake.assets.request import Request
 
 TIMEOUT = (10.0, 60.0)  # seconds: to connect, between two reads
+_ANSWER = 120.0  # seconds for the head of an answer as a whole
 _CHUNK = 1 << 18
 _SLOWEST, _SPELL = 1024, 60.0  # bytes a second that have to come on average in each spell of so many seconds
 _CONTENT_RANGE = re.compile(r"bytes (?:(?P<first>[0-9]{1,18})-[0-9]+|\*)/(?P<total>[0-9]{1,18}|\*)")
@@ -77,7 +85,8 @@ def open_session(ca_bundle: Path | None, credentials: Path | None = None) -> req
                 f"the CA bundle cannot be used: {error}", where=str(ca_bundle), remedy="give a PEM file"
             ) from None
     session = _Session()
-    session.mount("https://", _Trusting(context))
+    session.mount("http://", _Adapter(context))
+    session.mount("https://", _Adapter(context))
     if credentials is not None:
         session.auth = _Logins(credentials)
     # Bytes as they are: a server that compresses on the way would change the hash, and ranges with it.
@@ -107,15 +116,52 @@ class _Logins(AuthBase):
         return HTTPBasicAuth(found[0] or found[1] or "", found[2] or "")(request) if found else request
 
 
-class _Trusting(HTTPAdapter):
-    """Trusts the CAs of a context besides those that requests brings."""
+class _Answering(HTTPConnection):
+    """Waits for the head of an answer as long as ``_ANSWER`` says, however steadily it trickles in."""
+
+    def _new_conn(self) -> socket.socket:
+        return timed(super()._new_conn(), time.monotonic() + _ANSWER)  # until then a proxy has to have answered, too
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # urllib3's, as that of its own connections
+        sock: Any = self.sock
+        sock.until = time.monotonic() + _ANSWER
+        try:
+            response = super().getresponse()
+        except TimeoutError as error:
+            raise ProtocolError(str(error)) from None  # of a timeout urllib3 would say its own time
+        sock.until = math.inf
+        sock.settimeout(self.timeout)
+        return response
+
+
+class _AnsweringTls(_Answering, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Answering
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _AnsweringTls
+
+
+class _Adapter(HTTPAdapter):
+    """Trusts the CAs of a context besides those that requests brings; an answer's head may not take for ever."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
+        context.sslsocket_class = TlsSocket
         self._context = context
         super().__init__()
 
     def init_poolmanager(self, *positional: Any, **named: Any) -> None:
         super().init_poolmanager(*positional, **named, ssl_context=self._context)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+
+    def proxy_manager_for(self, *positional: Any, **named: Any) -> Any:
+        manager = super().proxy_manager_for(*positional, **named, ssl_context=self._context)
+        manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+        return manager
 
 
 def transfer(

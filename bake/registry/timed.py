@@ -3,49 +3,17 @@
 from __future__ import annotations
 
 import math
-import socket
-import ssl
-import time
 from functools import partial
 from http.client import HTTPConnection, HTTPSConnection
 from typing import TYPE_CHECKING, Any
 from urllib.request import HTTPHandler, HTTPSHandler
 
+from bake.sockets import TlsSocket, timed
+
 if TYPE_CHECKING:
+    import ssl
     from http.client import HTTPResponse
     from urllib.request import Request
-
-
-_TRICKLES = "its answer trickles in"
-
-
-class _Timed:
-    """Lets a socket read until a moment of the monotonic clock, and no longer, however steadily little arrives."""
-
-    until = math.inf
-
-    def recv_into(self, *arguments: Any) -> int:
-        sock: Any = self
-        left = self.until - time.monotonic()
-        if left <= 0:
-            raise TimeoutError(_TRICKLES)
-        if last := left < (sock.gettimeout() or math.inf):
-            sock.settimeout(left)
-        try:
-            count: int = super().recv_into(*arguments)  # type: ignore[misc]
-        except TimeoutError:
-            if last:
-                raise TimeoutError(_TRICKLES) from None
-            raise
-        return count
-
-
-class _PlainSocket(_Timed, socket.socket):
-    pass
-
-
-class _TlsSocket(_Timed, ssl.SSLSocket):
-    pass
 
 
 class _PlainConnection(HTTPConnection):
@@ -55,10 +23,7 @@ class _PlainConnection(HTTPConnection):
 
     def connect(self) -> None:
         super().connect()
-        timed = _PlainSocket(fileno=self.sock.detach())
-        timed.settimeout(self.timeout)
-        timed.until = self._until
-        self.sock = timed
+        self.sock = timed(self.sock, self._until)
 
 
 class _TlsConnection(HTTPSConnection):
@@ -68,8 +33,8 @@ class _TlsConnection(HTTPSConnection):
 
     def connect(self) -> None:
         super().connect()
-        timed: Any = self.sock  # the context makes it one
-        timed.until = self._until
+        made: Any = self.sock  # the context makes it a timed one
+        made.until = self._until
 
 
 class _Http(HTTPHandler):
@@ -90,7 +55,7 @@ class _Https(HTTPSHandler):
 
 def handlers(context: ssl.SSLContext) -> tuple[HTTPHandler, HTTPSHandler]:
     """Give what opens addresses of http and https; answers have until the moment that their request was given."""
-    context.sslsocket_class = _TlsSocket
+    context.sslsocket_class = TlsSocket
     return _Http(), _Https(context)
 
 

@@ -27,7 +27,8 @@ class Source:
 
     Args:
         ranges, if_range: whether it honours them. cut: cuts the connection after so many bytes of a body, that many
-            times. slow: seconds before each block. statuses: answered first, one for each request.
+            times. slow: seconds before each block. trickles: seconds between two bytes of the head. statuses:
+            answered first, one for each request.
     """
 
     content: bytes = CONTENT
@@ -39,6 +40,7 @@ class Source:
     cut: int | None = None
     cuts: int = 1
     slow: float = 0
+    trickles: float = 0
     statuses: list[int] = field(default_factory=list)
     login: str = ""
     moved: str = ""
@@ -57,6 +59,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         source = self.source
         source.asked.append(dict(self.headers))
+        if source.trickles:
+            self._trickle()
+            return
         if source.moved:
             self.send_response(302)
             self.send_header("Location", source.moved)
@@ -118,6 +123,14 @@ class Handler(BaseHTTPRequestHandler):
             except OSError:
                 return
             source.sent += len(piece)
+
+    def _trickle(self) -> None:
+        self.close_connection = True
+        with suppress(OSError):
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+            for _ in range(100):
+                threading.Event().wait(self.source.trickles)
+                self.wfile.write(b" ")
 
     def log_message(self, *_: Any) -> None:
         pass

@@ -448,10 +448,3 @@ def test_a_file_whose_size_nobody_tells_has_a_limit(sources, asked_for, get, sto
     with pytest.raises(EnvironmentUnfit, match="no size is told; write it into the recipe"):
         get(asked_for(source, sha256=None))
     assert names(store) == []
-
-
-def test_a_source_that_only_keeps_the_connection_alive_is_left(sources, asked_for, get, monkeypatch):
-    monkeypatch.setattr("bake.assets.transfer._SPELL", 0.0)
-    monkeypatch.setattr("bake.assets.transfer._SLOWEST", 1 << 60)
-    with pytest.raises(EnvironmentUnfit, match=r"only [\d.]+ .?B came in 0 s"):
-        get(asked_for(sources()))
