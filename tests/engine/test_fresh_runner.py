@@ -5,6 +5,7 @@ Proves the thing for caches and what goes over the wire; for compiles the packag
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -16,8 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
 from bake.buildx import results
+from generator.trust.statement import PROVENANCE, SBOM, SIGNATURE, VERIFICATION
 from lab.demo_rootfs import Machine, rootfs_for
 from tests.engine.extension import Project, build_base
 from tests.engine.network.authority import Authority
@@ -31,6 +35,7 @@ from tests.engine.small import TOP, docker, pushed_fetcher
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 
 USER, PASSWORD = next(iter(ACCOUNTS.items()))
+PASSPHRASE = "canary-7c1e9d-of-the-signing-key"
 WHEELS = ("wheel-hello", "wheel-world")
 STORE, CACHES = "fresh/uplift-wheels", "fresh/uplift-ccache"
 
@@ -46,18 +51,21 @@ class Lab:
     fetcher: dict[str, str]
     said: list[str]
 
-    def run(self, engine: Engine | None, *command: str, folder: str = "") -> subprocess.CompletedProcess[str]:
+    def run(
+        self, engine: Engine | None, *command: str, folder: str = "", environment: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run the command line, the project's recipe and a login given, on an engine; None: the machine's own."""
         place = self.project.folder / (folder or (engine.name if engine else "own"))
         place.mkdir(exist_ok=True)
         options = ["--registry", f"{self.registry.host}/fresh", "--username", USER, "--password-stdin"]
         options += ["--ca-bundle", str(self.bundle), "--progress", "plain"]
-        environment = engine.environment if engine else dict(os.environ)
+        own = engine.environment if engine else dict(os.environ)
         done = subprocess.run(
             [sys.executable, "-m", "generator", "-r", str(self.project.recipe), *command, *options],
             cwd=place,
-            env={**environment, "PYTHONPATH": str(TOP), "GENERATOR_ASSETS_DIR": str(self.project.assets)}
-            | self.fetcher,
+            env={**own, "PYTHONPATH": str(TOP), "GENERATOR_ASSETS_DIR": str(self.project.assets)}
+            | self.fetcher
+            | (environment or {}),
             input=PASSWORD,
             capture_output=True,
             text=True,
@@ -214,9 +222,27 @@ def test_without_a_push_the_engine_pulls_the_image_of_the_store(lab: Lab, warm: 
 
 
 @pytest.mark.usefixtures("warm")
-def test_the_password_is_nowhere(lab: Lab) -> None:
-    assert holding(PASSWORD.encode(), lab.registry.blobs()) == []
+def test_the_passwords_are_nowhere(lab: Lab) -> None:
+    key = lab.project.folder / "lab.key"
+    form = (Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(PASSPHRASE.encode()))
+    key.write_bytes(ec.generate_private_key(ec.SECP256R1()).private_bytes(*form))
+    signing = {"GENERATOR_SIGN_KEY": str(key), "GENERATOR_SIGN_PASSWORD": PASSPHRASE}
+    signed = lab.run(None, "bake", "--push", "--tag", "signed", environment=signing)
+    assert signed.returncode == 0, signed.stderr[-4000:]
+
+    blobs = list(lab.registry.blobs())
     files = [(str(path), path) for path in lab.project.folder.rglob("*") if path.is_file()]
     assert len(files) > 50
-    assert holding(PASSWORD.encode(), files) == []
-    assert not any(PASSWORD in said for said in lab.said)
+    said_of = statements(blobs)
+    assert {json.loads(text)["predicateType"] for text in said_of} >= {SIGNATURE, PROVENANCE, SBOM, VERIFICATION}
+    for canary in (PASSWORD, PASSPHRASE):
+        assert holding(canary.encode(), [*blobs, *files]) == []
+        assert not any(canary.encode() in text for text in said_of)
+        assert not any(canary in said for said in lab.said)
+
+
+def statements(blobs: list[tuple[str, Path]]) -> list[bytes]:
+    """The statements in envelopes, which are Base64 there."""
+    found = [path.read_bytes() for _, path in blobs if path.stat().st_size < 10_000_000]
+    envelopes = [json.loads(blob)["dsseEnvelope"] for blob in found if b'"dsseEnvelope"' in blob]
+    return [base64.b64decode(envelope["payload"]) for envelope in envelopes]
