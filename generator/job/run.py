@@ -42,8 +42,8 @@ def run(
 ) -> BakeOutcome:
     """Run one bake of the job's file, shown as the user wants it; the outcome may be a failure.
 
-    Targets that fail since BuildKit has lost a result that it counts as cached run again without its cache, with all that they
-    read: it would try that result again until the engine is restarted (https://github.com/moby/buildkit/pull/6808).
+    Targets that fail since BuildKit has lost a result that it counts as cached run again without its cache, with all
+    that they read: it would try that result again until it is restarted (https://github.com/moby/buildkit/pull/6808).
 
     Args:
         variables: values of bake variables besides those of the job. overrides: ``--set`` values. writes: a folder
@@ -52,8 +52,6 @@ def run(
             is not done, in seconds since 1970.
     """
     fills_cache = fills_cache and not job.preflight.caches.readonly
-    if VERIFY in targets and f"{VERIFY}.output" not in (overrides or {}):
-        clear_verification(job.folder)
     here = Path.cwd()
     bundle = job.bundle.folder if job.bundle else None
     contexts = job.bundle.contexts(job.graph) if job.bundle else {}
@@ -82,6 +80,8 @@ def run(
     trusted = {"SSL_CERT_FILE": str(job.facts.ca_bundle)} if job.facts.ca_bundle else {}
     uncached: frozenset[str] = frozenset()
     while True:
+        if VERIFY in targets and f"{VERIFY}.output" not in (overrides or {}):
+            clear_verification(job.folder)
         with docker_login_env(job.facts.keyring) as environment, display(ProgressMode(job.facts.progress)) as listener:
             outcome = job.driver(dataclasses.replace(request, environment={**trusted, **environment}), listener)
         lost = _lost(job, outcome)

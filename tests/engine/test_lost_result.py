@@ -1,7 +1,7 @@
 """BuildKit counts steps as cached whose results are gone from its store; a bake gets over it.
 
 How it comes about in BuildKit is a race (https://github.com/moby/buildkit/pull/6808); here the leases are removed that
-it keeps results by, on an engine of its own. Proves the thing from then on: the same state, the same error, BuildKit's own.
+it keeps results by, on an engine of its own. Proves the thing from then on: the same state, the same error, its own.
 """
 
 from __future__ import annotations

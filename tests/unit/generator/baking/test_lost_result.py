@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,7 @@ from generator.job import Job
 from generator.job.run import run
 from tests.unit.generator.baking.conftest import Driver, outcome
 
-LOST = "failed to commit w2a6 to v1w5 during finalize: failed to stat active key during commit: snapshot w2a6 does not exist"
+LOST = "failed to commit w2 to v1 during finalize: failed to stat active key during commit: snapshot w2 does not exist"
 
 
 def failing(target: str, error: str) -> BakeOutcome:
@@ -48,3 +50,18 @@ def test_another_failure_is_not_tried_again(make_job: Callable[..., Job], driver
     driver.fails["image"] = [failing("tools", "process did not complete successfully: exit code: 1")]
     assert run(make_job(), ("image",)).failure is not None
     assert len(driver.requests) == 1
+
+
+def test_what_the_first_try_exported_is_gone_before_the_second(make_job: Callable[..., Job], driver: Driver) -> None:
+    driver.plants = lambda folder: (folder / "junit.xml").symlink_to("/etc/hostname")
+    told = driver.__call__
+    job = make_job()
+
+    def fails_once(request: BakeRequest, listener: Any) -> BakeOutcome:
+        done = told(request, listener)
+        if len(driver.requests) == 1:
+            return replace(failing("image", LOST), request=request)
+        return done
+
+    assert run(replace(job, driver=fails_once), ("verify", "image")).failure is None
+    assert len(driver.requests) == 2
