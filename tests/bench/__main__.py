@@ -11,17 +11,20 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
-from bake.errors import EnvironmentUnfit, Interrupted, UpliftError, UsageError
+from bake.errors import BuildFailed, EnvironmentUnfit, Interrupted, UpliftError, UsageError
 from generator.console.reporter import Reporter
 from generator.recipe import Recipe, load_recipe
 from lab.base_image import ca_bundle
-from tests.bench import report
+from tests.bench import bounds, report
 from tests.bench.place import Place, require_fit
 from tests.bench.scenarios import Bench, Scenario, chosen
 from tests.engine.network.processes import PREFIX
 from tests.engine.network.switch import FOLDERS
+from tests.engine.small import TOP
 
+SAVED = "tests/bench/results/{}-{}-cores.json"
 BASE_AND_REGISTRY = 2  # times the base: on the engine, and its blobs with those of the image in the registry
 
 
@@ -38,6 +41,7 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--assets", type=Path, default=Path(), help="folder of assets that were fetched")
     parser.add_argument("--json", type=Path, help="write the results to this file")
     parser.add_argument("--markdown", type=Path, help="write the tables to this file (they go to stdout as well)")
+    parser.add_argument("--against", type=Path, help=f"saved results (default: {SAVED.format('RECIPE', 'CORES')})")
     parsed = parser.parse_args(arguments)
     if parsed.rounds < 1:
         parser.error("--rounds: at least one")
@@ -93,7 +97,28 @@ def bench(wanted: argparse.Namespace, reporter: Reporter) -> None:
                     _write(wanted, report.document(recipe.name, recipe.base.image, facts, runs))
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    reporter.data(report.markdown(report.document(recipe.name, recipe.base.image, facts, runs)))
+    data = report.document(recipe.name, recipe.base.image, facts, runs)
+    reporter.data(report.markdown(data))
+    _compare(data, wanted.against)
+
+
+def _compare(data: dict[str, Any], file: Path | None) -> None:
+    """Hold the ratios against those of a saved run, where there is one.
+
+    Raises:
+        BuildFailed: one got worse.
+    """
+    saved = file or TOP / SAVED.format(data["recipe"], data["machine"]["cores"])
+    if file is None and not saved.exists():
+        return
+    try:
+        table = json.loads(saved.read_text(encoding="utf-8"))["table"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"no results of a bench: {error}", where=str(saved)) from None
+    if found := bounds.worse(data["table"], table):
+        raise BuildFailed(
+            "\n".join(("slower than it was", *found)), where=str(saved), remedy="find out why, or save this run"
+        )
 
 
 def base_bytes(recipe: Recipe) -> int:

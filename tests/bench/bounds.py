@@ -9,6 +9,9 @@ from typing import Any
 
 from bake.buildx.results import Results
 
+AT_MOST = "at most"
+WORSE = 1.1  # times a saved ratio: what counts as a regression
+
 
 @dataclass(frozen=True, kw_only=True)
 class Chain:
@@ -96,6 +99,28 @@ class Row:
         }
 
 
+def worse(now: Sequence[Mapping[str, Any]], saved: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Name the rows whose ratio is more than a tenth above that of a saved table, with both ratios.
+
+    What is held against a number of seconds is left out: that depends on the machine.
+    """
+
+    def ratios(table: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], float]:
+        return {(row["what"], _kind(row["bound"])): row["ratio"] for row in table if row["bound"] != AT_MOST}
+
+    before = ratios(saved)
+    return [
+        f"{what}, against {bound}: {ratio:.2f}, and {before[what, bound]:.2f} in the saved run"
+        for (what, bound), ratio in ratios(now).items()
+        if ratio > WORSE * before.get((what, bound), ratio)
+    ]
+
+
+def _kind(bound: str) -> str:
+    """Leave out of the limit of a cold bake what differs from run to run."""
+    return "its limit" if bound.startswith(("critical path", "CPU")) else bound
+
+
 def middle(runs: Sequence[Mapping[str, Any]], way: str, scenario: str, *keys: str) -> float | None:
     """The median over the rounds of one figure; None where it wasn't measured."""
     found: list[float] = []
@@ -123,7 +148,7 @@ def rows(runs: Sequence[Mapping[str, Any]], cores: int) -> list[Row]:
     if cpu is not None and path is not None:
         name = f"critical path {path:.0f} s" if path > cpu / cores else f"CPU {cpu:.0f} s ÷ {cores} cores"
         row("cold bake", cold, max(path, cpu / cores), name, 1.25)
-    row("nothing changed", middle(runs, "ours", "nothing changed", "seconds"), 3.0, "at most", 1.0)
+    row("nothing changed", middle(runs, "ours", "nothing changed", "seconds"), 3.0, AT_MOST, 1.0)
     alone = middle(runs, "ours", "conversion changed", "critical_path", "seconds")
     row("conversion changed", middle(runs, "ours", "conversion changed", "seconds"), alone, "its steps alone", 1.2)
     changed, whole = (

@@ -115,3 +115,22 @@ def test_the_tables_for_people_say_what_is_not_reached(document: dict[str, Any])
     assert "| torch | 6.0 s | 4.0 s | – |" in text
     assert "300 s: torch → image" in text
     assert "| 1 | guide | 3 | 2 × a\\|b: c |" in text
+
+
+def test_a_ratio_that_got_worse_by_more_than_a_tenth_is_a_regression() -> None:
+    def table(cold: float, limit: float, path: int, seconds: float) -> list[dict[str, Any]]:
+        kept = {"what": "cold bake", "unit": "s", "most": 1.0, "against": 100.0}
+        made = [
+            bounds.Row(**kept, value=cold, bound="the guide's way"),
+            bounds.Row(**kept, value=limit, bound=f"critical path {path} s"),
+            bounds.Row(**{**kept, "what": "nothing changed"}, value=seconds, bound=bounds.AT_MOST),
+        ]
+        return [row.as_data() for row in made]
+
+    saved = table(50, 100, 1052, 100)
+    assert bounds.worse(table(54, 109, 900, 200), saved) == []
+    assert bounds.worse(table(56, 115, 900, 100), saved) == [
+        "cold bake, against the guide's way: 0.56, and 0.50 in the saved run",
+        "cold bake, against its limit: 1.15, and 1.00 in the saved run",
+    ]
+    assert bounds.worse(table(56, 115, 900, 100), []) == []
