@@ -51,7 +51,13 @@ def pip_download(files: Mapping[str, str], out: Path) -> None:
     """Fetch wheels by their names, held to their SHA-256; ends the program where one can't be had."""
     with tempfile.TemporaryDirectory() as folder:
         place, wanted = Path(folder, "venv"), Path(folder, "requirements.txt")
-        venv.create(place, with_pip=True)
+        try:
+            venv.create(place, with_pip=True)
+        except subprocess.CalledProcessError as error:
+            said = (error.output or b"").decode(errors="replace").strip().rpartition("\n")[2]
+            sys.exit(
+                f"fetch: this image's Python makes no environment with pip (Debian: python3-venv): {said or error}"
+            )
         lines = ("{}=={} --hash=sha256:{}\n".format(*name.split("-")[:2], sha256) for name, sha256 in files.items())
         wanted.write_text("".join(lines), encoding="utf-8")
         command = [str(place / "bin/python"), "-m", "pip", "download", "--disable-pip-version-check", "--no-cache-dir"]

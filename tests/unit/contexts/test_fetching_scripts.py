@@ -510,6 +510,15 @@ def test_pip_fetches_our_programs_by_their_hash_alone(
     assert "THESE PACKAGES DO NOT MATCH THE HASHES" in capfd.readouterr().err
 
 
+def test_a_python_without_pip_is_told_and_no_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ended = subprocess.CalledProcessError(1, "ensurepip", output=b"x\nNo module named ensurepip\n")
+    monkeypatch.setattr(tools.venv, "create", lambda *_, **__: (_ for _ in ()).throw(ended))
+    with pytest.raises(
+        SystemExit, match=r"no environment with pip \(Debian: python3-venv\): No module named ensurepip"
+    ):
+        run(tools, monkeypatch, f"packaging-1.0-py3-none-any.whl={SUM}", "--out", tmp_path)
+
+
 def test_the_program_is_taken_out_of_its_wheel_and_nothing_else(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "uv.whl", "w") as archive:
         archive.writestr("uv/__init__.py", "raise SystemExit")

@@ -151,3 +151,12 @@ def test_a_header_of_other_options_is_read_as_text(tree: Path) -> None:
     with pytest.raises(AssertionError):  # g++ -H marks a precompiled header that it can't use with x
         compiled(sources[0], "a.o", headers=tree / "headers")
     assert Path("a.o").read_bytes() == compiled(sources[0], "b.o", headers=None)
+
+
+def test_a_compiler_that_is_killed_leaves_it_out(tree: Path) -> None:
+    header = write(tree, "head.h", "#include <torch/extension.h>\n")
+    killed = [sys.executable, CONTEXTS / "wheel/precompiled.py", header, "", "--", "sh", "-c", "kill -9 $$"]
+    done = subprocess.run(killed, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "precompiled.py: left out, the compiler ended with -9: #include <torch/extension.h>\n"
+    assert not list(tree.glob("*.gch"))
