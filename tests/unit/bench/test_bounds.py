@@ -119,13 +119,15 @@ def test_the_tables_for_people_say_what_is_not_reached(document: dict[str, Any])
 
 def test_a_ratio_that_got_worse_by_more_than_a_tenth_is_a_regression() -> None:
     def table(cold: float, limit: float, path: int, seconds: float) -> list[dict[str, Any]]:
-        kept = {"what": "cold bake", "unit": "s", "most": 1.0, "against": 100.0}
-        made = [
-            bounds.Row(**kept, value=cold, bound="the guide's way"),
-            bounds.Row(**kept, value=limit, bound=f"critical path {path} s"),
-            bounds.Row(**{**kept, "what": "nothing changed"}, value=seconds, bound=bounds.AT_MOST),
+        figures = (
+            ("cold bake", cold, "the guide's way"),
+            ("cold bake", limit, f"critical path {path} s"),
+            ("nothing changed", seconds, bounds.AT_MOST),
+        )
+        return [
+            bounds.Row(what=what, value=value, unit="s", against=100.0, bound=bound, most=1.0).as_data()
+            for what, value, bound in figures
         ]
-        return [row.as_data() for row in made]
 
     saved = table(50, 100, 1052, 100)
     assert bounds.worse(table(54, 109, 900, 200), saved) == []

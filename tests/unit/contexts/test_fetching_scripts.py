@@ -512,7 +512,7 @@ def test_pip_fetches_our_programs_by_their_hash_alone(
 
 def test_a_python_without_pip_is_told_and_no_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ended = subprocess.CalledProcessError(1, "ensurepip", output=b"x\nNo module named ensurepip\n")
-    monkeypatch.setattr(tools.venv, "create", lambda *_, **__: (_ for _ in ()).throw(ended))
+    monkeypatch.setattr("venv.create", lambda *_, **__: (_ for _ in ()).throw(ended))
     with pytest.raises(
         SystemExit, match=r"no environment with pip \(Debian: python3-venv\): No module named ensurepip"
     ):

@@ -155,7 +155,7 @@ def test_a_header_of_other_options_is_read_as_text(tree: Path) -> None:
 
 def test_a_compiler_that_is_killed_leaves_it_out(tree: Path) -> None:
     header = write(tree, "head.h", "#include <torch/extension.h>\n")
-    killed = [sys.executable, CONTEXTS / "wheel/precompiled.py", header, "", "--", "sh", "-c", "kill -9 $$"]
+    killed = [sys.executable, f"{CONTEXTS}/wheel/precompiled.py", str(header), "", "--", "sh", "-c", "kill -9 $$"]
     done = subprocess.run(killed, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "precompiled.py: left out, the compiler ended with -9: #include <torch/extension.h>\n"
