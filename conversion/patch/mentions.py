@@ -27,16 +27,12 @@ from conversion.patch.scopes import (
     may_be_torch,
     text_of,
 )
+from conversion.patch.uses import SETTERS, Uses, last_name
 
-TESTS = (ast.Compare, ast.UnaryOp, ast.If, ast.While, ast.IfExp, ast.Assert, ast.Expr, ast.FormattedValue, ast.Delete)
-TESTERS = frozenset({"hasattr", "isinstance", "callable", "id", "type", "repr", "str"})
-SETTERS = frozenset({"setattr", "delattr", "object", "patch"})  # setattr, monkeypatch.setattr, mock.patch.object
 RUNNERS = frozenset({"eval", "exec", "compile"})
 OWN = frozenset({"self", "cls"})  # their load is the class's own
 PASSED_ON = "torch is passed on as a whole, its load with it"
 REPLACED = "torch.load is replaced here, for other files too: what takes its place must take weights_only"
-WHOLE = frozenset({"__dict__", "__getattribute__", "__getattr__", "__setattr__", "__delattr__"})  # past load's name
-READERS = frozenset({"get", "__getitem__", "__getattribute__", "__getattr__"})
 
 
 @dataclass(frozen=True)
@@ -89,6 +85,7 @@ class Mentions:
             self._nodes.extend(children)
         self._meant: Dict[ast.AST, Set[str]] = {}
         self._partials: Set[ast.AST] = set()  # what functools.partial is given
+        self._uses = Uses(self._parents, self._scopes, self._partials)
         self._texts = text_mentions.texts(self._nodes)
         for node in self._nodes:
             self._node(node)
@@ -158,72 +155,8 @@ class Mentions:
 
     # --- uses of torch and of its load ------------------------------------------------------------------------------
 
-    def _use(self, node: ast.AST) -> str:
-        """How a value is used: "called", "attribute", "named", "tested", "stored", "set" or "passed"."""
-        child, parent = node, self._parents.get(node)
-        if node in self._partials:
-            return "called"
-        if not isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
-            return "tested" if isinstance(node, ast.Name) else "stored"
-        while isinstance(parent, (ast.BoolOp, ast.NamedExpr)) or (
-            isinstance(parent, ast.IfExp) and child is not parent.test
-        ):
-            child, parent = parent, self._parents.get(parent)
-        if isinstance(parent, ast.Call):
-            return "called" if child is parent.func else self._argument(parent, child)
-        if isinstance(parent, ast.Attribute):
-            return self._whole(parent, parent.attr) if parent.attr in WHOLE else "attribute"
-        if isinstance(parent, TESTS) or (isinstance(parent, ast.comprehension) and child in parent.ifs):
-            return "tested"
-        return "named" if self._is_plain_name(child) else "passed"
-
-    def _argument(self, call: ast.Call, argument: ast.AST) -> str:
-        """How the argument of a call is used there."""
-        function = _last_name(call.func)
-        if function in TESTERS:
-            return "tested"
-        if is_getattr(call) and argument is call.args[0]:
-            return "attribute"
-        if function == "vars":
-            return self._whole(call, "__dict__")
-        if function in SETTERS and argument in call.args[:-1]:
-            text = text_of(call.args[call.args.index(argument) + 1])
-            return "set" if text == "load" or (text is None and function != "patch") else "attribute"
-        return "set" if _names_load(call) else "passed"
-
-    def _whole(self, node: ast.AST, name: str) -> str:
-        """How torch's dictionary is used, or one of its methods that lead past the names of its attributes."""
-        around = self._parents.get(node)
-        if isinstance(around, ast.Subscript):
-            return "passed" if text_of(around.slice) is None else "attribute"
-        method = around.attr if isinstance(around, ast.Attribute) else name
-        call = self._parents.get(around) if isinstance(around, ast.Attribute) else around
-        if not isinstance(call, ast.Call) or not call.args + call.keywords:
-            return "passed"
-        if method in READERS:
-            key = text_of(call.args[0]) if method == "get" and call.args else None
-            return "passed" if key is None else "attribute"
-        return "set" if _names_load(call) else "passed"
-
-    def _is_plain_name(self, value: ast.AST) -> bool:
-        """Whether an assignment gives a value to names of this file alone; a class's are its instances' too."""
-        parent = self._parents.get(value)
-        if isinstance(parent, (ast.Tuple, ast.List)):
-            value, parent = parent, self._parents.get(parent)
-        if not isinstance(parent, (ast.Assign, ast.AnnAssign)) or parent.value is not value:
-            return False
-        if self._scopes[parent].kind == "class":
-            return False
-        targets = parent.targets if isinstance(parent, ast.Assign) else [parent.target]
-        size = len(value.elts) if isinstance(value, (ast.Tuple, ast.List)) else None
-        for target in targets:
-            names = target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]
-            if not all(isinstance(name, ast.Name) for name in names) or (len(names) != (size or 1)):
-                return False
-        return True
-
     def _load(self, node: ast.AST) -> None:
-        use = self._use(node)
+        use = self._uses.use(node)
         if use == "stored":
             self._leave(node, REPLACED)
         elif use in {"passed", "attribute", "set"}:
@@ -232,7 +165,7 @@ class Mentions:
             self._leave(node, "torch.load is passed on under another name, which other files can import")
 
     def _module(self, node: ast.AST) -> None:
-        use = self._use(node)
+        use = self._uses.use(node)
         if use == "set":
             self._leave(node, REPLACED)
         elif use in {"passed", "called"}:
@@ -274,7 +207,7 @@ class Mentions:
         if "torch" not in text or "load" not in text:
             return
         if may_be_load(text.strip()) and all(part.isidentifier() for part in text.strip().split(".")):
-            setting = isinstance(parent, ast.Call) and _last_name(parent.func) in SETTERS and node in parent.args[:1]
+            setting = isinstance(parent, ast.Call) and last_name(parent.func) in SETTERS and node in parent.args[:1]
             self._leave(node, REPLACED if setting else "torch.load is named in a text")
         elif _has_code(text) and not self._shows_its_source(node):
             self._leave(node, "a text holds torch.load, which may be run as code")
@@ -318,22 +251,10 @@ def _exports(top: Scope) -> Iterator[Tuple[str, str]]:
 def _receiver_of_load(node: ast.AST) -> Optional[ast.AST]:
     """The x of ``x.load`` and of ``getattr(x, "load")``; None for all else and for ``super().load``."""
     if isinstance(node, ast.Attribute) and node.attr == "load" and isinstance(node.ctx, ast.Load):
-        return None if _last_name(node.value) == "super" else node.value
+        return None if last_name(node.value) == "super" else node.value
     if isinstance(node, ast.Call) and is_getattr(node) and text_of(node.args[1]) == "load":
         return node.args[0]
     return None
-
-
-def _names_load(call: ast.Call) -> bool:
-    """Whether a call is given the word load: given torch too, it may well replace torch.load."""
-    inside = (node for item in [*call.args, *call.keywords] for node in ast.walk(item))
-    return any(text_of(node) == "load" or (isinstance(node, ast.keyword) and node.arg == "load") for node in inside)
-
-
-def _last_name(node: ast.AST) -> str:
-    if isinstance(node, ast.Call):
-        return _last_name(node.func)
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def _given(node: ast.Call) -> "Tuple[object, Optional[ast.expr]]":

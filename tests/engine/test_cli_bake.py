@@ -243,7 +243,7 @@ def test_a_signal_ends_the_bake_with_130(tmp_path: Path, number: signal.Signals,
         if line.rstrip().endswith("started") and "torch" in line:
             break
     process.send_signal(number)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=5)
     assert process.returncode == 130
     assert "cancelled" in said
     assert results.load(tmp_path / "build").data["state"] == "cancelled"

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from bake.assets import Request, Store
+from bake.assets import Request, Store, fetch
 from bake.assets.transfer import open_session
 
 CONTENT = random.Random(904).randbytes(3_000_000)
@@ -218,3 +218,20 @@ def asked_for():
         return Request(name="tool", url=urls[0], file="tool.run", sources=urls, sha256=sha256, size=size)
 
     return make
+
+
+@pytest.fixture
+def content():
+    return CONTENT
+
+
+@pytest.fixture
+def get(store, heard, session):
+    def run(request, **options):
+        return fetch(request, store, heard, session=session, pause=0.01, **options)
+
+    return run
+
+
+def names(store):
+    return sorted(path.relative_to(store.folder).as_posix() for path in store.folder.rglob("*") if path.is_file())

@@ -3,37 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import socket
-import stat
-from random import Random
 
 import pytest
 
 from bake.assets import Request, State, fetch
-from bake.assets.part import Part
 from bake.assets.transfer import open_session
 from bake.errors import EnvironmentUnfit, Interrupted
-
-BLOCK = 65536
-
-
-def names(store):
-    return sorted(path.relative_to(store.folder).as_posix() for path in store.folder.rglob("*") if path.is_file())
-
-
-@pytest.fixture
-def content():
-    return Random(904).randbytes(3_000_000)
-
-
-@pytest.fixture
-def get(store, heard, session):
-    def run(request, **options):
-        return fetch(request, store, heard, session=session, pause=0.01, **options)
-
-    return run
+from tests.unit.bake.assets.conftest import names
 
 
 def test_a_whole_file_arrives_under_its_name_and_alone(sources, asked_for, get, store, content):
@@ -66,126 +44,6 @@ def test_check_reads_the_file_again(sources, asked_for, get, heard):
     get(asked_for(source), again=True)
     assert len(source.asked) == 1
     assert heard.lines[-1].startswith("tool: checking ")
-
-
-def test_a_cut_connection_goes_on_where_it_ended(sources, asked_for, get, content, heard):
-    source = sources(cut=1_000_000, cuts=3)
-    assert get(asked_for(source)).path.read_bytes() == content
-    assert source.ranges_asked()[0] == ""
-    assert all(asked.startswith("bytes=") for asked in source.ranges_asked()[1:])
-    assert source.asked[1]["If-Range"] == '"one"'
-    assert source.sent == len(content)
-    assert heard.bytes == len(content)
-
-
-def test_a_source_that_never_gets_on_is_given_up_and_leaves_nothing(sources, asked_for, get, store):
-    source = sources(cut=0, cuts=1000)
-    with pytest.raises(EnvironmentUnfit, match=r"tool\.run could not be fetched") as caught:
-        get(asked_for(source))
-    assert len(source.asked) == 5
-    assert "the connection ended at 0 B" in caught.value.message
-    assert "mend the network" in (caught.value.remedy or "")
-    assert names(store) == []
-
-
-def test_progress_makes_the_count_of_tries_begin_anew(sources, asked_for, get, content):
-    source = sources(cut=2 * BLOCK, cuts=12)
-    assert get(asked_for(source)).path.read_bytes() == content
-    assert len(source.asked) == 13
-
-
-@pytest.mark.parametrize("known", [True, False])
-def test_without_ranges_it_begins_anew(sources, asked_for, get, content, known):
-    source = sources(ranges=False, cut=1_000_000)
-    fetched = get(asked_for(source, **({} if known else {"sha256": None})))
-    assert fetched.path.read_bytes() == content
-    assert source.sent > len(content)
-
-
-def test_an_interrupted_fetch_keeps_its_part_and_goes_on(sources, asked_for, store, get, content, heard):
-    source = sources()
-    request = asked_for(source)
-    heard.stop = 1_000_000
-    with pytest.raises(Interrupted, match=r"interrupted; 1\.[0-2] MB of tool\.run are kept"):
-        get(request)
-    assert names(store) == [f"{request.key}.part", f"{request.key}.part.json"]
-    assert store.state(request) is State.PARTIAL
-    kept = store.part_of(request).stat().st_size
-    assert get(request).path.read_bytes() == content
-    assert source.ranges_asked() == ["", f"bytes={kept}-"]
-    assert heard.starts[-1][1] == kept
-
-
-def test_a_changed_etag_begins_anew(sources, asked_for, get, content, heard):
-    source = sources(content=bytes(len(content)))
-    request = asked_for(source)
-    heard.stop = 500_000
-    with pytest.raises(Interrupted):
-        get(request)
-    source.content, source.etag = content, '"two"'
-    assert get(request).path.read_bytes() == content
-    assert source.asked[1]["If-Range"] == '"one"'
-    assert heard.starts[-1][1] == 0
-
-
-def test_a_server_that_ignores_if_range_is_found_out_by_its_etag(sources, asked_for, get, content, heard):
-    source = sources(content=bytes(len(content)), if_range=False)
-    request = asked_for(source, sha256=None)
-    heard.stop = 500_000
-    with pytest.raises(Interrupted):
-        get(request)
-    source.content, source.etag = content, '"two"'
-    assert get(request).path.read_bytes() == content
-    assert any("the file changed at its source" in line for line in heard.lines)
-
-
-def test_the_date_will_do_where_there_is_no_etag(sources, asked_for, get, content):
-    date = "Mon, 23 Nov 2026 10:00:00 GMT"
-    source = sources(etag="", modified=date, cut=500_000)
-    assert get(asked_for(source)).path.read_bytes() == content
-    assert source.asked[1]["If-Range"] == date
-
-
-def test_a_weak_etag_is_not_sent(sources, asked_for, get, content):
-    source = sources(etag='W/"one"', cut=500_000)
-    assert get(asked_for(source)).path.read_bytes() == content
-    assert "If-Range" not in source.asked[1]
-
-
-def test_unmarked_bytes_go_on_only_where_a_hash_will_tell(sources, asked_for, get, content):
-    source = sources(etag="", cut=500_000)
-    get(asked_for(source))
-    assert source.ranges_asked()[1] != ""
-    other = sources(etag="", cut=500_000)
-    assert get(asked_for(other, sha256=None)).path.read_bytes() == content
-    assert other.ranges_asked() == ["", ""]
-
-
-def test_bytes_that_do_not_fit_are_thrown_away_once(sources, asked_for, get, store, content, heard):
-    source = sources()
-    request = asked_for(source)
-    with Part(store.part_of(request)) as part:
-        part.append(b"x" * 100_000)
-    assert get(request).path.read_bytes() == content
-    assert source.ranges_asked() == ["bytes=100000-", ""]
-    assert any("does not fit" in line for line in heard.lines)
-
-
-def test_a_part_that_is_already_whole_needs_no_bytes(sources, asked_for, get, store, content):
-    source = sources()
-    request = asked_for(source)
-    with Part(store.part_of(request)) as part:
-        part.append(content)
-    assert get(request).path.read_bytes() == content
-    assert source.sent == 0
-
-
-def test_a_part_that_is_too_long_is_thrown_away(sources, asked_for, get, store, content):
-    source = sources()
-    request = asked_for(source)
-    with Part(store.part_of(request)) as part:
-        part.append(content + b"more")
-    assert get(request).path.read_bytes() == content
 
 
 def test_a_wrong_hash_leaves_nothing_and_says_what_was_expected(sources, asked_for, get, store, content):
@@ -351,76 +209,6 @@ def test_a_wrong_file_put_there_by_hand_is_not(sources, asked_for, get, store, c
     (store.folder / "tool.run").write_bytes(b"not it")
     assert get(asked_for(source)).path.read_bytes() == content
     assert (store.folder / "tool.run").read_bytes() == b"not it"
-
-
-def test_two_fetches_of_one_file_do_not_mix(sources, asked_for, get, store):
-    request = asked_for(sources())
-    with Part(store.part_of(request)) as part:
-        part.append(b"x")
-        with pytest.raises(EnvironmentUnfit, match="another fetch is at work"):
-            get(request)
-
-
-def plant_link(path, victim):
-    path.symlink_to(victim)
-
-
-def plant_name(path, victim):
-    path.hardlink_to(victim)
-
-
-def plant_pipe(path, _victim):
-    os.mkfifo(path)
-
-
-@pytest.mark.parametrize("plant", [plant_link, plant_name, plant_pipe])
-def test_what_others_put_in_the_way_is_not_written_to(sources, asked_for, get, store, tmp_path, plant):
-    (tmp_path / "victim").write_bytes(b"mine")
-    store.folder.mkdir()
-    plant(store.part_of(asked_for(source := sources())), tmp_path / "victim")
-    with pytest.raises(EnvironmentUnfit, match="assets folder can't be written") as caught:
-        get(asked_for(source))
-    assert store.part_of(asked_for(source)).name in str(caught.value.where)
-    assert (tmp_path / "victim").read_bytes() == b"mine"
-
-
-@pytest.mark.parametrize("name", ["{}.part.json", "{}.part.json.new", "{}.json", "{}.json.new"])
-def test_a_note_goes_through_no_link(sources, asked_for, get, store, tmp_path, content, name):
-    (tmp_path / "victim").write_bytes(b"mine")
-    store.folder.mkdir()
-    request = asked_for(sources())
-    (store.folder / name.format(request.key)).symlink_to(tmp_path / "victim")
-    assert get(request).path.read_bytes() == content
-    assert (tmp_path / "victim").read_bytes() == b"mine"
-
-
-def test_a_file_goes_into_no_folder_behind_a_link(sources, asked_for, get, store, tmp_path):
-    (tmp_path / "home").mkdir()
-    (tmp_path / "home/tool.run").write_bytes(b"mine")
-    store.folder.mkdir()
-    request = asked_for(sources())
-    store.folder_of(request).symlink_to(tmp_path / "home")
-    with pytest.raises(EnvironmentUnfit, match="not this user's own"):
-        get(request)
-    assert (tmp_path / "home/tool.run").read_bytes() == b"mine"
-
-
-def test_the_folder_is_this_users_alone_when_it_is_made(sources, asked_for, get, store):
-    get(asked_for(sources()))
-    assert stat.S_IMODE(store.folder.stat().st_mode) == 0o700
-
-
-def test_a_full_disk_is_told_before_the_bytes_come(sources, asked_for, get, monkeypatch):
-    usage = type("Usage", (), {"free": 1_000_000})
-    monkeypatch.setattr("bake.assets.transfer.shutil.disk_usage", lambda _: usage)
-    with pytest.raises(EnvironmentUnfit, match=r"needs 3\.0 MB more of disk, and 1\.0 MB are free"):
-        get(asked_for(sources()))
-
-
-def test_a_folder_that_is_a_file(sources, asked_for, get, store):
-    store.folder.write_text("")
-    with pytest.raises(EnvironmentUnfit, match="can't be written"):
-        get(asked_for(sources()))
 
 
 @pytest.mark.parametrize("sha256", [None, "0" * 64])

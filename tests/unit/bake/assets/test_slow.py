@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ssl
-import subprocess
-
 import pytest
 
 from bake.assets import fetch
 from bake.assets.transfer import open_session
 from bake.errors import EnvironmentUnfit
+from tests.certificates import self_signed, server_context
 
 
 def test_a_source_that_only_keeps_the_connection_alive_is_left(sources, asked_for, store, heard, session, monkeypatch):
@@ -21,15 +19,8 @@ def test_a_source_that_only_keeps_the_connection_alive_is_left(sources, asked_fo
 
 @pytest.fixture
 def server_tls(tmp_path):
-    certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-         "-subj", "/CN=t", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    return context, certificate
+    certificate, key = self_signed(tmp_path)
+    return server_context(certificate, key), certificate
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])

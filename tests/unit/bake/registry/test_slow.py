@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -14,6 +13,7 @@ import pytest
 
 from bake.reference import parse_reference
 from bake.registry import Outcome, Registry, failure_of, transport
+from tests.certificates import self_signed, server_context
 
 PAUSE, LONG = 0.05, 60  # seconds between two bytes; how many come before the server goes away
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
@@ -66,15 +66,8 @@ def test_an_answer_that_trickles_in_is_left(serve: Serve, text: bytes) -> None:
 
 
 def test_over_tls_too(serve: Serve, tmp_path: Path) -> None:
-    certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-         "-subj", "/CN=t", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    host = serve(HEAD, context)
+    certificate, key = self_signed(tmp_path)
+    host = serve(HEAD, server_context(certificate, key))
     registry = Registry(host, ca_bundle=certificate, insecure=False, timeout=4 * PAUSE)
     assert registry.manifest(parse_reference(f"{host}/lab/x:1")).detail == "its answer trickles in"
 

@@ -229,3 +229,20 @@ def facts_of(write_keys: Keys, lab: Loopback) -> Callable[..., Facts]:
 
 
 FactsOf = Callable[..., Facts]
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """What is asked of the engine by its API."""
+    calls: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(
+        "generator.baking.delivery.name_image",
+        lambda digest, names, context=None: calls.append((digest, names, context)),
+    )
+    monkeypatch.setattr(
+        "generator.baking.delivery.remove_nameless", lambda digest, context: calls.append(("remove", digest, context))
+    )
+    monkeypatch.setattr("generator.baking.delivery.remove_name", lambda name: calls.append(("forget", name)))
+    monkeypatch.setattr("generator.baking.delivery.remove_parts", lambda *_, **__: None)
+    monkeypatch.setattr("generator.baking.early_export.remove_name", lambda *_, **__: None)
+    return calls

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-import ssl
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from tests.certificates import self_signed, server_context
 
 TOP = Path(__file__).parents[4]
 RECIPE = """\
@@ -167,19 +168,8 @@ def test_an_unknown_asset_is_wrong_usage(sources, run):
 
 
 def test_a_private_ca_is_trusted_when_its_bundle_is_given(sources, run, tmp_path):
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-            *("-keyout", str(key), "-out", str(certificate), "-days", "1", "-subj", "/CN=127.0.0.1"),
-            *("-addext", "subjectAltName=IP:127.0.0.1"),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    source = sources(tls=context)
+    certificate, key = self_signed(tmp_path)
+    source = sources(tls=server_context(certificate, key))
     status, _, err = run(source, "fetch")
     assert status == 3
     assert "the certificate is not trusted" in err
