@@ -9,6 +9,7 @@ import re
 import shutil
 import ssl
 import time
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, ProtocolError
+from urllib3.poolmanager import ProxyManager
 
 from bake.address import origin
 from bake.assets.part import Origin
@@ -116,19 +118,30 @@ class _Logins(AuthBase):
         return HTTPBasicAuth(found[0] or found[1] or "", found[2] or "")(request) if found else request
 
 
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say why the time is over: of a timeout urllib3 would say how long its own is."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise ProtocolError(str(error)) from None
+
+
 class _Answering(HTTPConnection):
-    """Waits for the head of an answer as long as ``_ANSWER`` says, however steadily it trickles in."""
+    """Waits for the head of an answer, a proxy's too, as long as ``_ANSWER`` says, however steadily it trickles in."""
 
     def _new_conn(self) -> socket.socket:
-        return timed(super()._new_conn(), time.monotonic() + _ANSWER)  # until then a proxy has to have answered, too
+        return timed(super()._new_conn(), time.monotonic() + _ANSWER)
+
+    def _tunnel(self) -> None:
+        with _told():
+            super()._tunnel()
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # urllib3's, as that of its own connections
         sock: Any = self.sock
         sock.until = time.monotonic() + _ANSWER
-        try:
+        with _told():
             response = super().getresponse()
-        except TimeoutError as error:
-            raise ProtocolError(str(error)) from None  # of a timeout urllib3 would say its own time
         sock.until = math.inf
         sock.settimeout(self.timeout)
         return response
@@ -160,7 +173,8 @@ class _Adapter(HTTPAdapter):
 
     def proxy_manager_for(self, *positional: Any, **named: Any) -> Any:
         manager = super().proxy_manager_for(*positional, **named, ssl_context=self._context)
-        manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+        if isinstance(manager, ProxyManager):  # a SOCKS proxy's connections are its own
+            manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
         return manager
 
 
