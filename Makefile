@@ -26,7 +26,7 @@ real: venv engine  ## DeepPrep's own sources and PyTorch3D: DEEPPREP=FOLDER PYTO
 test: venv engine registry demo-base lint pytest  ## every check and the tests of the first ten minutes
 
 test-all: venv engine registry demo-base lint  ## after make demo: these, those of minutes with several engines, the demo's
-	@bake/local/ca-bundle.sh $(PY) -m pytest -m 'not heavy' -n 2 --dist loadgroup $(PYTEST_ARGS)
+	@bake/local/ca-bundle.sh $(PY) -m pytest -m 'not heavy' -n 2 $(PYTEST_ARGS)
 
 venv:  ## the virtual environment .venv with the package and its tools
 	@bake/local/venv.sh

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,16 +19,6 @@ from tests.engine.small import BASE, docker
 
 # Fixtures that are defined elsewhere.
 __all__ = ["authority", "private_registry", "proxy", "second_base", "second_engine", "switch"]
-
-
-HERE = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests with an engine in one process of pytest-xdist: they share engine, images and build cache."""
-    for item in items:
-        if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.xdist_group("engine"))
 
 
 @pytest.fixture(scope="session", autouse=True)
